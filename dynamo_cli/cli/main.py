@@ -1,0 +1,63 @@
+"""The `dynamo` executable: components first, without importing what only people need, then the commands."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+
+from dynamo_cli.errors import DynamoError
+
+COMPONENTS = {
+    "frontend": ("dynamo_cli.frontend.__main__", ()),
+    "worker": ("dynamo_cli.workers.__main__", ()),
+    "mocker": ("dynamo_cli.workers.__main__", ("--engine", "mock")),
+    "vllm": ("dynamo_cli.workers.__main__", ("--engine", "vllm")),
+    "sglang": ("dynamo_cli.workers.__main__", ("--engine", "sglang")),
+    "trtllm": ("dynamo_cli.workers.__main__", ("--engine", "trtllm")),
+}
+COMMANDS = ("up", "down", "status", "logs", "plan", "chat", "bench", "pull", "completions")
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line; returns the exit code. Every DynamoError becomes its one line on stderr."""
+    try:
+        if argv and argv[0] in COMPONENTS:
+            module, preset = COMPONENTS[argv[0]]
+            return int(importlib.import_module(module).main([*preset, *argv[1:]]) or 0)
+        return _run_command(argv)
+    except DynamoError as error:
+        print(error if error.code == "topology" else f"dynamo: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run_command(argv: list[str]) -> int:
+    import typer
+
+    from dynamo_cli import __version__
+
+    app = typer.Typer(
+        name="dynamo",
+        help="One command turns a machine into an LLM inference deployment.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+        if version:
+            print(f"dynamo {__version__}")
+            raise typer.Exit
+
+    for name in COMMANDS:
+        importlib.import_module(f"dynamo_cli.cli.{name}").register(app)
+    return int(app(argv, standalone_mode=True) or 0)

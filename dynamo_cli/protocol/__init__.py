@@ -1,0 +1,1 @@
+"""Everything that crosses a process boundary: plain types and pure functions, no I/O."""

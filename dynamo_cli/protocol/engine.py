@@ -1,0 +1,85 @@
+"""What a frontend asks of a worker and what the worker streams back."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+FinishReason = Literal["stop", "length", "cancelled", "error"]
+
+
+class SamplingOptions(msgspec.Struct, omit_defaults=True, frozen=True):
+    """None means: the engine's own default. `temperature` 0 is greedy."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    logit_bias: dict[int, float] | None = None
+
+
+class StopConditions(msgspec.Struct, omit_defaults=True, frozen=True):
+    """Enforced by the engine. Stop *strings* are the frontend's; `stop` is filled for text-input workers alone.
+
+    `stop_token_ids` already holds the model's end-of-sequence ids unless the request ignores them.
+    """
+
+    max_tokens: int | None = None
+    min_tokens: int = 0
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    stop: tuple[str, ...] = ()
+
+
+class OutputOptions(msgspec.Struct, omit_defaults=True, frozen=True):
+    """`logprobs`: how many alternatives to report for each token; None reports none."""
+
+    logprobs: int | None = None
+
+
+class EngineRequest(msgspec.Struct, omit_defaults=True):
+    """One sequence to generate.
+
+    A worker with input "tokens" gets `token_ids`; one with input "text" gets `messages` (chat, in
+    OpenAI's form) or `prompt` (completions) and renders and tokenizes itself.
+    """
+
+    model: str
+    token_ids: list[int] = []
+    prompt: str | None = None
+    messages: list[dict[str, Any]] | None = None
+    sampling: SamplingOptions = SamplingOptions()
+    stop: StopConditions = StopConditions()
+    output: OutputOptions = OutputOptions()
+
+
+class TokenLogprob(msgspec.Struct, array_like=True):
+    token_id: int
+    logprob: float
+    top: list[tuple[int, float]] = []
+
+
+class EngineUsage(msgspec.Struct, array_like=True):
+    """Counts of tokens, on the last delta. `cached_tokens`: prompt tokens served from the KV cache."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+
+class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
+    """The tokens one sequence gained in an engine step. The last delta alone has a `finish_reason`.
+
+    Text-input workers fill `text` and leave `token_ids` empty. End-of-sequence tokens are not included.
+    """
+
+    token_ids: list[int] = []
+    finish_reason: FinishReason | None = None
+    text: str = ""
+    logprobs: list[TokenLogprob] | None = None
+    usage: EngineUsage | None = None

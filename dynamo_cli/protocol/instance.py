@@ -1,0 +1,83 @@
+"""Who serves what: the identity of an endpoint's instance and the card of the model it serves."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+DEFAULT_NAMESPACE = "dynamo"
+INSTANCES_PREFIX = "v1/instances/"
+MODELS_PREFIX = "v1/models/"
+
+InputKind = Literal["tokens", "text"]
+Role = Literal["aggregated", "prefill", "decode", "encode"]
+
+
+class EndpointId(msgspec.Struct, frozen=True):
+    """`namespace.component.endpoint`; parts are lower-case letters, digits, `-` and `_`."""
+
+    namespace: str
+    component: str
+    endpoint: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}.{self.component}.{self.endpoint}"
+
+    @property
+    def path(self) -> str:
+        return f"{self.namespace}/{self.component}/{self.endpoint}"
+
+
+class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One process that serves an endpoint. `address` is a request-plane URL such as tcp://127.0.0.1:41234.
+
+    `service` is the supervisor's name of the process (decode-0), empty when started by hand.
+    """
+
+    endpoint: EndpointId
+    instance_id: int
+    address: str
+    pid: int = 0
+    service: str = ""
+
+    @property
+    def hex_id(self) -> str:
+        return f"{self.instance_id:x}"
+
+    @property
+    def key(self) -> str:
+        return f"{INSTANCES_PREFIX}{self.endpoint.path}/{self.hex_id}"
+
+
+class ModelIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What must be equal in all workers of one model. `text_digest`: of the tokenizer and chat template files."""
+
+    text_digest: str = ""
+    kv_block_size: int = 0
+    input: InputKind = "tokens"
+    tool_call_parser: str = ""
+    reasoning_parser: str = ""
+
+
+class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Published by each instance of a model beside its Instance. Counts are of tokens or KV blocks.
+
+    `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
+    """
+
+    name: str
+    identity: ModelIdentity
+    instance: Instance
+    role: Role = "aggregated"
+    engine: str = ""
+    context_length: int = 0
+    total_kv_blocks: int = 0
+    max_num_seqs: int = 0
+    max_num_batched_tokens: int = 0
+    text_path: str = ""
+    types: tuple[str, ...] = ("chat", "completions")
+
+    @property
+    def key(self) -> str:
+        return f"{MODELS_PREFIX}{self.instance.endpoint.path}/{self.instance.hex_id}"

@@ -1,0 +1,83 @@
+"""The request plane: one request, a stream of answers, cancelled from either side."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+from dynamo_cli.errors import DynamoError
+from dynamo_cli.runtime.context import Context
+
+Handler = Callable[[Any, Context], AsyncIterator[Any]]
+
+
+class StreamSink(Protocol):
+    """Where a stream's answers go, called from the event loop. Exactly one of on_end and on_error comes, last."""
+
+    def on_frame(self, deltas: list[Any]) -> None:
+        """All answers of this stream that came in one frame."""
+
+    def on_end(self) -> None: ...
+
+    def on_error(self, error: DynamoError) -> None: ...
+
+
+class Stream(ABC):
+    """The caller's handle on a request in flight."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Tell the handler to stop; the sink hears nothing more. Idempotent."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Grant no more answers: the handler is held once the window is used up."""
+
+    @abstractmethod
+    def resume(self) -> None: ...
+
+
+class RequestClient(ABC):
+    """Sends requests to addresses; keeps one connection to each."""
+
+    @abstractmethod
+    def send(
+        self,
+        address: str,
+        endpoint: str,
+        request: Any,
+        sink: StreamSink,
+        *,
+        request_id: str,
+        response_type: Any = Any,
+    ) -> Stream:
+        """Start a request without waiting. `endpoint` is `namespace.component.endpoint`.
+
+        Answers are decoded as `response_type`. The sink gets CannotConnect, Disconnected, StreamIncomplete,
+        Unauthorized, Draining or the handler's own error.
+        """
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+
+class RequestServer(ABC):
+    """Serves endpoints at one address."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str: ...
+
+    @abstractmethod
+    def add(self, endpoint: str, handler: Handler, request_type: Any = Any) -> None: ...
+
+    @abstractmethod
+    def inflight(self, endpoint: str | None = None) -> int: ...
+
+    @abstractmethod
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new requests with Draining and tell peers so; wait for the running ones, then stop what is left."""
+
+    @abstractmethod
+    async def close(self) -> None: ...

@@ -1,0 +1,84 @@
+"""The plan as a value: what `dynamo plan` prints and `dynamo up` runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from dynamo_cli.protocol.instance import Role
+
+ServiceKind = Literal["frontend", "worker"]
+RestartMode = Literal["no", "on-failure", "always"]
+
+
+class RestartPolicy(msgspec.Struct, frozen=True):
+    """Exponential backoff from `backoff_s` to `backoff_max_s`; after `max_restarts` within `window_s` it gives up."""
+
+    mode: RestartMode = "on-failure"
+    max_restarts: int = 5
+    window_s: float = 60.0
+    backoff_s: float = 0.25
+    backoff_max_s: float = 10.0
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """How a process shows that it is ready.
+
+    admin: GET /health on its admin socket says "ready". endpoint: an instance of `endpoint` with this service's
+    name is in discovery. started: it runs.
+    """
+
+    kind: Literal["admin", "endpoint", "started"] = "admin"
+    endpoint: str = ""
+    timeout_s: float = 600.0
+
+
+class GpuAssignment(msgspec.Struct, frozen=True):
+    index: int
+    uuid: str
+    name: str = ""
+    memory_total: int = 0
+    memory_free: int = 0
+
+
+class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One process. `name` is unique in the plan: `<pool>-<n>` or `frontend-<n>`.
+
+    `env` is added to the supervisor's own. `inherits_listener`: the public listening socket is passed as the
+    descriptor whose number replaces the argument `{listen_fd}` in argv.
+    """
+
+    name: str
+    kind: ServiceKind
+    pool: str
+    replica: int
+    role: Role | None = None
+    engine: str = ""
+    engine_reason: str = ""
+    model: str = ""
+    argv: tuple[str, ...]
+    env: dict[str, str] = {}
+    cwd: str = ""
+    ports: dict[str, int] = {}
+    gpus: tuple[GpuAssignment, ...] = ()
+    probe: Probe = Probe()
+    restart: RestartPolicy = RestartPolicy()
+    stop_timeout_s: float = 10.0
+    depends_on: tuple[str, ...] = ()
+    inherits_listener: bool = False
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Ordered by start. `models`: the names that must answer before the deployment is READY.
+
+    `port` 0 lets the kernel choose. `source` is the topology file.
+    """
+
+    deployment: str
+    source: str
+    host: str
+    port: int
+    models: tuple[str, ...]
+    processes: tuple[ProcessSpec, ...]
+    warnings: tuple[str, ...] = ()

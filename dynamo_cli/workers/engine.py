@@ -1,0 +1,51 @@
+"""The contract of an engine: tokens in, tokens out. The worker host owns everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.instance import InputKind
+from dynamo_cli.runtime.context import Context
+
+
+class EngineInfo(msgspec.Struct, frozen=True):
+    """What a started engine tells the model card. Counts are of tokens or KV blocks; 0 is unknown."""
+
+    input: InputKind = "tokens"
+    context_length: int = 0
+    kv_block_size: int = 0
+    total_kv_blocks: int = 0
+    max_num_seqs: int = 0
+    max_num_batched_tokens: int = 0
+
+
+class Engine(ABC):
+    @abstractmethod
+    async def start(self) -> EngineInfo:
+        """Load the model. Called once, before anything else; raises DynamoError with one clear line."""
+
+    @abstractmethod
+    def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
+        """Stream one sequence. The last delta has a finish reason and the usage.
+
+        Ends within one engine step, with finish reason "cancelled", when `context` is stopped; a closed iterator
+        (aclose) frees the sequence too. Raises InvalidRequest for input the engine cannot take and EngineFailed
+        when it breaks.
+        """
+
+    async def drain(self) -> None:  # noqa: B027
+        """Called when no new request will come; running ones go on."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Free everything. Called once, also after a failed start."""
+
+    async def failed(self) -> str:
+        """Return, with the reason, when the engine dies on its own; never returns while it is healthy."""
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")

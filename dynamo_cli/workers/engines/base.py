@@ -1,0 +1,51 @@
+"""What is known of an engine without importing it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from dynamo_cli.workers.engine import Engine
+
+
+class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The adapter's own settings, `[workers.X.options]` of a topology; each engine derives its own."""
+
+
+class EngineLaunch(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything an engine is created from. `model_path` is a file or directory on this disk, "" for none.
+
+    `args` are the engine's native arguments, untouched. `ports`: the ports of `EngineSpec.ports`, by name.
+    `text_path` is the prepared text bundle ("" when the engine takes text).
+    """
+
+    model_name: str
+    model_path: str = ""
+    text_path: str = ""
+    args: tuple[str, ...] = ()
+    options: Any = None
+    ports: dict[str, int] = {}
+    tensor_parallel: int = 1
+    runtime_dir: str = ""
+
+
+class EngineSpec(ABC):
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    options_type: ClassVar[type[EngineOptions]] = EngineOptions
+    needs_model: ClassVar[bool] = True
+    gpus: ClassVar[int] = 0
+    """GPUs one replica wants when the topology says gpus = "auto"."""
+    ports: ClassVar[tuple[str, ...]] = ()
+    """Names of the ports a replica needs beyond the planes; exported as DYN_PORT_<NAME>."""
+
+    @abstractmethod
+    def available(self) -> str | None:
+        """None when the engine can be started here, else one line: why not, and the command that helps."""
+
+    @abstractmethod
+    def create(self, launch: EngineLaunch) -> Engine:
+        """Import the adapter and make the engine, not yet started."""
