@@ -1,0 +1,71 @@
+"""Every test gets a clean environment and a home of its own; no process may outlive the session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psutil
+import pytest
+
+_test_numbers = count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: starts real processes or a real model; runs after everything else")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(scope="session")
+def session_home() -> Iterator[Path]:
+    """A short directory: unix socket paths end at 107 bytes. Leftover processes of the session fail it."""
+    root = Path(tempfile.mkdtemp(prefix="dyn-"))
+    yield root
+    leftovers = _wait_until_gone(str(root), timeout_s=3.0)
+    for process in leftovers:
+        process.send_signal(signal.SIGKILL)
+    shutil.rmtree(root, ignore_errors=True)
+    assert not leftovers, f"processes outlived the tests: {leftovers}"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No DYN_* or DYNAMO_* of the caller; DYNAMO_HOME and XDG_RUNTIME_DIR are this test's own."""
+    for name in list(os.environ):
+        if name.startswith(("DYN_", "DYNAMO_")):
+            monkeypatch.delenv(name)
+    home = session_home / str(next(_test_numbers))
+    runtime = home / "run"
+    runtime.mkdir(parents=True, mode=0o700)
+    monkeypatch.setenv("DYNAMO_HOME", str(home))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    return home
+
+
+def _wait_until_gone(home: str, timeout_s: float) -> list[psutil.Process]:
+    deadline = time.monotonic() + timeout_s
+    while (alive := _processes_of(home)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return alive
+
+
+def _processes_of(home: str) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter() if p.pid != os.getpid() and _home_of(p).startswith(home)]
+
+
+def _home_of(process: psutil.Process) -> str:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return ""
+        return process.environ().get("DYNAMO_HOME", "")
+    except (psutil.Error, OSError):
+        return ""
