@@ -1,0 +1,101 @@
+"""Where a deployment keeps its state, and the short private directory of its sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+
+from dynamo_cli.errors import DynamoError, ResourceMissing, UsageError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_SOCKET_PATH_LIMIT = 100
+_LONGEST_SOCKET_NAME = len("/dynamo-4294967295-01234567/control.sock")
+
+
+def dynamo_home() -> Path:
+    """$DYNAMO_HOME, else $XDG_STATE_HOME/dynamo, else ~/.local/state/dynamo."""
+    if home := os.environ.get("DYNAMO_HOME"):
+        return Path(home).expanduser().absolute()
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser().absolute() / "dynamo"
+
+
+def check_deployment_name(name: str) -> str:
+    """The name itself; UsageError when it cannot be a deployment's."""
+    if _NAME.fullmatch(name):
+        return name
+    raise UsageError(
+        f"deployment name {name!r} is not valid: use at most 40 lower-case letters, digits, - and _, "
+        "starting with a letter or digit"
+    )
+
+
+class DeploymentPaths:
+    """The files of one deployment. Nothing is created before `ensure()`."""
+
+    def __init__(self, deployment: str, home: Path | None = None) -> None:
+        self.deployment = check_deployment_name(deployment)
+        self.root = (home or dynamo_home()).absolute() / deployment
+        self.plan = self.root / "plan.json"
+        self.state = self.root / "state.json"
+        self.token = self.root / "token"
+        self.logs = self.root / "logs"
+        self.discovery = self.root / "discovery"
+
+    @property
+    def runtime_dir(self) -> Path:
+        """Private to this user (0700) and short enough for the paths of unix sockets."""
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]
+        return _socket_base() / f"dynamo-{os.getuid()}-{digest}"
+
+    @property
+    def control_socket(self) -> Path:
+        return self.runtime_dir / "control.sock"
+
+    def admin_socket(self, service: str) -> Path:
+        """The admin socket of a component; one started by hand (service "") is named after its pid."""
+        path = self.runtime_dir / f"{service or f'pid-{os.getpid()}'}.sock"
+        if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
+            return path
+        return self.runtime_dir / f"{hashlib.sha256(service.encode()).hexdigest()[:16]}.sock"
+
+    def ensure(self) -> None:
+        """Create the directories; ResourceMissing when the disk or its permissions refuse."""
+        try:
+            for directory in (self.root, self.logs, self.discovery):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _ensure_private(self.runtime_dir)
+            _link(self.root / "run", self.runtime_dir)
+        except OSError as error:
+            raise ResourceMissing(f"cannot create {error.filename or self.root}: {error.strerror}") from None
+
+
+def _socket_base() -> Path:
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()).absolute()
+    too_long = len(os.fsencode(base)) + _LONGEST_SOCKET_NAME > _SOCKET_PATH_LIMIT
+    return Path("/tmp") if too_long or not base.is_dir() else base
+
+
+def _ensure_private(directory: Path) -> None:
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    facts = directory.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
+        raise DynamoError(f"{directory} is not a directory of this user; remove it or set XDG_RUNTIME_DIR")
+    if facts.st_mode & 0o077:
+        directory.chmod(0o700)
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink() and os.readlink(link) == str(target):
+        return
+    fresh = link.with_name(f".{link.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        fresh.unlink()
+    fresh.symlink_to(target)
+    fresh.replace(link)
