@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, NamedTuple
+from urllib.parse import quote
+
+_KEY = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_-]+/[ -~]+")
+_LONGEST_ESCAPED_KEY = 240
+
+
+def check_key(key: str) -> str:
+    """The key itself; ValueError unless it is `word/word/printable ASCII` of at most 240 percent-escaped characters."""
+    if len(quote(key, safe="")) > _LONGEST_ESCAPED_KEY or not _KEY.fullmatch(key):
+        raise ValueError(f"not a discovery key: {key!r}")
+    return key
 
 
 class WatchEvent(NamedTuple):

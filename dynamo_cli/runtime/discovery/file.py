@@ -1,0 +1,160 @@
+"""Discovery through files of one directory, kept alive and watched from an OS thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from dynamo_cli.errors import DynamoError
+from dynamo_cli.runtime.discovery.base import Discovery, Watch, WatchEvent, check_key
+from dynamo_cli.runtime.discovery.files import Envelope, KeyFiles, new_envelope
+from dynamo_cli.runtime.discovery.observer import Observer
+from dynamo_cli.runtime.discovery.owner import this_process
+from dynamo_cli.runtime.discovery.queue import QueueWatch
+
+_log = logging.getLogger(__name__)
+_SCAN_S = 0.2
+_TOUCH_S = 2.0
+
+
+class _Own:
+    """A key this object put."""
+
+    __slots__ = ("envelope", "inode", "path")
+
+    def __init__(self, path: Path, envelope: Envelope, inode: int) -> None:
+        self.path = path
+        self.envelope = envelope
+        self.inode = inode
+
+
+class _Watcher:
+    def __init__(self, observer: Observer, watch: QueueWatch) -> None:
+        self.observer = observer
+        self.watch = watch
+        self.loop = asyncio.get_running_loop()
+
+    def scan(self) -> None:
+        if events := self.observer.scan(time.monotonic()):
+            self._hand_over(events)
+
+    def _hand_over(self, events: list[WatchEvent]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self.loop.call_soon_threadsafe(self.watch.push, events)
+
+
+class FileDiscovery(Discovery):
+    """Keys under `root`. The thread starts with the first key or watch and ends with `close()`."""
+
+    def __init__(self, root: Path) -> None:
+        self._files = KeyFiles(root)
+        self._owner = this_process()
+        self._own: dict[str, _Own] = {}
+        self._watchers: list[_Watcher] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    async def put(self, key: str, value: bytes) -> None:
+        path = self._files.path(check_key(key))
+        envelope = new_envelope(self._owner, value)
+        with self._lock:
+            self._own[key] = _Own(path, envelope, self._files.replace(path, envelope))
+        self._start()
+
+    async def create(self, key: str, value: bytes) -> bool:
+        path = self._files.path(check_key(key))
+        envelope = new_envelope(self._owner, value)
+        with self._lock:
+            inode = self._files.create(path, envelope)
+            if inode is None:
+                return False
+            self._own[key] = _Own(path, envelope, inode)
+        self._start()
+        return True
+
+    async def delete(self, key: str) -> None:
+        with self._lock:
+            self._own.pop(key, None)
+            with contextlib.suppress(FileNotFoundError):
+                self._files.path(check_key(key)).unlink()
+
+    async def get_prefix(self, prefix: str) -> dict[str, bytes]:
+        observer = Observer(self._files, prefix)
+        await asyncio.to_thread(observer.scan, time.monotonic())
+        return observer.values
+
+    @asynccontextmanager
+    async def watch_prefix(self, prefix: str) -> AsyncIterator[Watch]:
+        observer = Observer(self._files, prefix)
+        await asyncio.to_thread(observer.scan, time.monotonic())
+        watcher = _Watcher(observer, QueueWatch(observer.values))
+        self._watchers = [*self._watchers, watcher]
+        self._start()
+        try:
+            yield watcher.watch
+        finally:
+            self._watchers = [other for other in self._watchers if other is not watcher]
+
+    async def close(self) -> None:
+        self._closing.set()
+        with self._lock:
+            for own in self._own.values():
+                _remove(own)
+            self._own.clear()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _start(self) -> None:
+        if self._thread is None and not self._closing.is_set():
+            self._thread = threading.Thread(target=self._live, name="discovery-lease", daemon=True)
+            self._thread.start()
+
+    def _live(self) -> None:
+        touched = time.monotonic()
+        while not self._closing.wait(_SCAN_S if self._watchers else _TOUCH_S):
+            for watcher in self._watchers:
+                watcher.scan()
+            if time.monotonic() - touched >= _TOUCH_S - _SCAN_S:
+                touched = time.monotonic()
+                self._touch_all()
+
+    def _touch_all(self) -> None:
+        with self._lock:
+            for key, own in list(self._own.items()):
+                if self._closing.is_set():
+                    return
+                try:
+                    kept = self._touch(own)
+                except (OSError, DynamoError) as error:
+                    _log.warning("cannot keep the lease of %s: %s", key, error)
+                    continue
+                if not kept:
+                    _log.warning("%s was taken over by another process", key)
+                    del self._own[key]
+
+    def _touch(self, own: _Own) -> bool:
+        """Say that the owner lives; writes the file again when someone removed it. False when it is another's now."""
+        try:
+            if os.stat(own.path).st_ino == own.inode:
+                os.utime(own.path)
+                return True
+        except FileNotFoundError:
+            inode = self._files.create(own.path, own.envelope)
+            own.inode = inode or 0
+            return inode is not None
+        found = self._files.read(own.path)
+        return found is not None and found.version == own.envelope.version
+
+
+def _remove(own: _Own) -> None:
+    with contextlib.suppress(OSError):
+        if os.stat(own.path).st_ino == own.inode:
+            own.path.unlink()

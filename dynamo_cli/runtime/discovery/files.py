@@ -1,0 +1,152 @@
+"""One file per key: names, envelopes, and the atomic ways of writing and removing them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from dynamo_cli.errors import ResourceMissing
+from dynamo_cli.runtime.discovery.owner import Owner, is_dead
+
+_TEMPORARY = ".tmp_"
+_LARGEST_FILE = 16 << 20
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True):
+    """`version` is unique to each write."""
+
+    version: str
+    owner: Owner
+    value: bytes
+
+
+class FileFacts(NamedTuple):
+    inode: int
+    mtime_ns: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Envelope).decode
+
+
+def new_envelope(owner: Owner, value: bytes) -> Envelope:
+    return Envelope(secrets.token_hex(8), owner, value)
+
+
+class KeyFiles:
+    """The directory tree of a store: `root/<word>/<word>/<rest of the key, percent-escaped>`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: str) -> Path:
+        first, second, rest = key.split("/", 2)
+        name = quote(rest, safe="")
+        return self.root / first / second / ("%2E" + name[1:] if name.startswith(".") else name)
+
+    def scan(self, prefix: str) -> Iterator[tuple[str, Path, FileFacts]]:
+        """Every key file under a prefix. Files of other users, temporary and foreign files are passed over."""
+        for bucket in self._buckets(prefix):
+            with contextlib.suppress(OSError), os.scandir(self.root / bucket) as entries:
+                for entry in entries:
+                    key = f"{bucket}/{unquote(entry.name)}"
+                    if not entry.name.startswith(".") and key.startswith(prefix) and (facts := _facts(entry)):
+                        yield key, Path(entry.path), facts
+
+    def _buckets(self, prefix: str) -> list[str]:
+        parts = prefix.split("/", 2)
+        if len(parts) == 3:
+            return ["/".join(parts[:2])]
+        return [
+            bucket
+            for first in _directories(self.root)
+            for second in _directories(self.root / first)
+            if (bucket := f"{first}/{second}").startswith(prefix)
+        ]
+
+    def read(self, path: Path) -> Envelope | None:
+        """None when it is gone, unreadable or no envelope."""
+        try:
+            with open(path, "rb") as file:
+                return _decode(file.read(_LARGEST_FILE))
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def replace(self, path: Path, envelope: Envelope) -> int:
+        """Write, replacing what is there; returns the inode."""
+        with _temporary(path, envelope) as fresh:
+            inode = fresh.stat().st_ino
+            fresh.rename(path)
+        return inode
+
+    def create(self, path: Path, envelope: Envelope) -> int | None:
+        """Write if absent, atomically; returns the inode, None when the key is there and its owner not dead."""
+        with _temporary(path, envelope) as fresh:
+            if _link(fresh, path) or (self._reap_if_dead(path) and _link(fresh, path)):
+                return fresh.stat().st_ino
+        return None
+
+    def _reap_if_dead(self, path: Path) -> bool:
+        found = self.read(path)
+        if found is None or not is_dead(found.owner):
+            return False
+        self.reap(path, found.version)
+        return True
+
+    def reap(self, path: Path, version: str) -> None:
+        """Remove another owner's file, if it still is the version that was judged dead."""
+        with contextlib.suppress(OSError), open(self.root / ".lock", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            found = self.read(path)
+            if found is not None and found.version == version:
+                path.unlink()
+
+
+@contextlib.contextmanager
+def _temporary(path: Path, envelope: Envelope) -> Iterator[Path]:
+    fresh = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(_encode(envelope))
+        yield fresh
+    except OSError as error:
+        raise ResourceMissing(f"cannot write to discovery at {path.parent}: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+
+
+def _link(fresh: Path, path: Path) -> bool:
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _directories(path: Path) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _facts(entry: os.DirEntry[str]) -> FileFacts | None:
+    try:
+        facts = entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    if facts.st_uid != os.geteuid() or not entry.is_file(follow_symlinks=False):
+        return None
+    return FileFacts(facts.st_ino, facts.st_mtime_ns)
