@@ -6,8 +6,12 @@ import importlib
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from dynamo_cli.errors import DynamoError
+
+if TYPE_CHECKING:
+    import typer
 
 COMPONENTS = {
     "frontend": ("dynamo_cli.frontend.__main__", ()),
@@ -40,12 +44,27 @@ def run(argv: list[str]) -> int:
 def _run_command(argv: list[str]) -> int:
     import typer
 
+    try:
+        return int(build_app()(argv or ["--help"], standalone_mode=False) or 0)
+    except typer.Abort:
+        return 128 + signal.SIGINT
+    except Exception as error:
+        # click's usage errors; by their method, because typer ships click under a name of its own since 0.26
+        if not hasattr(error, "format_message"):
+            raise
+        print(f"dynamo: {' '.join(error.format_message().split()).rstrip('.')}; try dynamo --help", file=sys.stderr)
+        return 2
+
+
+def build_app() -> typer.Typer:
+    """The commands for people, as `dynamo --help` lists them."""
+    import typer
+
     from dynamo_cli import __version__
 
     app = typer.Typer(
         name="dynamo",
         help="One command turns a machine into an LLM inference deployment.",
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -60,4 +79,4 @@ def _run_command(argv: list[str]) -> int:
 
     for name in COMMANDS:
         importlib.import_module(f"dynamo_cli.cli.{name}").register(app)
-    return int(app(argv, standalone_mode=True) or 0)
+    return app

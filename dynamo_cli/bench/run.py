@@ -1,0 +1,66 @@
+"""A benchmark run: prompts, warm-up, measured load, report."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dynamo_cli.bench.cpu import Meter
+from dynamo_cli.bench.load import closed_loop
+from dynamo_cli.bench.prompts import chat_body, words
+from dynamo_cli.bench.report import Report, Run, make_report
+from dynamo_cli.bench.target import Address
+from dynamo_cli.runtime.loop import run
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`isl` and `osl`: prompt words and most answer tokens of a request. `same`: one prompt for all."""
+
+    requests: int
+    concurrency: int = 16
+    isl: int = 50
+    osl: int = 16
+    stream: bool = True
+    same: bool = False
+    warmup: int = 0
+    seed: int = 0
+    timeout_s: float = 300.0
+    pids: Mapping[str, int] = field(default_factory=dict)
+
+
+def run_load(address: Address, model: str, workload: Workload) -> Report:
+    """Measure one workload against a server."""
+    return run(_measure(address, model, workload))
+
+
+async def _measure(address: Address, model: str, work: Workload) -> Report:
+    rng = random.Random(work.seed)
+    if work.warmup:
+        warmup = _bodies(random.Random(f"warmup {work.seed}"), model, work, work.warmup)
+        await closed_loop(address, warmup, concurrency=work.concurrency, timeout_s=work.timeout_s)
+    bodies = _bodies(rng, model, work, work.requests)
+    meter = Meter(work.pids)
+    meter.start()
+    started = time.perf_counter()
+    samples = await closed_loop(address, bodies, concurrency=work.concurrency, timeout_s=work.timeout_s)
+    duration = time.perf_counter() - started
+    processes, own = meter.read()
+    facts = Run(
+        url=address.url,
+        model=model,
+        concurrency=work.concurrency,
+        stream=work.stream,
+        duration_s=duration,
+        client_cpu_s=own,
+        processes=processes,
+    )
+    return make_report(facts, samples)
+
+
+def _bodies(rng: random.Random, model: str, work: Workload, count: int) -> list[bytes]:
+    if work.same:
+        return [chat_body(model, words(rng, work.isl), work.osl, work.stream)] * count
+    return [chat_body(model, words(rng, work.isl), work.osl, work.stream) for _ in range(count)]

@@ -1,0 +1,145 @@
+"""One request as the client saw it: what arrived when, whether it was complete, and what follows from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from dynamo_cli.bench.answers import EventReader, Reply, Usage, error_message, error_text, reply_decoder
+from dynamo_cli.bench.http import Response
+
+
+@dataclass(slots=True)
+class Sample:
+    """Times are seconds since the request was written. `error` is empty when the answer was complete.
+
+    `reads`: (time, events with content) of each socket read that carried any.
+    """
+
+    error: str = ""
+    detail: str = ""
+    e2e_s: float = 0.0
+    ttft_s: float | None = None
+    last_s: float = 0.0
+    reads: list[tuple[float, int]] = field(default_factory=list)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    counted_by_usage: bool = False
+
+    @property
+    def tpot_s(self) -> float | None:
+        """Time per output token after the first."""
+        if self.ttft_s is None or self.completion_tokens < 2:
+            return None
+        return (self.e2e_s - self.ttft_s) / (self.completion_tokens - 1)
+
+    def inter_token_s(self) -> list[float]:
+        """The time before each token after the first; the gap before a read is shared by the tokens it carried."""
+        events = sum(count for _, count in self.reads)
+        if not events:
+            return []
+        tokens_per_event = max(1.0, self.completion_tokens / events)
+        gaps: list[float] = []
+        before = self.reads[0][0]
+        for position, (time, count) in enumerate(self.reads):
+            tokens = round(count * tokens_per_event) - (position == 0)
+            gaps += [(time - before) / max(1, tokens)] * tokens
+            before = time
+        return gaps
+
+
+class Collector:
+    """Makes a Sample of one response's body as it arrives."""
+
+    def __init__(self, started: float) -> None:
+        self.response = Response()
+        self.sample = Sample()
+        self._started = started
+        self._events = EventReader()
+        self._whole: list[bytes] = []
+        self._finished = False
+        self._closed = False
+
+    def feed(self, data: bytes, now: float) -> bool:
+        """Take what a socket read gave; true when the response is complete. Raises BrokenResponse."""
+        body = self.response.feed(data)
+        if not body:
+            return self.response.done
+        if self.response.status == 200 and self.response.is_event_stream:
+            self._stream(body, now - self._started)
+        else:
+            self._whole.append(body)
+        return self.response.done
+
+    def fail(self, error: str, detail: str = "") -> Sample:
+        self.sample.error, self.sample.detail = error, detail
+        return self.sample
+
+    def finish(self, now: float) -> Sample:
+        """The response is complete: judge it."""
+        sample = self.sample
+        sample.e2e_s = now - self._started
+        if sample.error:
+            return sample
+        if self.response.status != 200:
+            return self.fail(f"http {self.response.status}", error_message(b"".join(self._whole)))
+        if not self.response.is_event_stream:
+            return self._finish_whole()
+        if not self._closed:
+            return self.fail("stream without [DONE]")
+        if not self._finished:
+            return self.fail("stream without finish_reason")
+        if not sample.counted_by_usage:
+            sample.completion_tokens = sum(count for _, count in sample.reads)
+        if sample.ttft_s is None:
+            sample.ttft_s = sample.e2e_s
+        return sample
+
+    def _stream(self, body: bytes, at: float) -> None:
+        contents = 0
+        for event in self._events.feed(body):
+            if event == b"[DONE]":
+                self._closed = True
+                continue
+            reply = self._decode(event)
+            if reply is not None:
+                contents += self._take(reply)
+        if contents:
+            self.sample.reads.append((at, contents))
+            self.sample.last_s = at
+            if self.sample.ttft_s is None:
+                self.sample.ttft_s = at
+
+    def _take(self, reply: Reply) -> bool:
+        if reply.error is not None:
+            self.fail("error event", error_text(reply.error))
+        if reply.usage is not None:
+            self._count(reply.usage)
+        content = False
+        for choice in reply.choices:
+            self._finished = self._finished or choice.finish_reason is not None
+            content = content or choice.has_content
+        return content
+
+    def _finish_whole(self) -> Sample:
+        reply = self._decode(b"".join(self._whole))
+        if reply is not None:
+            self._take(reply)
+            if not self.sample.error and not self._finished:
+                self.fail("answer without finish_reason")
+        return self.sample
+
+    def _decode(self, text: bytes) -> Reply | None:
+        try:
+            return reply_decoder.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self.fail("broken JSON", str(error))
+            return None
+
+    def _count(self, usage: Usage) -> None:
+        self.sample.prompt_tokens = usage.prompt_tokens
+        self.sample.completion_tokens = usage.completion_tokens
+        self.sample.cached_tokens = usage.cached_tokens
+        self.sample.counted_by_usage = True

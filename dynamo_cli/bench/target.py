@@ -1,0 +1,96 @@
+"""Which server and which model: from the command line, else the running deployment, else port 8000."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from dynamo_cli.errors import DynamoError, ModelMissing, NotReady, UsageError
+
+if TYPE_CHECKING:
+    import httpx
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Address(NamedTuple):
+    """`prefix` is the path before /v1, empty for most servers."""
+
+    host: str
+    port: int
+    tls: bool = False
+    prefix: str = ""
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}{self.prefix}"
+
+
+def parse_url(url: str) -> Address:
+    """Raises UsageError. A trailing /v1 is accepted."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"--url {url}: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"--url {url}: expected http://HOST:PORT")
+    tls = parts.scheme == "https"
+    prefix = parts.path.rstrip("/").removesuffix("/v1")
+    return Address(parts.hostname, port or (443 if tls else 80), tls, prefix)
+
+
+def default_url() -> str:
+    """The only running deployment's; port 8000 when there is none. Raises UsageError when there are several."""
+    from dynamo_cli.runtime.control import find_running
+
+    running = [status for status in find_running() if status.url]
+    if len(running) > 1:
+        names = ", ".join(f"{status.deployment} ({status.url})" for status in running)
+        raise UsageError(f"several deployments are running: {names}; choose one with --url")
+    return running[0].url if running else DEFAULT_URL
+
+
+def http_client(address: Address, timeout_s: float = 30.0) -> httpx.Client:
+    """A client that uses the environment's proxies only for hosts other than this one."""
+    import httpx
+
+    timeout = httpx.Timeout(timeout_s, connect=5.0)
+    return httpx.Client(base_url=address.url, timeout=timeout, trust_env=address.host not in LOOPBACK)
+
+
+def choose_model(address: Address, wanted: str | None) -> str:
+    """`wanted` if it is served, else the only one served. Raises NotReady, ModelMissing, UsageError."""
+    served = served_models(address)
+    if wanted is not None:
+        if wanted not in served:
+            raise ModelMissing(
+                f"{address.url} does not serve {wanted}; it serves {', '.join(served) or 'no model yet'}"
+            )
+        return wanted
+    if not served:
+        raise NotReady(f"{address.url} serves no model yet; `dynamo status` says what it is waiting for")
+    if len(served) > 1:
+        raise UsageError(f"{address.url} serves several models: {', '.join(served)}; choose one with --model")
+    return served[0]
+
+
+def served_models(address: Address) -> list[str]:
+    """Raises NotReady when nothing listens, DynamoError when what listens is no OpenAI-compatible server."""
+    import httpx
+
+    try:
+        with http_client(address) as client:
+            answer = client.get("/v1/models")
+            answer.raise_for_status()
+            return [str(model["id"]) for model in answer.json()["data"]]
+    except httpx.ConnectError:
+        raise NotReady(
+            f"nothing listens on {address.url}; start a deployment with `dynamo up topologies/agg.toml`, or pass --url"
+        ) from None
+    except httpx.HTTPError as error:
+        raise DynamoError(f"{address.url}/v1/models: {error or type(error).__name__}") from None
+    except (ValueError, KeyError, TypeError):
+        raise DynamoError(f"{address.url}/v1/models is not the answer of an OpenAI-compatible server") from None
