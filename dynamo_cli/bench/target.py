@@ -44,13 +44,13 @@ def parse_url(url: str) -> Address:
 
 def default_url() -> str:
     """The only running deployment's; port 8000 when there is none. Raises UsageError when there are several."""
-    from dynamo_cli.runtime.control import find_running
+    from dynamo_cli.supervisor.deployments import running
 
-    running = [status for status in find_running() if status.url]
-    if len(running) > 1:
-        names = ", ".join(f"{status.deployment} ({status.url})" for status in running)
+    found = {deployment.name: deployment.record.url for deployment in running() if deployment.record.url}
+    if len(found) > 1:
+        names = ", ".join(f"{name} ({url})" for name, url in found.items())
         raise UsageError(f"several deployments are running: {names}; choose one with --url")
-    return running[0].url if running else DEFAULT_URL
+    return next(iter(found.values()), DEFAULT_URL)
 
 
 def http_client(address: Address, timeout_s: float = 30.0) -> httpx.Client:

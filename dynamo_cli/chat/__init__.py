@@ -1,0 +1,1 @@
+"""Talk to a served model from the terminal."""
