@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dynamo_cli.bench.sample import Collector, Sample
+from tests.bench.server import chunk, whole
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+FINISH = chunk("", finish="stop")
+DONE = "[DONE]"
+
+
+def sse(*events: str) -> bytes:
+    return b"".join(f"data: {event}\n\n".encode() for event in events)
+
+
+def collect(*reads: tuple[float, bytes]) -> Sample:
+    collector = Collector(started=100.0)
+    collector.feed(STREAM, 100.0)
+    for at, body in reads:
+        collector.feed(body, 100.0 + at)
+    return collector.finish(100.0 + reads[-1][0])
+
+
+def usage(tokens: int) -> str:
+    return json.dumps({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": tokens}})
+
+
+def test_times_of_a_stream() -> None:
+    sample = collect(
+        (0.1, sse(chunk("", None))),  # the opening chunk with the role carries no token
+        (0.2, sse(chunk("a"))),
+        (0.3, sse(chunk("b"))),
+        (0.5, sse(chunk("c"), chunk("d"), FINISH, usage(4), DONE)),
+    )
+    assert sample.error == ""
+    assert (sample.prompt_tokens, sample.completion_tokens) == (3, 4)
+    assert sample.ttft_s == pytest.approx(0.2)
+    assert sample.inter_token_s() == pytest.approx([0.1, 0.1, 0.1])
+    assert sample.tpot_s == pytest.approx(0.1)
+
+
+def test_several_tokens_in_an_event_share_its_gap() -> None:
+    sample = collect((0.1, sse(chunk("ab"))), (0.3, sse(chunk("cd"))), (0.3, sse(FINISH, usage(4), DONE)))
+    assert sample.inter_token_s() == pytest.approx([0.0, 0.1, 0.1])
+
+
+def test_without_usage_chunks_are_counted() -> None:
+    sample = collect((0.1, sse(chunk("a"), chunk("b"), FINISH, DONE)))
+    assert (sample.completion_tokens, sample.counted_by_usage) == (2, False)
+
+
+def test_an_empty_answer_has_a_time_to_first_token() -> None:
+    sample = collect((0.1, sse(FINISH, usage(0), DONE)))
+    assert (sample.error, sample.ttft_s, sample.tpot_s) == ("", pytest.approx(0.1), None)
+
+
+@pytest.mark.parametrize(
+    ("events", "error"),
+    [
+        ((chunk("a"), FINISH), "stream without [DONE]"),
+        ((chunk("a"), DONE), "stream without finish_reason"),
+        ((chunk("a"), '{"error": {"message": "the engine died"}}', FINISH, DONE), "error event"),
+        (("{broken", FINISH, DONE), "broken JSON"),
+    ],
+)
+def test_a_stream_with_status_200_can_be_an_error(events: tuple[str, ...], error: str) -> None:
+    assert collect((0.1, sse(*events))).error == error
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "detail"),
+    [
+        ("200 OK", json.dumps(whole(3)), "", ""),
+        ("200 OK", '{"choices": []}', "answer without finish_reason", ""),
+        ("200 OK", "<html>", "broken JSON", "JSON"),
+        ("429 Too Many", '{"error": {"message": "slow\\ndown"}}', "http 429", "slow down"),
+        ("502 Bad Gateway", "<html>", "http 502", "<html>"),
+    ],
+)
+def test_whole_answers(status: str, body: str, error: str, detail: str) -> None:
+    collector = Collector(0.0)
+    assert collector.feed(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode(), 1.0)
+    sample = collector.finish(1.0)
+    assert sample.error == error
+    assert detail in sample.detail
