@@ -1,0 +1,1 @@
+"""Model name -> files on this disk."""

@@ -1,0 +1,41 @@
+"""Whether a directory holds a whole model, and of which kind."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from dynamo_cli.errors import ModelMissing
+
+_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
+
+
+def find_weights(directory: Path) -> Path:
+    """The .gguf file to load when those are the only weights, else the directory itself (Hugging Face layout).
+
+    Raises ModelMissing with what is missing.
+    """
+    if (directory / "config.json").is_file() and _has_tensors(directory):
+        return directory
+    parts = [file for file in sorted(directory.glob("*.gguf")) if not file.name.startswith("mmproj")]
+    heads = [file for file in parts if not _LATER_PART.search(file.name)]
+    if len(heads) == 1:
+        return heads[0]
+    if heads:
+        raise ModelMissing(f"{directory}: several models: name one of {', '.join(file.name for file in heads)}")
+    raise ModelMissing(f"{directory}: no model: neither a .gguf file nor config.json with .safetensors files")
+
+
+def _has_tensors(directory: Path) -> bool:
+    index = directory / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            names = set(json.loads(index.read_bytes())["weight_map"].values())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelMissing(f"{index}: cannot be read as an index of weights: {error}") from error
+        missing = sorted(name for name in names if not (directory / name).is_file())
+        if missing:
+            raise ModelMissing(f"{directory}: incomplete: {missing[0]} and {len(missing) - 1} more files are missing")
+        return True
+    return any(directory.glob("*.safetensors"))
