@@ -14,17 +14,23 @@ if TYPE_CHECKING:
 class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The adapter's own settings, `[workers.X.options]` of a topology; each engine derives its own."""
 
+    def checked(self) -> EngineOptions:
+        """The options themselves; raises UsageError for ones that are right each but not together."""
+        return self
+
 
 class EngineLaunch(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an engine is created from. `model_path` is a file or directory on this disk, "" for none.
 
     `args` are the engine's native arguments, untouched. `ports`: the ports of `EngineSpec.ports`, by name.
-    `text_path` is the prepared text bundle ("" when the engine takes text).
+    `text_path` is the prepared text bundle ("" when the engine takes text). `context_length`: the tokens the model
+    was trained for, 0 when unknown.
     """
 
     model_name: str
     model_path: str = ""
     text_path: str = ""
+    context_length: int = 0
     args: tuple[str, ...] = ()
     options: Any = None
     ports: dict[str, int] = {}

@@ -1,0 +1,73 @@
+"""Gives the GPUs of the inventory to replicas: those listed by id first, then the freest of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dynamo_cli.errors import ResourceMissing
+from dynamo_cli.gpus.gpu import Gpu
+from dynamo_cli.gpus.pick import pick_gpus
+from dynamo_cli.gpus.visible import find_gpu
+from dynamo_cli.topology.schema import Pool, Topology
+
+_CROWDED = 0.1
+
+
+class GpuAssigner:
+    """Hands each GPU to one replica, unless the topology lists it for several."""
+
+    def __init__(self, gpus: Sequence[Gpu], reason: str, topology: Topology) -> None:
+        self._gpus = gpus
+        self._reason = reason
+        self._taken = self._listed(topology)
+        self.warnings: list[str] = []
+
+    def left(self) -> int:
+        return len(self._gpus) - len(self._taken)
+
+    def assign(self, pool: Pool, wanted: int) -> tuple[Gpu, ...]:
+        """The GPUs of one replica; raises ResourceMissing when the machine is short."""
+        if isinstance(pool.gpus, tuple):
+            return tuple(self._named(pool, str(name)) for name in pool.gpus)
+        picked = pick_gpus(self._gpus, wanted, self._taken)
+        if len(picked) < wanted:
+            raise ResourceMissing(self._short(pool, wanted))
+        self._taken |= {gpu.uuid for gpu in picked}
+        self.warnings += [_crowded(pool, gpu) for gpu in picked if gpu.memory_free < _CROWDED * gpu.memory_total]
+        return picked
+
+    def _listed(self, topology: Topology) -> set[str]:
+        names = [str(name) for pool in topology.workers.values() if isinstance(pool.gpus, tuple) for name in pool.gpus]
+        return {gpu.uuid for name in names if (gpu := find_gpu(self._gpus, name))}
+
+    def _named(self, pool: Pool, name: str) -> Gpu:
+        gpu = find_gpu(self._gpus, name)
+        if gpu is None:
+            raise ResourceMissing(f"pool {pool.name} wants GPU {name}, found {self._there()}; {self._help(pool)}")
+        return gpu
+
+    def _short(self, pool: Pool, wanted: int) -> str:
+        total = wanted * pool.replicas
+        each = f" ({pool.replicas} replicas of {wanted})" if pool.replicas > 1 else ""
+        given = len(self._taken)
+        others = f", {given} of them given already" if given else ""
+        return f"pool {pool.name} wants {_count(total)}{each}, found {self._there()}{others}; {self._help(pool)}"
+
+    def _there(self) -> str:
+        reason = f" ({self._reason})" if self._reason else ""
+        ids = f": {', '.join(f'{gpu.index} = {gpu.uuid}' for gpu in self._gpus)}" if self._gpus else ""
+        return (_count(len(self._gpus)) if self._gpus else "none") + reason + ids
+
+    def _help(self, pool: Pool) -> str:
+        smaller = f", a smaller workers.{pool.name}.replicas" if pool.replicas > 1 else ""
+        return f"set workers.{pool.name}.gpus = 0{smaller} or another workers.{pool.name}.engine"
+
+
+def _count(number: int) -> str:
+    return f"{number} GPU{'' if number == 1 else 's'}"
+
+
+def _crowded(pool: Pool, gpu: Gpu) -> str:
+    free, total = gpu.memory_free / 2**30, gpu.memory_total / 2**30
+    users = f", used by {len(gpu.processes)} process{'' if len(gpu.processes) == 1 else 'es'}" if gpu.processes else ""
+    return f"pool {pool.name}: GPU {gpu.index} has only {free:.1f} of {total:.1f} GiB free{users}"

@@ -1,0 +1,129 @@
+"""What only the whole topology can show: a key against another, an option against its engine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dynamo_cli.topology.options import option_problems
+from dynamo_cli.topology.positions import KeyPath
+from dynamo_cli.topology.report import Report
+from dynamo_cli.topology.schema import Pool, Topology
+from dynamo_cli.topology.words import listed, nearest, quoted, suggestion
+from dynamo_cli.workers.engines.base import EngineSpec
+from dynamo_cli.workers.engines.registry import LATER
+
+AUTO = "auto"
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*[:}]")
+
+Specs = Mapping[str, EngineSpec]
+
+
+def check(topology: Topology, document: dict[str, Any], specs: Specs, report: Report) -> None:
+    """Add every problem that is left once each value is right by itself."""
+    _check_variables(document, (), report)
+    if not topology.workers and not report.touches(("workers",)):
+        report.add(("workers",), "no pool of workers; add a table such as [workers.decode]")
+    for pool in topology.workers.values():
+        _PoolCheck(pool, topology, specs, report).run()
+    for name, after in _dependency_cycles(topology.workers):
+        report.add(("workers", name, "depends_on"), f"depends on itself by way of {after}")
+
+
+def _check_variables(value: Any, path: KeyPath, report: Report) -> None:
+    """Variables come with a later release: a text must not change its meaning then."""
+    items: Iterator[tuple[Any, Any]] = iter(())
+    if isinstance(value, dict):
+        items = iter(value.items())
+    elif isinstance(value, list):
+        items = iter(enumerate(value))
+    elif isinstance(value, str) and _VARIABLE.search(value) and not report.touches(path):
+        report.add(path, f"variables are not available yet, found {quoted(value)}; write the value itself")
+    for key, item in items:
+        _check_variables(item, (*path, key), report)
+
+
+class _PoolCheck:
+    def __init__(self, pool: Pool, topology: Topology, specs: Specs, report: Report) -> None:
+        self.pool, self.topology, self.specs = pool, topology, specs
+        self.path: KeyPath = ("workers", pool.name)
+        self.report = report
+
+    def add(self, key: str, what: str) -> None:
+        self.report.add((*self.path, key), what)
+
+    def sound(self, *keys: str) -> bool:
+        return not any(self.report.touches((*self.path, key)) for key in keys)
+
+    def run(self) -> None:
+        if self.sound("engine") and self.engine_known():
+            self.check_options()
+            self.check_model()
+        if self.sound("gpus", "tensor_parallel"):
+            self.check_gpus()
+        if self.sound("restart") and self.pool.restart.backoff_s > self.pool.restart.backoff_max_s:
+            most = self.pool.restart.backoff_max_s
+            self.report.add((*self.path, "restart", "backoff_s"), f"is more than backoff_max_s, which is {most:g}")
+        if self.sound("depends_on"):
+            self.check_dependencies()
+
+    def engine_known(self) -> bool:
+        engine = self.pool.engine
+        if engine == AUTO or engine in self.specs:
+            return True
+        words = [AUTO, *self.specs]
+        if engine in LATER:
+            self.add("engine", f"engine {quoted(engine)} is not available yet; use {listed(words)}")
+        else:
+            close = nearest(engine, words)
+            self.add("engine", f"unknown engine {quoted(engine)}{suggestion(engine, [close] if close else words)}")
+        return False
+
+    def check_options(self) -> None:
+        if not self.sound("options"):
+            return
+        if self.pool.engine == AUTO:
+            known = sorted({key for spec in self.specs.values() for key in spec.options_type.__struct_fields__})
+            unknown = [key for key in self.pool.options if key not in known]
+            problems = [(key, f"unknown option{suggestion(key, known)}") for key in unknown]
+        else:
+            problems = option_problems(self.pool.options, self.specs[self.pool.engine].options_type)
+        for key, what in problems:
+            self.report.add((*self.path, "options", key) if key else (*self.path, "options"), what)
+
+    def check_model(self) -> None:
+        if self.pool.model or self.topology.model or not self.sound("model") or self.report.touches(("model",)):
+            return
+        if self.pool.engine == AUTO or self.specs[self.pool.engine].needs_model:
+            self.add("model", 'no model; write model = "ORG/NAME" at the top of the file or in this pool')
+
+    def check_gpus(self) -> None:
+        gpus, size = self.pool.gpus, self.pool.tensor_parallel
+        count = len(gpus) if isinstance(gpus, tuple) else gpus
+        if isinstance(count, int) and 0 < count < size:
+            self.add("gpus", f'{count} is too few for tensor_parallel = {size}; write gpus = {size} or gpus = "auto"')
+
+    def check_dependencies(self) -> None:
+        others = [name for name in ("frontend", *self.topology.workers) if name != self.pool.name]
+        for position, name in enumerate(self.pool.depends_on):
+            if name not in others:
+                what = "a pool cannot depend on itself" if name == self.pool.name else f"no pool {quoted(name)}"
+                self.report.add((*self.path, "depends_on", position), f"{what}{suggestion(name, others)}")
+
+
+def _dependency_cycles(pools: Mapping[str, Pool]) -> Iterator[tuple[str, str]]:
+    """(pool, the chain that leads back to it) once for each cycle."""
+    done: set[str] = set()
+
+    def walk(name: str, trail: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        for other in pools[name].depends_on:
+            if other in trail and other != name:
+                yield other, " -> ".join((*trail[trail.index(other) :], other))
+            elif other in pools and other not in done and other != name:
+                yield from walk(other, (*trail, other))
+        done.add(name)
+
+    for name in pools:
+        if name not in done:
+            yield from walk(name, (name,))

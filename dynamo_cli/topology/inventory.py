@@ -1,0 +1,64 @@
+"""Looks at this machine for planning: its GPUs, engines, models and free ports."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator
+
+from dynamo_cli.errors import ModelMissing
+from dynamo_cli.gpus.nvml import read_gpus
+from dynamo_cli.hub.resolve import resolve_model
+from dynamo_cli.topology.plan import Inventory
+from dynamo_cli.topology.schema import Topology
+from dynamo_cli.workers.engines import registry
+
+
+def gather(topology: Topology) -> Inventory:
+    """What `topology` needs to know of this machine, and no more."""
+    driver = read_gpus()
+    used = {pool.engine for pool in topology.workers.values()}
+    wanted = {name: registry.SPECS[name] for name in registry.SPECS if name in used or "auto" in used}
+    kinds, missing = _models(topology)
+    return Inventory(
+        gpus=driver.gpus,
+        gpu_reason=driver.reason,
+        free_ports=free_ports(),
+        python=sys.executable,
+        specs=registry.SPECS,
+        choose=registry.choose,
+        unavailable={name: reason for name, spec in wanted.items() if (reason := spec.available())},
+        model_kinds=kinds,
+        missing_models=missing,
+    )
+
+
+def _models(topology: Topology) -> tuple[dict[str, str], dict[str, str]]:
+    kinds: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    for model in {pool.model or topology.model for pool in topology.workers.values()} - {""}:
+        kind, problem = _look_up(model)
+        if problem:
+            missing[model] = problem
+        else:
+            kinds[model] = kind
+    return kinds, missing
+
+
+def _look_up(model: str) -> tuple[str, str]:
+    try:
+        return resolve_model(model).kind, ""
+    except ModelMissing as error:
+        return "", str(error)
+
+
+def free_ports(host: str = "127.0.0.1") -> Iterator[int]:
+    """Ports nobody listens on now, none twice; the sockets that hold them are closed before each is told."""
+    told: set[int] = set()
+    while True:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            port = int(probe.getsockname()[1])
+        if port not in told:
+            told.add(port)
+            yield port

@@ -1,0 +1,213 @@
+"""Topology and inventory become the plan: every process with its command, environment, ports and GPUs. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dynamo_cli.errors import DynamoError, EngineMissing, ResourceMissing, TopologyError
+from dynamo_cli.gpus.gpu import Gpu
+from dynamo_cli.topology.assign import GpuAssigner
+from dynamo_cli.topology.options import option_problems
+from dynamo_cli.topology.process import GpuAssignment, Plan, Probe, ProcessSpec
+from dynamo_cli.topology.schema import Pool, Topology
+from dynamo_cli.workers.engines.base import EngineSpec
+
+LISTEN_FD = "{listen_fd}"
+
+Choose = Callable[[int, "str | None"], "tuple[EngineSpec, str]"]
+
+
+class Inventory(msgspec.Struct, frozen=True, kw_only=True):
+    """What planning needs to know of this machine.
+
+    `gpu_reason`: why there are no or fewer GPUs. `free_ports` yields ports nobody listens on. `specs` are the engines
+    by name and `unavailable` the reason of each that cannot start here; `choose` resolves engine = "auto" from the
+    GPUs a replica could have and the kind of its model. `model_kinds`: gguf or hf of each model on this disk;
+    `missing_models`: the line for each that is not.
+    """
+
+    gpus: tuple[Gpu, ...] = ()
+    gpu_reason: str = ""
+    free_ports: Iterator[int]
+    python: str
+    specs: Mapping[str, EngineSpec]
+    choose: Choose
+    unavailable: Mapping[str, str] = {}
+    model_kinds: Mapping[str, str] = {}
+    missing_models: Mapping[str, str] = {}
+
+
+def make_plan(topology: Topology, inventory: Inventory) -> Plan:
+    """Raises ResourceMissing, EngineMissing, or TopologyError for options the chosen engine does not have."""
+    return _Planner(topology, inventory).plan()
+
+
+class _Planner:
+    def __init__(self, topology: Topology, inventory: Inventory) -> None:
+        self.topology = topology
+        self.inventory = inventory
+        self.gpus = GpuAssigner(inventory.gpus, inventory.gpu_reason, topology)
+        self.warnings: list[str] = []
+
+    def plan(self) -> Plan:
+        groups = {"frontend": [self._frontend(replica) for replica in range(self.topology.frontend.replicas)]}
+        for name, pool in self.topology.workers.items():
+            groups[name] = list(self._pool(pool))
+        processes = [self._with_dependencies(process, groups) for name in self._order() for process in groups[name]]
+        return Plan(
+            deployment=self.topology.name,
+            source=self.topology.source,
+            host=self.topology.frontend.host,
+            port=self.topology.frontend.port,
+            models=tuple(dict.fromkeys(p.model for p in processes if p.model and p.kind == "worker")),
+            processes=tuple(processes),
+            warnings=tuple(dict.fromkeys([*self.warnings, *self.gpus.warnings])),
+        )
+
+    def _order(self) -> list[str]:
+        """Frontends first, then pools as written, each after those it depends on."""
+        order = ["frontend"]
+
+        def visit(name: str) -> None:
+            if name not in order:
+                for other in self.topology.workers[name].depends_on:
+                    visit(other)
+                order.append(name)
+
+        for name in self.topology.workers:
+            visit(name)
+        return order
+
+    def _with_dependencies(self, process: ProcessSpec, groups: Mapping[str, list[ProcessSpec]]) -> ProcessSpec:
+        pool = self.topology.workers.get(process.pool)
+        names = tuple(other.name for name in pool.depends_on for other in groups[name]) if pool else ()
+        return msgspec.structs.replace(process, depends_on=names)
+
+    def _frontend(self, replica: int) -> ProcessSpec:
+        command = (self.inventory.python, "-m", "dynamo_cli", "frontend", "--listen-fd", LISTEN_FD)
+        return ProcessSpec(
+            name=f"frontend-{replica}",
+            kind="frontend",
+            pool="frontend",
+            replica=replica,
+            argv=(*command, "--router-mode", self.topology.router.mode),
+            env=self._environment(),
+            inherits_listener=True,
+        )
+
+    def _pool(self, pool: Pool) -> Iterator[ProcessSpec]:
+        spec, reason = self._engine(pool)
+        options = self._options(pool, spec, reason)
+        model = pool.model or self.topology.model or ("" if spec.needs_model else spec.name)
+        if spec.needs_model and model in self.inventory.missing_models:
+            self.warnings.append(f"pool {pool.name}: {self.inventory.missing_models[model]}")
+        for replica in range(pool.replicas):
+            gpus = self.gpus.assign(pool, self._wanted(pool, spec))
+            ports = self._ports(pool, spec)
+            custom = spec.name == "custom"
+            served = served_name(model) if not custom or pool.model or self.topology.model else ""
+            yield ProcessSpec(
+                name=f"{pool.name}-{replica}",
+                kind="worker",
+                pool=pool.name,
+                replica=replica,
+                role="aggregated",
+                engine=spec.name,
+                engine_reason=reason,
+                model=served,
+                argv=self._custom(pool, options) if custom else self._worker(pool, spec, model, options),
+                env=self._environment(gpus, ports) | pool.env,
+                ports=ports,
+                gpus=tuple(_assignment(gpu) for gpu in gpus),
+                probe=_probe(pool, spec, options),
+                restart=pool.restart,
+                stop_timeout_s=pool.stop_timeout_s,
+            )
+
+    def _engine(self, pool: Pool) -> tuple[EngineSpec, str]:
+        """The engine and why it is this one; raises EngineMissing when it cannot start here."""
+        if pool.engine != "auto":
+            spec, reason = self.inventory.specs[pool.engine], "set in the topology"
+        else:
+            try:
+                model = pool.model or self.topology.model
+                spec, reason = self.inventory.choose(self._offered(pool), self.inventory.model_kinds.get(model))
+            except DynamoError as error:
+                raise type(error)(f"pool {pool.name}: {error}") from None
+        missing = self.inventory.unavailable.get(spec.name)
+        if missing:
+            raise EngineMissing(f"pool {pool.name}: {missing}")
+        return spec, reason
+
+    def _offered(self, pool: Pool) -> int:
+        """How many GPUs one replica could have."""
+        if isinstance(pool.gpus, tuple):
+            return len(pool.gpus)
+        return self.gpus.left() // max(pool.replicas, 1) if pool.gpus == "auto" else pool.gpus
+
+    def _wanted(self, pool: Pool, spec: EngineSpec) -> int:
+        if isinstance(pool.gpus, tuple):
+            return len(pool.gpus)
+        return spec.gpus * pool.tensor_parallel if pool.gpus == "auto" else pool.gpus
+
+    def _options(self, pool: Pool, spec: EngineSpec, reason: str) -> dict[str, Any]:
+        """The options as the engine's own type reads them; for "auto" they are checked only here."""
+        problems = option_problems(pool.options, spec.options_type)
+        if problems:
+            lines = []
+            for key, what in problems:
+                _, prefix = self.topology.places.locate(("workers", pool.name, "options", key))
+                lines.append(f'{prefix}{what} (engine = "{pool.engine}" is {spec.name}: {reason})')
+            raise TopologyError(lines)
+        return pool.options
+
+    def _worker(self, pool: Pool, spec: EngineSpec, model: str, options: dict[str, Any]) -> tuple[str, ...]:
+        argv = [self.inventory.python, "-m", "dynamo_cli", "worker", "--engine", spec.name]
+        if spec.needs_model:
+            argv += ["--model-path", model]
+        argv += ["--model-name", served_name(model)]
+        if options:
+            argv += ["--options", msgspec.json.encode(options).decode()]
+        if pool.tensor_parallel > 1:
+            argv += ["--tensor-parallel-size", str(pool.tensor_parallel)]
+        return (*argv, "--", *pool.args) if pool.args else tuple(argv)
+
+    def _custom(self, pool: Pool, options: dict[str, Any]) -> tuple[str, ...]:
+        return (*options["command"], *pool.args)
+
+    def _ports(self, pool: Pool, spec: EngineSpec) -> dict[str, int]:
+        ports = {}
+        for name in spec.ports:
+            port = next(self.inventory.free_ports, None)
+            if port is None:
+                raise ResourceMissing(f"pool {pool.name}: no free port for {name}")
+            ports[name] = port
+        return ports
+
+    def _environment(self, gpus: Iterable[Gpu] | None = None, ports: Mapping[str, int] | None = None) -> dict[str, str]:
+        environment = {"DYN_NAMESPACE": self.topology.runtime.namespace}
+        if gpus is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in gpus)
+        return environment | {f"DYN_PORT_{name.upper()}": str(port) for name, port in (ports or {}).items()}
+
+
+def served_name(model: str) -> str:
+    """The name clients use for a model: that of its file or directory when it is a path."""
+    if not model.startswith("/"):
+        return model
+    return Path(model).name.removesuffix(".gguf")
+
+
+def _probe(pool: Pool, spec: EngineSpec, options: Mapping[str, Any]) -> Probe:
+    if spec.name != "custom":
+        return Probe(kind="admin", timeout_s=pool.ready_timeout_s)
+    endpoint = str(options.get("endpoint", ""))
+    return Probe(kind="endpoint" if endpoint else "started", endpoint=endpoint, timeout_s=pool.ready_timeout_s)
+
+
+def _assignment(gpu: Gpu) -> GpuAssignment:
+    return GpuAssignment(gpu.index, gpu.uuid, gpu.name, gpu.memory_total, gpu.memory_free)

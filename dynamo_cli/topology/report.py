@@ -1,0 +1,67 @@
+"""Collects the problems of a topology, each with the place it stands at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from dynamo_cli.errors import TopologyError
+from dynamo_cli.topology.positions import KeyPath
+from dynamo_cli.topology.words import dotted
+
+
+class Setting(NamedTuple):
+    """One `--set KEY=VALUE`: `key` as typed, and its path."""
+
+    key: str
+    path: KeyPath
+
+
+class Places:
+    """Where each key of a topology was written: a line of its file, or a --set argument."""
+
+    def __init__(self, file: str, lines: Mapping[KeyPath, int] | None = None) -> None:
+        self.file = file
+        self.lines = lines or {}
+        self.settings: list[Setting] = []
+
+    def locate(self, path: KeyPath) -> tuple[tuple[int, int], str]:
+        """Sort key and prefix of a problem at `path`; one of a missing key stands at its table."""
+        for number, setting in enumerate(reversed(self.settings)):
+            within = path[: len(setting.path)] == setting.path
+            made = path not in self.lines and setting.path[: len(path)] == path and path
+            if within or made:
+                rest = "" if path == setting.path else f"{dotted(path)}: "
+                return (1, -number), f"--set {setting.key}: {rest}"
+        line = next((self.lines[path[:size]] for size in range(len(path), 0, -1) if path[:size] in self.lines), 1)
+        return (0, line), f"{self.file}:{line}: {dotted(path)}: "
+
+    def is_set(self, path: KeyPath) -> bool:
+        """Whether the value at `path` came from a --set argument."""
+        return self.locate(path)[0][0] == 1
+
+
+class Report:
+    def __init__(self, places: Places, homes: Mapping[str, str] | None = None) -> None:
+        """`homes`: for a key name, the full path it is valid at, to suggest to who wrote it elsewhere."""
+        self.places = places
+        self.homes = homes or {}
+        self._problems: list[tuple[tuple[int, int], str]] = []
+        self._paths: set[KeyPath] = set()
+
+    def add(self, path: KeyPath, what: str) -> None:
+        order, prefix = self.places.locate(path)
+        self._problems.append((order, prefix + what))
+        self._paths.add(path)
+
+    def touches(self, path: KeyPath) -> bool:
+        """Whether a problem is already known at or below `path`: then nothing follows from its value."""
+        return any(known[: len(path)] == path for known in self._paths)
+
+    def lines(self) -> list[str]:
+        return [text for _, text in sorted(self._problems, key=lambda problem: problem[0])]
+
+    def raise_problems(self) -> None:
+        """Raise TopologyError when there is any problem."""
+        if self._problems:
+            raise TopologyError(self.lines())
