@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from dynamo_cli.errors import DynamoError, NotReady
 
 ServiceState = Literal["PENDING", "STARTING", "READY", "DRAINING", "BACKOFF", "FAILED", "STOPPED"]
 DeploymentState = Literal["STARTING", "READY", "DEGRADED", "FAILED", "STOPPING", "STOPPED"]
 
 
 class ServiceStatus(msgspec.Struct, kw_only=True):
-    """`reason` says why the service is in its state, in one line; `last_exit` how its last process ended."""
+    """`reason` says why the service is in its state, in one line; `last_exit` how its last process ended.
+
+    `exit_code` is that of the last process, negative for a signal.
+    """
 
     name: str
     kind: str
@@ -27,11 +37,14 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     restarts: int = 0
     uptime_s: float = 0.0
     last_exit: str = ""
+    exit_code: int | None = None
     ports: dict[str, int] = {}
     gpus: list[str] = []
 
 
 class DeploymentStatus(msgspec.Struct, kw_only=True):
+    """`first_failed`: the service whose process was the first to end by itself."""
+
     deployment: str
     state: DeploymentState
     reason: str = ""
@@ -41,6 +54,7 @@ class DeploymentStatus(msgspec.Struct, kw_only=True):
     detached: bool = False
     uptime_s: float = 0.0
     topology: str = ""
+    first_failed: str = ""
     services: list[ServiceStatus] = []
 
 
@@ -51,3 +65,55 @@ class Event(msgspec.Struct, kw_only=True):
     service: str = ""
     state: str = ""
     message: str = ""
+
+
+class ControlClient:
+    """Speaks to a supervisor. NotReady when nobody answers on the socket."""
+
+    def __init__(self, socket: Path, timeout_s: float = 10.0) -> None:
+        self._socket = socket
+        self._timeout_s = timeout_s
+
+    def status(self) -> DeploymentStatus:
+        return msgspec.json.decode(self._call("GET", "/status"), type=DeploymentStatus)
+
+    def stop(self, force: bool = False) -> None:
+        """Ask for an ordered stop, or for one without patience; returns at once."""
+        self._call("POST", "/stop?force=1" if force else "/stop")
+
+    def events(self) -> Iterator[Event]:
+        """What happens from now on, until the supervisor ends."""
+        with self._answer("GET", "/events", None) as answer:
+            while line := answer.readline():
+                yield msgspec.json.decode(line, type=Event)
+
+    def _call(self, method: str, path: str) -> bytes:
+        with self._answer(method, path, self._timeout_s) as answer:
+            body: bytes = answer.read()
+        return body
+
+    @contextmanager
+    def _answer(self, method: str, path: str, timeout_s: float | None) -> Iterator[http.client.HTTPResponse]:
+        connection = _UnixConnection(self._socket, timeout_s)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise DynamoError(f"the supervisor refused {path}: {answer.read().decode(errors='replace').strip()}")
+            yield answer
+        except (OSError, http.client.HTTPException) as error:
+            raise NotReady(f"no supervisor answers on {self._socket}: {error or type(error).__name__}") from None
+        finally:
+            connection.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float | None) -> None:
+        super().__init__("supervisor")
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self._timeout_s)
+        self.sock.connect(str(self._path))

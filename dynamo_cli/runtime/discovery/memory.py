@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 from dynamo_cli.runtime.discovery.base import Discovery, Watch, WatchEvent, check_key
 from dynamo_cli.runtime.discovery.queue import QueueWatch
@@ -65,3 +66,9 @@ class MemoryDiscovery(Discovery):
     async def close(self) -> None:
         for key in [key for key, (_, owner) in self._store.values.items() if owner is self]:
             self._store.delete(key)
+
+
+@cache
+def process_store() -> MemoryStore:
+    """The one store of this process."""
+    return MemoryStore()

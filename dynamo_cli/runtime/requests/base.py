@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from dynamo_cli.errors import DynamoError
 from dynamo_cli.runtime.context import Context
 
 Handler = Callable[[Any, Context], AsyncIterator[Any]]
+
+
+PeerState = Literal["lost", "draining"]
+PeerListener = Callable[[str, str, PeerState], None]
 
 
 class StreamSink(Protocol):
@@ -59,6 +63,17 @@ class RequestClient(ABC):
         """
 
     @abstractmethod
+    def on_peer(self, listener: PeerListener) -> Callable[[], None]:
+        """Call `listener(address, endpoint, state)` when a worker is lost (silent, gone, unreachable) or drains.
+
+        `endpoint` is "" for all of that address. Returns the function that ends it.
+        """
+
+    @abstractmethod
+    async def probe(self, address: str) -> bool:
+        """Whether a worker there proves itself and answers a ping now; takes seconds when it does not."""
+
+    @abstractmethod
     async def close(self) -> None: ...
 
 
@@ -73,11 +88,18 @@ class RequestServer(ABC):
     def add(self, endpoint: str, handler: Handler, request_type: Any = Any) -> None: ...
 
     @abstractmethod
+    def remove(self, endpoint: str) -> None:
+        """Serve it no more; running requests go on. Idempotent."""
+
+    @abstractmethod
     def inflight(self, endpoint: str | None = None) -> int: ...
 
     @abstractmethod
-    async def drain(self, timeout_s: float) -> None:
-        """Refuse new requests with Draining and tell peers so; wait for the running ones, then stop what is left."""
+    async def drain(self, timeout_s: float, endpoint: str = "") -> None:
+        """Refuse new requests with Draining and tell peers so; wait for the running ones, then stop what is left.
+
+        `endpoint` "" means all. What is left ends with StreamIncomplete, so that it can go on elsewhere.
+        """
 
     @abstractmethod
     async def close(self) -> None: ...

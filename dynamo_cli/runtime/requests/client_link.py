@@ -1,0 +1,266 @@
+"""A client's connections to one worker: one for requests, one for the heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from dynamo_cli.errors import (
+    CannotConnect,
+    Disconnected,
+    DynamoError,
+    InvalidRequest,
+    PlaneError,
+    ResponseTimeout,
+    StreamIncomplete,
+    Unauthorized,
+    from_code,
+)
+from dynamo_cli.runtime.requests.auth import HANDSHAKE_S, is_genuine, prove
+from dynamo_cli.runtime.requests.frames import (
+    MAX_FRAME,
+    AnyFrame,
+    Deltas,
+    Drain,
+    End,
+    Error,
+    Hello,
+    Ping,
+    Pong,
+    Proof,
+    Purpose,
+    Welcome,
+    encode_frame,
+)
+from dynamo_cli.runtime.requests.link import Link, host_and_port
+from dynamo_cli.runtime.requests.receiving import ReceivedStream, end_with
+
+if TYPE_CHECKING:
+    from dynamo_cli.runtime.requests.tcp_client import TcpRequestClient
+
+_log = logging.getLogger(__name__)
+CONNECT_S = 3.0
+PING_S = 1.0
+MISSES = 3
+
+
+class ClientLink(Link):
+    """Proves the token, checks the server's own proof; `welcomed` tells how that went."""
+
+    purpose: Purpose
+
+    def __init__(self, address: str, token: bytes) -> None:
+        super().__init__()
+        self.address = address
+        self.welcomed: asyncio.Future[None] = self._loop.create_future()
+        self._token = token
+        self._hello: Hello | None = None
+        self._proof: Proof | None = None
+
+    def on_frame(self, frame: AnyFrame) -> None:
+        if self.welcomed.done():
+            self.on_answer(frame)
+        elif isinstance(frame, Hello) and self._hello is None:
+            self._hello = frame
+            self._proof = prove(self._token, frame, self.purpose)
+            self.send_proof(self._proof)
+        elif isinstance(frame, Welcome) and self._hello and self._proof:
+            if is_genuine(self._token, self._hello, self._proof, frame):
+                self.reader.limit = MAX_FRAME
+                self.welcomed.set_result(None)
+                self.on_welcome()
+            else:
+                self._reject(Unauthorized(f"the server at {self.address} does not know the deployment's token"))
+        elif isinstance(frame, Error):
+            self._reject(from_code(frame.code, f"{self.address}: {frame.message}"))
+        else:
+            self._reject(Unauthorized(f"{self.address} is no request plane of this deployment"))
+
+    def send_proof(self, proof: Proof) -> None:
+        self.out.frame(proof)
+        self.out.flush()
+
+    def on_welcome(self) -> None:
+        """Called once the server has proved itself."""
+
+    def on_answer(self, frame: AnyFrame) -> None:
+        """Called with every frame after the welcome."""
+
+    def on_closed(self, reason: str) -> None:
+        if not self.welcomed.done():
+            self.welcomed.set_exception(CannotConnect(f"{self.address} closed the connection: {reason or 'no reason'}"))
+            self.welcomed.exception()
+
+    def _reject(self, error: DynamoError) -> None:
+        self.welcomed.set_exception(error)
+        self.welcomed.exception()
+        self.close(str(error))
+
+
+L = TypeVar("L", bound=ClientLink)
+
+
+async def connect(link: L) -> L:
+    """CannotConnect after 3 s without a connection or 5 s without a welcome; Unauthorized when it is refused."""
+    host, port = host_and_port(link.address)
+    loop = asyncio.get_running_loop()
+    try:
+        await asyncio.wait_for(loop.create_connection(lambda: link, host, port), CONNECT_S)
+        await asyncio.wait_for(asyncio.shield(link.welcomed), HANDSHAKE_S)
+    except asyncio.TimeoutError:
+        link.close("timeout")
+        raise CannotConnect(f"{link.address} does not answer") from None
+    except OSError as error:
+        raise CannotConnect(f"cannot connect to {link.address}: {error.strerror or error}") from None
+    except asyncio.CancelledError:
+        link.close("cancelled")
+        raise
+    return link
+
+
+class HeartbeatLink(ClientLink):
+    """Answered by an OS thread of the worker, so silence means a dead or stopped process, not a busy one."""
+
+    purpose: Purpose = "heartbeat"
+
+    def __init__(self, address: str, token: bytes) -> None:
+        super().__init__(address, token)
+        self._sent = 0
+        self._answered = 0
+        self._pong = asyncio.Event()
+
+    def on_answer(self, frame: AnyFrame) -> None:
+        if isinstance(frame, Pong):
+            self._answered = frame.number
+            self._pong.set()
+
+    def ping(self) -> None:
+        self._sent += 1
+        self.out.frame(Ping(self._sent))
+
+    @property
+    def answered(self) -> bool:
+        return self._answered == self._sent
+
+    async def answers_ping(self) -> bool:
+        """Whether a ping is answered in time."""
+        self._pong.clear()
+        self.ping()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._pong.wait(), PING_S * MISSES)
+        return self.answered
+
+    async def until_silent(self) -> None:
+        """Ping each second until the connection is closed or three pings in a row had no answer."""
+        missed = 0
+        while not self.closed and missed < MISSES:
+            self.ping()
+            await asyncio.sleep(PING_S)
+            missed = 0 if self.answered else missed + 1
+
+
+class RequestLink(ClientLink):
+    """Carries all requests of this client to one address."""
+
+    purpose: Purpose = "requests"
+
+    def __init__(self, client: TcpRequestClient, address: str, token: bytes) -> None:
+        super().__init__(address, token)
+        self.streams: dict[int, ReceivedStream] = {}
+        self.out.held = True
+        self._client = client
+        self._last_id = 0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait to be sent."""
+        return self.out.size + (self.transport.get_write_buffer_size() if self.transport else 0)
+
+    def next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def open(self) -> None:
+        self._task = self._loop.create_task(self._live())
+
+    async def shut_down(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self.fail(Disconnected("the request plane is closed"))
+
+    def send_proof(self, proof: Proof) -> None:
+        # The outbox is held: requests wait in it until the server has proved itself.
+        self._write(encode_frame(proof))
+
+    def on_welcome(self) -> None:
+        self.out.held = False
+        self.out.flush()
+
+    def on_answer(self, frame: AnyFrame) -> None:
+        if type(frame) is Deltas:
+            self._on_deltas(frame)
+        elif type(frame) is End:
+            if stream := self.streams.pop(frame.stream, None):
+                stream.end()
+        elif type(frame) is Error:
+            if stream := self.streams.pop(frame.stream, None):
+                error = from_code(frame.code, frame.message)
+                if isinstance(error, InvalidRequest):
+                    error.param = frame.param
+                end_with(stream.sink, error)
+        elif type(frame) is Drain:
+            self._client.tell(self.address, frame.endpoint, "draining")
+
+    def on_closed(self, reason: str) -> None:
+        super().on_closed(reason)
+        if self.welcomed.exception() is None:
+            self._client.tell(self.address, "", "lost")
+            why = reason or "the worker closed the connection"
+            self.fail(Disconnected(f"lost {self.address}: {why}"))
+
+    def fail(self, error: DynamoError) -> None:
+        """End every stream with the error and forget this link. Idempotent."""
+        self._client.forget(self)
+        streams, self.streams = self.streams, {}
+        for stream in streams.values():
+            begun = stream.begun and isinstance(error, Disconnected)
+            end_with(stream.sink, StreamIncomplete(str(error)) if begun else error)
+        self.close(str(error))
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _live(self) -> None:
+        try:
+            await connect(self)
+            await self._beat()
+        except DynamoError as error:
+            self._client.tell(self.address, "", "lost")
+            self.fail(error)
+
+    async def _beat(self) -> None:
+        """Never returns: raises ResponseTimeout when the worker falls silent."""
+        while True:
+            try:
+                link = await connect(HeartbeatLink(self.address, self._token))
+            except PlaneError as error:
+                raise ResponseTimeout(f"{self.address} does not answer pings: {error}") from None
+            try:
+                await link.until_silent()
+                if not link.closed:
+                    raise ResponseTimeout(f"{self.address} has not answered {MISSES} pings")
+            finally:
+                link.close("")
+
+    def _on_deltas(self, frame: Deltas) -> None:
+        touched: list[ReceivedStream] = []
+        streams = self.streams
+        for number, payload in frame.items:
+            stream = streams.get(number)
+            if stream is not None and stream.take(payload):
+                touched.append(stream)
+        for stream in touched:
+            stream.deliver()
