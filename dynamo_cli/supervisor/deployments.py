@@ -1,0 +1,127 @@
+"""Which deployments of this user there are, and which one a command means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from dynamo_cli.errors import DynamoError, NotReady, UsageError
+from dynamo_cli.runtime.control import ControlClient, DeploymentStatus, ServiceStatus
+from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
+from dynamo_cli.supervisor.processes import Entry, alive, find
+from dynamo_cli.supervisor.record import Record, read_plan, read_record
+from dynamo_cli.supervisor.sweep import marks
+
+NONE_RUNNING = "no deployment is running; start one with `dynamo up FILE`"
+
+
+class Deployment(NamedTuple):
+    paths: DeploymentPaths
+    record: Record
+
+    @property
+    def name(self) -> str:
+        return self.record.deployment
+
+    @property
+    def client(self) -> ControlClient:
+        return ControlClient(self.paths.control_socket)
+
+    def leftovers(self) -> list[Entry]:
+        """What still runs of it although its supervisor is gone."""
+        if not self.record.this_boot or self.record.supervised:
+            return []
+        return find(list(self.record.processes.values()), marks(self.record.deployment_id))
+
+    @property
+    def running(self) -> bool:
+        return self.record.supervised or (self.record.state != "STOPPED" and bool(self.leftovers()))
+
+
+def known(home: Path | None = None) -> list[Deployment]:
+    """Every deployment that was ever started, the latest first."""
+    home = home or dynamo_home()
+    found = []
+    for state in home.glob("*/state.json"):
+        deployment = open_deployment(state.parent.name, home)
+        if deployment:
+            found.append(deployment)
+    return sorted(found, key=lambda d: -d.record.started)
+
+
+def open_deployment(name: str, home: Path | None = None) -> Deployment | None:
+    """The deployment of that name, None when it was never started."""
+    paths = DeploymentPaths(name, home)
+    record = read_record(paths)
+    return Deployment(paths, record) if record else None
+
+
+def running(home: Path | None = None) -> list[Deployment]:
+    return [d for d in known(home) if d.running]
+
+
+def select(name: str | None) -> Deployment:
+    """The deployment a command means: the named one, else the only running one. NotReady when there is none."""
+    if name:
+        found = open_deployment(name)
+        if found is None or not (found.running or found.record.state != "STOPPED"):
+            raise NotReady(f"deployment {name} is not running")
+        return found
+    candidates = running()
+    if not candidates:
+        raise NotReady(NONE_RUNNING)
+    if len(candidates) > 1:
+        names = ", ".join(sorted(d.name for d in candidates))
+        raise UsageError(f"several deployments are running, name one of: {names}")
+    return candidates[0]
+
+
+def status_of(deployment: Deployment) -> DeploymentStatus:
+    """What its supervisor says; when that is dead, what is left of it."""
+    if deployment.record.supervised:
+        try:
+            return deployment.client.status()
+        except DynamoError as error:
+            return _unsupervised(deployment, f"the supervisor does not answer: {error}")
+    return _unsupervised(deployment, _obituary(deployment))
+
+
+def _obituary(deployment: Deployment) -> str:
+    left = len(deployment.leftovers())
+    pid, name = deployment.record.supervisor.pid, deployment.name
+    if left:
+        noun = "process is" if left == 1 else "processes are"
+        return f"supervisor died (pid {pid}); {left} {noun} left, `dynamo down {name}` ends them"
+    return f"supervisor died (pid {pid}); nothing is left of it"
+
+
+def _unsupervised(deployment: Deployment, reason: str) -> DeploymentStatus:
+    plan, record = read_plan(deployment.paths), deployment.record
+    services = []
+    for spec in plan.processes if plan else ():
+        process = record.processes.get(spec.name)
+        lives = process is not None and record.this_boot and alive(process)
+        services.append(
+            ServiceStatus(
+                name=spec.name,
+                kind=spec.kind,
+                role=spec.role,
+                pool=spec.pool,
+                replica=spec.replica,
+                engine=spec.engine,
+                model=spec.model,
+                pid=process.pid if process and lives else None,
+                state="FAILED",
+                reason="runs unsupervised" if lives else "ended",
+            )
+        )
+    return DeploymentStatus(
+        deployment=deployment.name,
+        state="FAILED",
+        reason=reason,
+        url=record.url,
+        models=list(plan.models) if plan else [],
+        detached=record.detached,
+        topology=record.topology,
+        services=services,
+    )

@@ -1,0 +1,72 @@
+"""The state of a deployment from the states of its services. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from dynamo_cli.runtime.control import DeploymentState, ServiceStatus
+
+OVER = ("FAILED", "STOPPED")
+"""States in which a service stays until somebody acts."""
+
+
+class Verdict(NamedTuple):
+    state: DeploymentState
+    reason: str = ""
+
+
+def judge(
+    services: Sequence[ServiceStatus], models: Sequence[str], answering: Collection[str], was_ready: bool
+) -> Verdict:
+    """READY when all services are and every model has answered; FAILED when nothing can serve any more.
+
+    `answering`: the models that gave a token since the last change. `was_ready`: it has been READY before.
+    """
+    lost = lost_causes(services, models)
+    if lost and (not was_ready or len(lost) == _causes(services, models)):
+        return Verdict("FAILED", lost[0])
+    troubled = [s for s in services if not s.ready]
+    if not troubled and all(model in answering for model in models):
+        return Verdict("READY")
+    if was_ready:
+        return Verdict("DEGRADED", describe(troubled) or _unanswered(models, answering))
+    return Verdict("STARTING", describe(troubled) or _unanswered(models, answering))
+
+
+def lost_causes(services: Sequence[ServiceStatus], models: Sequence[str]) -> list[str]:
+    """Why each model (or each custom pool, without models) that can never serve again cannot."""
+    lost = []
+    for group in _groups(services, models):
+        if group and all(s.state in OVER for s in group):
+            first = group[0]
+            lost.append(f"{first.name}: {first.reason}")
+    return lost
+
+
+def describe(troubled: Sequence[ServiceStatus]) -> str:
+    """The services that are not ready, worst first, in one line."""
+    order = {"FAILED": 0, "BACKOFF": 1, "STOPPED": 2}
+    ranked = sorted(troubled, key=lambda s: order.get(s.state, 3))
+    return "; ".join(f"{s.name}: {s.reason or s.state.lower()}" for s in ranked[:3]) + (
+        f"; and {len(ranked) - 3} more" if len(ranked) > 3 else ""
+    )
+
+
+def _groups(services: Sequence[ServiceStatus], models: Sequence[str]) -> list[list[ServiceStatus]]:
+    frontends = [s for s in services if s.kind == "frontend"]
+    if frontends and all(s.state in OVER for s in frontends):
+        return [frontends] * max(1, len(models))
+    workers = [s for s in services if s.kind != "frontend"]
+    if models:
+        return [[s for s in workers if s.model == model] for model in models]
+    return [workers]
+
+
+def _causes(services: Sequence[ServiceStatus], models: Sequence[str]) -> int:
+    return len(_groups(services, models))
+
+
+def _unanswered(models: Sequence[str], answering: Collection[str]) -> str:
+    silent = [model for model in models if model not in answering]
+    return f"waiting for a first token of {silent[0]}" if silent else ""

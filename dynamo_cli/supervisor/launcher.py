@@ -1,0 +1,126 @@
+"""From a process spec to a running child: environment, log file, descriptors, and word to the guard."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dynamo_cli.runtime.paths import DeploymentPaths
+from dynamo_cli.supervisor import guard, spawn
+from dynamo_cli.supervisor.spawn import Child
+from dynamo_cli.topology.process import ProcessSpec
+
+OWN_LOG = "supervisor"
+"""The name of the supervisor's own log among those of its services."""
+
+
+def log_file(paths: DeploymentPaths, service: str) -> Path:
+    return paths.logs / f"{service}.log"
+
+
+class Launcher:
+    """Starts the children of one deployment. `listen_fd` is the public listening socket, None without frontends."""
+
+    def __init__(
+        self,
+        paths: DeploymentPaths,
+        deployment_id: str,
+        *,
+        home: Path,
+        listen_fd: int | None,
+        dies_with_us: bool,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._paths = paths
+        self._listen_fd = listen_fd
+        self._dies_with_us = dies_with_us
+        self._environ = {
+            **environ,
+            "PYTHONUNBUFFERED": "1",
+            "DYN_DISCOVERY_BACKEND": "file",
+            "DYN_FILE_KV": str(paths.discovery),
+        }
+        self._marks = {
+            "DYNAMO_HOME": str(home),
+            "DYNAMO_DEPLOYMENT": paths.deployment,
+            "DYNAMO_DEPLOYMENT_ID": deployment_id,
+        }
+        self._guard = Guard(deployment_id) if dies_with_us else None
+
+    def start(self, spec: ProcessSpec) -> Child:
+        """Start one incarnation; its output is appended to its log file. OSError when it cannot be started."""
+        passed = self._listen_fd if spec.inherits_listener else None
+        argv = [word.replace("{listen_fd}", str(passed)) for word in spec.argv]
+        environ = {**self._environ, **spec.env, **self._marks, "DYNAMO_SERVICE": spec.name}
+        output = os.open(log_file(self._paths, spec.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            child = spawn.start(
+                argv,
+                environ,
+                cwd=spec.cwd,
+                output=output,
+                pass_fds=() if passed is None else (passed,),
+                dies_with_us=self._dies_with_us,
+            )
+        finally:
+            os.close(output)
+        if self._guard:
+            self._guard.tell("+", child)
+        return child
+
+    def ended(self, child: Child) -> None:
+        """Its group has been swept: the guard forgets it."""
+        if self._guard:
+            self._guard.tell("-", child)
+
+    @property
+    def own_pids(self) -> set[int]:
+        return {self._guard.pid} if self._guard else set()
+
+    def close(self) -> None:
+        if self._guard:
+            self._guard.close()
+
+
+class Guard:
+    """The supervisor's end of the pipe to the guard process."""
+
+    def __init__(self, deployment_id: str) -> None:
+        flags = ["-S", "-E"] if sys.platform == "linux" else ["-E"]
+        self._process = subprocess.Popen(
+            [sys.executable, *flags, guard.__file__, deployment_id],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def tell(self, sign: str, child: Child) -> None:
+        self._write(f"{sign} {child.id.pid} {child.id.start}\n")
+
+    def close(self) -> None:
+        """Nothing is left to guard."""
+        self._write("done\n")
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass
+        self._process.wait()
+
+    def _write(self, words: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(words.encode())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return

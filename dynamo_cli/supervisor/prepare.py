@@ -1,0 +1,51 @@
+"""From a topology file to the plan that `up` runs, with the models it needs on this disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from dynamo_cli.errors import ModelMissing
+from dynamo_cli.hub.catalogue import CATALOGUE
+from dynamo_cli.hub.resolve import resolve_model
+from dynamo_cli.topology.inventory import gather
+from dynamo_cli.topology.load import load_topology
+from dynamo_cli.topology.plan import make_plan
+from dynamo_cli.topology.process import Plan
+from dynamo_cli.topology.schema import Topology
+from dynamo_cli.workers.engines.registry import SPECS
+
+Fetch = Callable[[str], object]
+
+
+def plan_from_file(file: Path, sets: Sequence[str], fetch: Fetch) -> Plan:
+    """Read, fetch catalogue models that are missing, look at the machine, and plan.
+
+    Raises TopologyError, ResourceMissing, EngineMissing, or ModelMissing with the command that helps.
+    """
+    topology = load_topology(file, sets)
+    for _, model in _wanted(topology):
+        if model in CATALOGUE and _problem(model):
+            fetch(model)
+    plan = make_plan(topology, gather(topology))
+    for pool, model in _wanted(topology):
+        problem = _problem(model)
+        if problem:
+            raise ModelMissing(f"pool {pool}: {problem}")
+    return plan
+
+
+def _wanted(topology: Topology) -> Iterator[tuple[str, str]]:
+    """(pool, model) of every pool whose engine reads a model's files."""
+    for name, pool in topology.workers.items():
+        model = pool.model or topology.model
+        if model and (pool.engine not in SPECS or SPECS[pool.engine].needs_model):
+            yield name, model
+
+
+def _problem(model: str) -> str:
+    try:
+        resolve_model(model)
+    except ModelMissing as error:
+        return str(error)
+    return ""

@@ -1,0 +1,126 @@
+"""Asking whether a process is ready, and whether a model answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from dynamo_cli.protocol.instance import INSTANCES_PREFIX, MODELS_PREFIX, Instance, ModelCard
+from dynamo_cli.runtime.discovery.base import Discovery
+from dynamo_cli.runtime.paths import DeploymentPaths
+from dynamo_cli.topology.process import ProcessSpec
+
+HEALTH_TIMEOUT_S = 2.0
+TOKEN_TIMEOUT_S = 30.0
+STARTED_S = 0.3
+"""A process that only has to be started must still be there after this long."""
+
+
+class Answer(NamedTuple):
+    """`reason`: why not, in one line."""
+
+    ready: bool
+    reason: str = ""
+
+
+class Prober:
+    """Asks by admin sockets and discovery; the answers are about now."""
+
+    def __init__(self, paths: DeploymentPaths, discovery: Discovery) -> None:
+        self._paths = paths
+        self._discovery = discovery
+
+    async def ready(self, spec: ProcessSpec, uptime_s: float) -> Answer:
+        """Whether the process shows that it is ready, in the way its probe says."""
+        if spec.probe.kind == "started":
+            return Answer(uptime_s >= STARTED_S, "starting")
+        if spec.probe.kind == "endpoint":
+            return await self._endpoint(spec)
+        return await self._admin(spec)
+
+    async def first_token(self, frontend: str, model: str) -> Answer:
+        """Whether the model gives one token through this frontend."""
+        path, body = await self._shortest_request(model)
+        try:
+            socket = self._paths.admin_socket(frontend)
+            status, answer = await _call(socket, "POST", path, body, timeout_s=TOKEN_TIMEOUT_S)
+        except (OSError, asyncio.TimeoutError) as error:
+            return Answer(False, f"{frontend} does not answer for {model}: {error or 'no answer in time'}")
+        return Answer(status == 200, "" if status == 200 else f"{model}: {_message(answer, status)}")
+
+    async def _admin(self, spec: ProcessSpec) -> Answer:
+        try:
+            status, answer = await _call(
+                self._paths.admin_socket(spec.name), "GET", "/health", None, timeout_s=HEALTH_TIMEOUT_S
+            )
+        except FileNotFoundError:
+            return Answer(False, "starting")
+        except (OSError, asyncio.TimeoutError):
+            return Answer(False, "its admin socket does not answer")
+        health = answer if isinstance(answer, dict) else {}
+        words = str(health.get("reason") or health.get("status") or f"health answers {status}")
+        return Answer(status == 200, "" if status == 200 else words)
+
+    async def _endpoint(self, spec: ProcessSpec) -> Answer:
+        prefix = f"{INSTANCES_PREFIX}{spec.probe.endpoint.replace('.', '/')}/"
+        for value in (await self._discovery.get_prefix(prefix)).values():
+            try:
+                instance = msgspec.json.decode(value, type=Instance)
+            except msgspec.DecodeError:
+                continue
+            if instance.service == spec.name:
+                return Answer(True)
+        return Answer(False, f"has not registered {spec.probe.endpoint} yet")
+
+    async def _shortest_request(self, model: str) -> tuple[str, dict[str, Any]]:
+        common = {"model": model, "max_tokens": 1, "temperature": 0}
+        if "chat" in await self._types(model):
+            return "/v1/chat/completions", {**common, "messages": [{"role": "user", "content": "Hi"}]}
+        return "/v1/completions", {**common, "prompt": "Hi"}
+
+    async def _types(self, model: str) -> tuple[str, ...]:
+        for value in (await self._discovery.get_prefix(MODELS_PREFIX)).values():
+            try:
+                card = msgspec.json.decode(value, type=ModelCard)
+            except msgspec.DecodeError:
+                continue
+            if card.name == model:
+                return card.types
+        return ("chat",)
+
+
+async def _call(
+    socket: Path, method: str, path: str, body: dict[str, Any] | None, *, timeout_s: float
+) -> tuple[int, Any]:
+    import aiohttp
+
+    connector = aiohttp.UnixConnector(str(socket))
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    headers = {"x-dynamo-probe": "1"}
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            session.request(method, f"http://admin{path}", json=body, headers=headers) as response,
+        ):
+            return response.status, _json(await response.read())
+    except aiohttp.ClientConnectorError as error:
+        raise error.os_error from None
+    except aiohttp.ClientError as error:
+        raise ConnectionError(str(error) or type(error).__name__) from None
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")[:200]
+
+
+def _message(answer: Any, status: int) -> str:
+    error = answer.get("error") if isinstance(answer, dict) else None
+    message = error.get("message") if isinstance(error, dict) else None
+    return str(message or f"answers {status}")

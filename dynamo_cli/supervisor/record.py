@@ -1,0 +1,74 @@
+"""A deployment's state on disk: which processes are ours, who supervises them, and the lock of the name."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+
+from dynamo_cli.runtime.control import DeploymentState
+from dynamo_cli.runtime.paths import DeploymentPaths
+from dynamo_cli.supervisor.processes import ProcessId, alive, boot_id
+from dynamo_cli.topology.process import Plan
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """`state.json`. `processes`: the last incarnation of each service. `started` is seconds since the epoch."""
+
+    deployment: str
+    deployment_id: str
+    supervisor: ProcessId
+    boot: str = msgspec.field(default_factory=boot_id)
+    detached: bool = False
+    topology: str = ""
+    url: str = ""
+    port: int = 0
+    started: float = 0.0
+    state: DeploymentState = "STARTING"
+    reason: str = ""
+    processes: dict[str, ProcessId] = {}
+
+    @property
+    def this_boot(self) -> bool:
+        return self.boot == boot_id()
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the supervisor that wrote this is still there."""
+        return self.this_boot and self.state != "STOPPED" and alive(self.supervisor)
+
+
+def write(path: Path, value: object) -> None:
+    """Replace the file by this value as JSON, at once or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(msgspec.json.encode(value))
+    draft.replace(path)
+
+
+def read_record(paths: DeploymentPaths) -> Record | None:
+    """What was last written, None when there is nothing readable."""
+    try:
+        return msgspec.json.decode(paths.state.read_bytes(), type=Record)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def read_plan(paths: DeploymentPaths) -> Plan | None:
+    """The plan of the last `up`, None when there is none."""
+    try:
+        return msgspec.json.decode(paths.plan.read_bytes(), type=Plan)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def take_lock(paths: DeploymentPaths) -> int | None:
+    """A descriptor that holds the deployment's name until all its copies are closed; None when another one has it."""
+    handle = os.open(paths.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle

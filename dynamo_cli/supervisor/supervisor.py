@@ -1,0 +1,244 @@
+"""The conductor of one deployment: starts its services, judges its state, and ends it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dynamo_cli.runtime.control import DeploymentState, DeploymentStatus
+from dynamo_cli.runtime.discovery.file import FileDiscovery
+from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
+from dynamo_cli.supervisor import health, spawn
+from dynamo_cli.supervisor.control_server import ControlServer
+from dynamo_cli.supervisor.events import EventBus
+from dynamo_cli.supervisor.exits import exit_class
+from dynamo_cli.supervisor.launcher import Launcher, log_file
+from dynamo_cli.supervisor.logtail import last_lines
+from dynamo_cli.supervisor.probes import Answer, Prober
+from dynamo_cli.supervisor.record import Record, write
+from dynamo_cli.supervisor.service import Service
+from dynamo_cli.supervisor.spawn import Child
+from dynamo_cli.supervisor.sweep import end_adopted, marks, reap_adopted, sweep
+from dynamo_cli.topology.process import Plan, ProcessSpec
+
+logger = logging.getLogger("dynamo.supervisor")
+
+ASK_AGAIN_S = 0.05
+INTERRUPTED = 128 + signal.SIGINT
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a supervisor is given: the plan, the name's lock held by its starter, and the bound public socket."""
+
+    plan: Plan
+    paths: DeploymentPaths
+    record: Record
+    listener: socket.socket | None
+
+
+class Supervisor:
+    """Also the ground its services stand on (see service.Ground)."""
+
+    def __init__(self, assignment: Assignment, clock: Callable[[], float] = time.monotonic) -> None:
+        self.plan, self.paths = assignment.plan, assignment.paths
+        self.bus = EventBus()
+        self.exit_code = 0
+        self.failure = ""
+        self._listener = assignment.listener
+        self._record = assignment.record
+        self._clock = clock
+        self._began = clock()
+        self._launcher = Launcher(
+            self.paths,
+            self._record.deployment_id,
+            home=dynamo_home(),
+            listen_fd=self._listener.fileno() if self._listener else None,
+            dies_with_us=not self._record.detached,
+        )
+        self._discovery = FileDiscovery(self.paths.discovery)
+        self._prober = Prober(self.paths, self._discovery)
+        self._log_starts: dict[str, int] = {}
+        self._answering: set[str] = set()
+        self._was_ready = False
+        self._first_failed = ""
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._force = False
+        self._services = {spec.name: Service(spec, self, clock) for spec in self.plan.processes}
+
+    @property
+    def status(self) -> DeploymentStatus:
+        return DeploymentStatus(
+            deployment=self.plan.deployment,
+            state=self._record.state,
+            reason=self._record.reason,
+            url=self._record.url,
+            models=list(self.plan.models),
+            supervisor_pid=os.getpid(),
+            detached=self._record.detached,
+            uptime_s=round(self._clock() - self._began, 3),
+            topology=self.plan.source,
+            first_failed=self._first_failed,
+            services=[service.status for service in self._services.values()],
+        )
+
+    def stop(self, force: bool = False, exit_code: int = 0) -> None:
+        """Ask for the end; `run()` returns when all is gone. The second time, or with `force`, without patience."""
+        if self._stopping.is_set():
+            force = True
+        else:
+            self.exit_code = exit_code
+            self._stopping.set()
+        self._force = self._force or force
+        if force:
+            for service in self._services.values():
+                service.force()
+
+    async def run(self) -> None:
+        """The whole life of the deployment, until stop() or until nothing can serve any more (foreground only)."""
+        self._prepare()
+        control = ControlServer(self.paths.control_socket, lambda: self.status, self.stop, self.bus)
+        running = {name: asyncio.ensure_future(s.run()) for name, s in self._services.items()}
+        asking = asyncio.ensure_future(self._ask_models())
+        try:
+            await asyncio.sleep(0)  # the children start before we import a web server
+            await control.start()
+            await self._judge_until_stopped()
+            await self._stop_in_order(running)
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, *running.values(), return_exceptions=True)
+            await self._end_everything()
+            self._publish("STOPPED", self.failure)
+            self.bus.close()
+            await control.close()
+            await self._discovery.close()
+
+    def launch(self, spec: ProcessSpec) -> Child:
+        with contextlib.suppress(FileNotFoundError):
+            self.paths.admin_socket(spec.name).unlink()
+        file = log_file(self.paths, spec.name)
+        self._log_starts[spec.name] = file.stat().st_size if file.exists() else 0
+        child = self._launcher.start(spec)
+        self._record.processes[spec.name] = child.id
+        self._save()
+        return child
+
+    async def clear_away(self, spec: ProcessSpec, child: Child) -> None:
+        await sweep([child.id], marks(self._record.deployment_id, spec.name))
+        self._launcher.ended(child)
+        child.reap()
+        self._reap_adopted()
+
+    async def probe(self, spec: ProcessSpec, uptime_s: float) -> Answer:
+        return await self._prober.ready(spec, uptime_s)
+
+    def last_words(self, spec: ProcessSpec) -> str:
+        lines = last_lines(log_file(self.paths, spec.name), 1, self._log_starts.get(spec.name, 0))
+        return lines[0][:300] if lines else ""
+
+    async def dependencies_ready(self, spec: ProcessSpec) -> None:
+        with self.bus.subscribe() as queue:
+            while not all(self._services[name].status.ready for name in spec.depends_on):
+                await queue.get()
+
+    def changed(self, service: Service) -> None:
+        status = service.status
+        if status.state in ("BACKOFF", "FAILED") and not self._first_failed:
+            self._first_failed = status.name
+        self._answering -= set(self.plan.models) if status.kind == "frontend" else {status.model}
+        log = logger.warning if status.state in ("BACKOFF", "FAILED") else logger.info
+        log("%s is %s%s", status.name, status.state, f": {status.reason}" if status.reason else "")
+        self.bus.publish(status.name, status.state, status.reason)
+        self._changed.set()
+
+    def _prepare(self) -> None:
+        spawn.adopt_orphans()
+        self._save()
+        if sys.platform == "linux":
+            asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap_adopted)
+
+    def _reap_adopted(self) -> list[int]:
+        own = {s.child.id.pid for s in self._services.values() if s.child}
+        return reap_adopted(own | self._launcher.own_pids)
+
+    async def _judge_until_stopped(self) -> None:
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        while not self._stopping.is_set():
+            self._changed.clear()
+            statuses = [s.status for s in self._services.values()]
+            verdict = health.judge(statuses, self.plan.models, self._answering, self._was_ready)
+            self._was_ready = self._was_ready or verdict.state == "READY"
+            self._publish(verdict.state, verdict.reason)
+            if verdict.state == "FAILED" and not self._record.detached:
+                self.failure, self.exit_code = verdict.reason, self._failed_exit_code()
+                break
+            changed = asyncio.ensure_future(self._changed.wait())
+            await asyncio.wait({changed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+        stopped.cancel()
+
+    def _failed_exit_code(self) -> int:
+        failed = self._services.get(self._first_failed)
+        return exit_class(failed.status.exit_code if failed else None)
+
+    async def _ask_models(self) -> None:
+        while True:
+            ready = [s.status for s in self._services.values() if s.status.ready]
+            frontends = [s.name for s in ready if s.kind == "frontend"]
+            served = {s.model for s in ready if s.kind != "frontend"}
+            for model in self.plan.models:
+                if frontends and model in served and model not in self._answering:
+                    await self._ask_model(frontends[0], model)
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    async def _ask_model(self, frontend: str, model: str) -> None:
+        answer = await self._prober.first_token(frontend, model)
+        if answer.ready:
+            self._answering.add(model)
+            self._changed.set()
+        else:
+            logger.debug("%s", answer.reason)
+
+    async def _stop_in_order(self, running: Mapping[str, asyncio.Future[None]]) -> None:
+        self._publish("STOPPING", self.failure)
+        if self._listener:
+            self._listener.close()
+        frontends = {name for name, s in self._services.items() if s.spec.kind == "frontend"}
+
+        async def stop_one(name: str) -> None:
+            users = {other for other, s in self._services.items() if name in s.spec.depends_on}
+            before = users | (frontends if name not in frontends else set())
+            await asyncio.gather(*(running[other] for other in before), return_exceptions=True)
+            self._services[name].force() if self._force else self._services[name].stop()
+            await running[name]
+
+        await asyncio.gather(*(stop_one(name) for name in running), return_exceptions=True)
+
+    async def _end_everything(self) -> None:
+        for service in self._services.values():
+            service.force()
+        await sweep([], marks(self._record.deployment_id))
+        await end_adopted(self._launcher.own_pids)
+        self._launcher.close()
+
+    def _publish(self, state: DeploymentState, reason: str) -> None:
+        if (state, reason) == (self._record.state, self._record.reason):
+            return
+        if state != self._record.state:
+            logger.info("%s is %s%s", self.plan.deployment, state, f": {reason}" if reason else "")
+        self._record.state, self._record.reason = state, reason
+        self._save()
+        self.bus.publish("", state, reason)
+
+    def _save(self) -> None:
+        write(self.paths.state, self._record)

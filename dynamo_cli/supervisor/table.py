@@ -1,0 +1,80 @@
+"""A deployment's status as people read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+COLUMNS = ("NAME", "KIND", "STATE", "READY", "PID", "UPTIME", "RESTARTS", "PORTS/GPUS", "REASON")
+COLOURS = {
+    "READY": "green",
+    "STARTING": "yellow",
+    "PENDING": "yellow",
+    "DRAINING": "yellow",
+    "STOPPING": "yellow",
+    "BACKOFF": "red",
+    "DEGRADED": "red",
+    "FAILED": "bold red",
+}
+
+
+def headline(status: DeploymentStatus) -> str:
+    """`agg READY http://127.0.0.1:8000 up 12 s`, with the reason where there is one."""
+    parts = [status.deployment, status.state, status.url, f"up {uptime(status.uptime_s)}" if status.uptime_s else ""]
+    line = "  ".join(part for part in parts if part)
+    return f"{line}  ({status.reason})" if status.reason else line
+
+
+def rows(status: DeploymentStatus) -> list[tuple[str, ...]]:
+    return [_row(service) for service in status.services]
+
+
+def plain(status: DeploymentStatus) -> str:
+    """Aligned columns for a file, a pipe or a small terminal."""
+    lines = [COLUMNS, *rows(status)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+    aligned = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    return "\n".join([headline(status), "", *(line.rstrip() for line in aligned)])
+
+
+def rich_table(status: DeploymentStatus) -> RenderableType:
+    """The same with colours."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*COLUMNS, box=None, pad_edge=False, header_style="dim")
+    for row in rows(status):
+        cells = [Text(cell, overflow="fold") for cell in row]
+        cells[2].stylize(COLOURS.get(row[2], ""))
+        table.add_row(*cells)
+    return Group(Text(headline(status), style=COLOURS.get(status.state, "")), table)
+
+
+def uptime(seconds: float) -> str:
+    """`12 s`, `3 min`, `2 h 5 min`, `4 d 3 h`."""
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{int(seconds)} s"
+
+
+def _row(service: ServiceStatus) -> tuple[str, ...]:
+    held = [f"{name}={port}" for name, port in service.ports.items()] + [gpu[:12] for gpu in service.gpus]
+    return (
+        service.name,
+        service.engine or service.kind,
+        service.state,
+        "yes" if service.ready else "no",
+        str(service.pid or "-"),
+        uptime(service.uptime_s) if service.pid else "-",
+        str(service.restarts),
+        " ".join(held) or "-",
+        service.reason,
+    )

@@ -1,0 +1,129 @@
+"""What a foreground `up` shows: the children's logs as they come, the state, and how to use what is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+import msgspec
+
+from dynamo_cli.runtime.control import DeploymentStatus
+from dynamo_cli.supervisor import table
+from dynamo_cli.supervisor.launcher import OWN_LOG
+from dynamo_cli.supervisor.logtail import Line, LogFollower
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+
+LOOK_S = 0.1
+PALETTE = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
+
+
+class PlainView:
+    """Lines to a stream that is no terminal: `decode-0 | text`."""
+
+    def __init__(self, services: Sequence[str], logs: TextIO, data: TextIO | None) -> None:
+        self._width = max(map(len, [*services, OWN_LOG]))
+        self._logs = logs
+        self._data = data
+        self._state = ""
+
+    def line(self, line: Line) -> None:
+        self._logs.write(f"{line.service.ljust(self._width)} | {line.text}\n")
+
+    def status(self, status: DeploymentStatus) -> None:
+        if status.state != self._state:
+            self._state = status.state
+            if self._data:
+                self._data.write(as_json(status) + "\n")
+                self._data.flush()
+            elif status.state == "READY":
+                self._logs.write(banner(status) + "\n")
+        self._logs.flush()
+
+    def close(self) -> None:
+        self._logs.flush()
+
+
+class RichView:
+    """A table that stays below the coloured lines of a terminal."""
+
+    def __init__(self, services: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        names = [*services, OWN_LOG]
+        self._width = max(map(len, names))
+        self._colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
+        self._console: Console = Console(highlight=False)
+        self._live: Live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live.start()
+        self._shown: tuple[object, ...] = ()
+        self._greeted = False
+
+    def line(self, line: Line) -> None:
+        from rich.text import Text
+
+        prefix = Text(f"{line.service.ljust(self._width)} │ ", style=self._colours.get(line.service, ""))
+        self._console.print(prefix + Text.from_ansi(line.text), soft_wrap=True)
+
+    def status(self, status: DeploymentStatus) -> None:
+        if status.state == "READY" and not self._greeted:
+            self._greeted = True
+            self._console.print(banner(status), style="green", markup=False, soft_wrap=True)
+        shown = (status.state, status.reason, table.uptime(status.uptime_s), *table.rows(status))
+        if shown != self._shown:
+            self._shown = shown
+            self._live.update(table.rich_table(status), refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+def open_view(services: Sequence[str], as_json: bool) -> PlainView | RichView:
+    """The view that fits the standard streams; with `as_json` only JSON goes to stdout."""
+    if as_json:
+        return PlainView(services, sys.stderr, sys.stdout)
+    return RichView(services) if sys.stdout.isatty() else PlainView(services, sys.stdout, None)
+
+
+async def show(view: PlainView | RichView, follower: LogFollower, status: Callable[[], DeploymentStatus]) -> None:
+    """Until cancelled; then what came last is still shown."""
+    try:
+        while True:
+            _look(view, follower, status)
+            await asyncio.sleep(LOOK_S)
+    except asyncio.CancelledError:
+        with contextlib.suppress(BrokenPipeError):
+            _look(view, follower, status)
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            view.close()
+
+
+def as_json(status: DeploymentStatus) -> str:
+    """One line of JSON."""
+    return msgspec.json.encode(status).decode()
+
+
+def banner(status: DeploymentStatus) -> str:
+    """The URL and a request to paste."""
+    if not status.url:
+        return f"{status.deployment} is ready"
+    lines = [f"ready at {status.url}/v1"]
+    if status.models:
+        body = {"model": status.models[0], "messages": [{"role": "user", "content": "What color is the sky?"}]}
+        header = "Content-Type: application/json"
+        lines.append(f"  curl {status.url}/v1/chat/completions -H '{header}' -d '{json.dumps(body)}'")
+    return "\n".join(lines)
+
+
+def _look(view: PlainView | RichView, follower: LogFollower, status: Callable[[], DeploymentStatus]) -> None:
+    for line in follower.read():
+        view.line(line)
+    view.status(status())
