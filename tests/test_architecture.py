@@ -1,0 +1,166 @@
+"""The layers of docs/architecture.md, and the sizes that keep files readable."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import dynamo_cli
+
+ROOT = Path(dynamo_cli.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+
+GROUND = {"protocol", "runtime"}
+PARTS = {"text", "hub", "router", "routing", "workers", "frontend"}
+OPERATION = GROUND | {"hub", "router", "gpus", "topology", "workers"}
+EVERYTHING = GROUND | PARTS | {"gpus", "topology", "supervisor", "bench", "chat"}
+
+MAY_IMPORT = {
+    "protocol": set(),
+    "runtime": {"protocol"},
+    "text": GROUND,
+    "hub": GROUND,
+    "router": GROUND,
+    "routing": GROUND | {"router"},
+    "workers": GROUND | {"hub", "text"},
+    "frontend": GROUND | {"routing", "text", "hub"},
+    "gpus": GROUND,
+    "topology": OPERATION - {"topology"},
+    "supervisor": OPERATION,
+    "bench": OPERATION | {"supervisor"},
+    "chat": OPERATION | {"supervisor", "bench"},
+    "cli": EVERYTHING,
+}
+# Of the workers, operation may import only what imports no engine.
+WORKERS_FOR_OPERATION = ("workers.engines.base", "workers.engines.registry")
+
+ONLY_HERE = {
+    "xllamacpp": "workers/engines/llamacpp/",
+    "vllm": "workers/engines/vllm/",
+    "sglang": "workers/engines/sglang/",
+    "tensorrt_llm": "workers/engines/trtllm/",
+    "pynvml": "gpus/",
+    "huggingface_hub": "hub/",
+    "tokenizers": "text/",
+    "minijinja": "text/",
+    "typer": "cli/",
+}
+NEVER_IN_A_COMPONENT = ("typer", "rich", "httpx", "huggingface_hub", "pynvml")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def package_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Absolute names of everything a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}:{node.lineno}: imports are absolute"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(path: Path) -> set[str]:
+    return {name.removeprefix("dynamo_cli.") for name in imports_of(path) if name.startswith("dynamo_cli.")}
+
+
+def packages() -> set[str]:
+    return {path.parent.name for path in ROOT.glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != ROOT], ids=name_of)
+def test_a_file_imports_its_own_package_and_what_is_below(path: Path) -> None:
+    package = package_of(name_of(path).replace("/", "."))
+    modules = {name for name in own_imports(path) if package_of(name) in packages()}
+    upward = {name for name in modules if package_of(name) not in MAY_IMPORT[package] | {package}}
+    assert not upward, f"{name_of(path)} must not import {sorted(upward)}"
+    if package in ("topology", "supervisor", "bench", "chat"):
+        engines = {name for name in modules if package_of(name) == "workers"}
+        assert all(map(free_of_engines, engines)), f"{name_of(path)} imports {sorted(engines)}"
+
+
+def free_of_engines(module: str) -> bool:
+    module = module.split("workers", 1)[1]
+    parts = module.strip(".").split(".")
+    names = (".".join(["workers", *parts]), ".".join(["workers", *parts[:2]]))
+    is_spec = len(parts) >= 3 and parts[0] == "engines" and parts[2] == "spec"
+    return is_spec or any(name in WORKERS_FOR_OPERATION for name in names)
+
+
+def test_every_package_has_its_place() -> None:
+    assert packages() == set(MAY_IMPORT)
+
+
+def test_packages_form_no_cycle() -> None:
+    graph = {package: set[str]() for package in packages()}
+    for path in MODULES:
+        package = package_of(name_of(path).replace("/", "."))
+        if package in graph:
+            graph[package] |= {package_of(name) for name in own_imports(path)} & packages() - {package}
+    list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_library_with_a_place_is_imported_only_there(path: Path) -> None:
+    for library in {name.split(".")[0] for name in imports_of(path)} & set(ONLY_HERE):
+        assert name_of(path).startswith(ONLY_HERE[library]), f"{name_of(path)} imports {library}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_and_functions_stay_readable(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= 450, f"{name_of(path)} is too long"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.lineno + 1
+            assert lines <= 70, f"{name_of(path)}:{node.lineno}: {node.name} has {lines} lines"
+
+
+def test_deciding_packages_do_no_io() -> None:
+    for path in (ROOT / "router").rglob("*.py"):
+        loaded = {name.split(".")[0] for name in imports_of(path)}
+        assert not loaded & {"asyncio", "socket", "time", "os", "threading"}, f"{name_of(path)} does I/O"
+
+
+def test_the_engines_specs_import_no_engine() -> None:
+    code = "import dynamo_cli.workers.engines.registry, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"xllamacpp", "vllm", "sglang", "tokenizers", "aiohttp", "uvloop"} & set(loaded)
+
+
+@pytest.mark.parametrize("component", ["frontend", "worker", "mocker"])
+def test_a_component_loads_nothing_that_only_people_need(component: str) -> None:
+    code = f"""
+import sys
+from dynamo_cli.cli.main import run
+try:
+    run([{component!r}, "--help"])
+except SystemExit:
+    pass
+print(*sys.modules, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "usage" in done.stdout.lower()
+    assert not set(NEVER_IN_A_COMPONENT) & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("entry", ["frontend/__main__.py", "workers/__main__.py", "workers/host.py", "cli/main.py"])
+def test_entry_modules_import_heavy_libraries_late(entry: str) -> None:
+    tree = ast.parse((ROOT / entry).read_text())
+    at_top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {a.name for node in at_top for a in node.names} | {getattr(node, "module", "") for node in at_top}
+    assert not {name.split(".")[0] for name in names if name} & {"aiohttp", "typer", "rich", "httpx", "tokenizers"}

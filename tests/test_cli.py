@@ -1,0 +1,101 @@
+"""The `dynamo` executable as a user meets it."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dynamo_cli import __version__
+from dynamo_cli.cli.completion import SHELLS, script
+from dynamo_cli.cli.main import COMMANDS, COMPONENTS
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def dynamo(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dynamo_cli", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=cwd, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *COMPONENTS])
+def test_every_command_explains_itself(name: str) -> None:
+    done = dynamo(name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage" in done.stdout.lower()
+
+
+def test_help_lists_every_command_and_costs_little() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = dynamo("--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert cpu_s < 0.6, "the budget is 0.2 CPU-s; three times that is a forgotten lazy import"
+
+
+def test_version() -> None:
+    assert dynamo("--version").stdout == f"dynamo {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("frobnicate",), "frobnicate"),
+        (("--nope",), "--nope"),
+        (("bench", "--nope"), "--nope"),
+        (("bench", "-c", "many"), "--concurrency"),
+        (("completions",), "SHELL"),
+        (("completions", "tcsh"), "bash, zsh, fish"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(args: tuple[str, ...], words: str) -> None:
+    done = dynamo(*args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words.lower() in done.stderr.lower()
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_completions_in_the_repository_are_fresh(shell: str) -> None:
+    checked_in = (REPOSITORY / "completions" / f"dynamo.{shell}").read_text()
+    assert checked_in == script(shell), "run `make completions`"
+
+
+def bash_completes(line: str, cwd: Path) -> list[str]:
+    words = line.split(" ")
+    program = f"""
+source {REPOSITORY}/completions/dynamo.bash
+compopt() {{ :; }}
+COMP_WORDS=({" ".join(repr(word) for word in words)})
+COMP_CWORD={len(words) - 1}
+_dynamo
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True, cwd=cwd)
+    assert done.stderr == ""
+    return [word for word in done.stdout.splitlines() if word]
+
+
+def test_bash_accepts_its_completions() -> None:
+    subprocess.run(["bash", "-n", REPOSITORY / "completions" / "dynamo.bash"], check=True)
+
+
+def test_bash_completes_commands_options_and_files(tmp_path: Path, clean_environment: Path) -> None:
+    (tmp_path / "topologies").mkdir()
+    (tmp_path / "topologies" / "agg.toml").touch()
+    (tmp_path / "mine.toml").touch()
+    (tmp_path / "other.txt").touch()
+    (clean_environment / "agg").mkdir()
+    (clean_environment / "agg" / "state.json").touch()
+    assert bash_completes("dynamo be", tmp_path) == ["bench"]
+    assert "--concurrency" in bash_completes("dynamo bench --c", tmp_path)
+    assert set(bash_completes("dynamo up ", tmp_path)) == {"mine.toml", "topologies", "topologies/agg.toml"}
+    assert bash_completes("dynamo up topologies/a", tmp_path) == ["topologies/agg.toml"]
+    assert bash_completes("dynamo status ", tmp_path) == ["agg"]
+    assert bash_completes("dynamo completions z", tmp_path) == ["zsh"]
+    assert bash_completes("dynamo bench --url ", tmp_path) == []
