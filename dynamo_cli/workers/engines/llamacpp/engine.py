@@ -1,0 +1,155 @@
+"""llama.cpp behind the Engine contract: token ids in, token ids out, its server's slots as the batch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from dynamo_cli.errors import EngineFailed, InvalidRequest
+from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.runtime.context import Context
+from dynamo_cli.workers.engine import Engine, EngineInfo
+from dynamo_cli.workers.engines.base import EngineLaunch
+from dynamo_cli.workers.engines.llamacpp.body import completion_body
+from dynamo_cli.workers.engines.llamacpp.client import LlamaClient, events
+from dynamo_cli.workers.engines.llamacpp.flags import Settings
+from dynamo_cli.workers.engines.llamacpp.gate import Gate
+from dynamo_cli.workers.engines.llamacpp.heldback import HeldBack
+from dynamo_cli.workers.engines.llamacpp.output import Output
+from dynamo_cli.workers.engines.llamacpp.process import LlamaProcess
+
+Prompt = list[int] | str
+
+
+class _Started(NamedTuple):
+    client: LlamaClient
+    held_back: HeldBack
+    gate: Gate
+    end_ids: frozenset[int]
+    context_length: int
+
+
+class LlamaCppEngine(Engine):
+    def __init__(self, launch: EngineLaunch, settings: Settings) -> None:
+        self._takes_text = not launch.text_path
+        self._settings = settings
+        self._process = LlamaProcess(launch.model_path, settings, launch.runtime_dir)
+        self._client: LlamaClient | None = None
+        self._started: _Started | None = None
+
+    async def start(self) -> EngineInfo:
+        await self._process.start()
+        client = self._client = LlamaClient(self._process.socket, self._process.key)
+        slots = await client.slots()
+        self._started = _Started(
+            client=client,
+            held_back=HeldBack(client),
+            gate=Gate(len(slots)),
+            end_ids=await _end_ids(client),
+            context_length=slots[0].n_ctx,
+        )
+        return EngineInfo(
+            input="text" if self._takes_text else "tokens",
+            context_length=slots[0].n_ctx,
+            max_num_seqs=len(slots),
+            max_num_batched_tokens=self._settings.get("n_batch", 2048),
+        )
+
+    async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
+        started = self._ready()
+        prompt = await self._prompt(request, started)
+        output = Output(request, started.held_back, started.end_ids, as_text=isinstance(prompt, str))
+        if not await started.gate.enter(context):
+            yield output.last("cancelled")
+            return
+        try:
+            for n_predict, ignore_eos in self._phases(request, prompt, started):
+                output.begin(stops=not ignore_eos or request.stop.ignore_eos)
+                body = completion_body(request, output.continued(prompt), n_predict, ignore_eos)
+                async for delta in self._stream(body, output, context):
+                    yield delta
+                if output.finish != "length":
+                    break
+        finally:
+            started.gate.leave()
+        yield output.last(output.finish or "cancelled")
+
+    async def stop(self) -> None:
+        client, self._client, self._started = self._client, None, None
+        if client is not None:
+            await client.close()
+        await self._process.stop()
+
+    async def failed(self) -> str:
+        return await self._process.died()
+
+    async def busy_slots(self) -> int:
+        """How many sequences llama.cpp is working on."""
+        return sum(slot.is_processing for slot in await self._ready().client.slots())
+
+    def _ready(self) -> _Started:
+        if self._started is None:
+            raise EngineFailed("llama.cpp is not running")
+        return self._started
+
+    async def _prompt(self, request: EngineRequest, started: _Started) -> Prompt:
+        if not self._takes_text:
+            if not request.token_ids:
+                raise InvalidRequest("llama.cpp takes token ids, and there are none", "prompt")
+            return request.token_ids
+        if request.stop.min_tokens:
+            raise InvalidRequest("min_tokens needs a model whose tokenizer is known", "min_tokens")
+        if request.messages is not None:
+            return await started.client.render(request.messages)
+        if request.prompt is None:
+            raise InvalidRequest("there are neither messages nor a prompt", "prompt")
+        return request.prompt
+
+    def _phases(self, request: EngineRequest, prompt: Prompt, started: _Started) -> list[tuple[int, bool]]:
+        """(tokens to generate, whether the end of sequence is barred) in turn: llama.cpp knows no least length."""
+        stop = request.stop
+        if isinstance(prompt, str):
+            return [(-1 if stop.max_tokens is None else stop.max_tokens, stop.ignore_eos)]
+        room = started.context_length - len(prompt)
+        max_tokens = room if stop.max_tokens is None else stop.max_tokens
+        if max_tokens < 1 or max_tokens > room:
+            raise InvalidRequest(
+                f"{len(prompt)} prompt tokens and {max_tokens} to generate do not fit "
+                f"the context of {started.context_length}",
+                "max_tokens",
+            )
+        if stop.ignore_eos or not 0 < stop.min_tokens < max_tokens:
+            return [(max_tokens, stop.ignore_eos or stop.min_tokens >= max_tokens)]
+        return [(stop.min_tokens, True), (max_tokens - stop.min_tokens, False)]
+
+    async def _stream(self, body: dict[str, object], output: Output, context: Context) -> AsyncIterator[Delta]:
+        response = await self._ready().client.completion(body)
+        context.on_stop(response.close)
+        try:
+            async for found in events(response):
+                delta = await output.take(found)
+                if context.stopped:
+                    break
+                if delta is not None:
+                    yield delta
+                if output.finish is not None:
+                    return
+        except EngineFailed:
+            if not context.stopped:
+                raise
+        finally:
+            response.close()
+        if not context.stopped:
+            raise EngineFailed("llama.cpp ended a stream too early")
+        output.finish = "cancelled"
+
+
+async def _end_ids(client: LlamaClient) -> frozenset[int]:
+    """The model's end-of-sequence ids: those llama.cpp bars when it is asked to ignore them."""
+    body = {"prompt": "a", "n_predict": 1, "ignore_eos": True, "stream": True, "cache_prompt": False}
+    async with await client.completion(body) as response:
+        async for found in events(response):
+            for event in found:
+                if event.generation_settings is not None:
+                    return frozenset(bias.token for bias in event.generation_settings.logit_bias)
+    raise EngineFailed("llama.cpp did not answer its first request")

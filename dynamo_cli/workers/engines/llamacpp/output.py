@@ -1,0 +1,98 @@
+"""llama.cpp's stream of events -> deltas of one sequence."""
+
+from __future__ import annotations
+
+from dynamo_cli.errors import EngineFailed, InvalidRequest
+from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason, TokenLogprob
+from dynamo_cli.workers.engines.llamacpp.client import Event, TokenProbability
+from dynamo_cli.workers.engines.llamacpp.heldback import HeldBack
+
+
+class Output:
+    """Collects one request's tokens over one or more streams; `finish` is set when a stream has ended."""
+
+    def __init__(self, request: EngineRequest, held_back: HeldBack, end_ids: frozenset[int], *, as_text: bool) -> None:
+        self.finish: FinishReason | None = None
+        self._as_text = as_text
+        self._held_back = held_back
+        self._alternatives = request.output.logprobs
+        self._all_stops = (frozenset() if request.stop.ignore_eos else end_ids) | frozenset(request.stop.stop_token_ids)
+        self._stops: frozenset[int] = frozenset()
+        self._ids: list[int] = []
+        self._predicted = 0
+        self._swallowed = 0
+        self._prompt_tokens = len(request.token_ids)
+        self._cached = 0
+
+    def begin(self, *, stops: bool) -> None:
+        """A new stream starts; `stops`: whether stop tokens end it."""
+        self.finish = None
+        self._stops = self._all_stops if stops else frozenset()
+        self._predicted = 0
+
+    def continued(self, prompt: list[int] | str) -> list[int] | str:
+        """The prompt of the next stream."""
+        return prompt if isinstance(prompt, str) else prompt + self._ids
+
+    async def take(self, found: list[Event]) -> Delta | None:
+        """What the caller gains by these events; None for nothing. Raises what llama.cpp reports."""
+        ids: list[int] = []
+        texts: list[str] = []
+        probabilities: list[TokenProbability] = []
+        for event in found:
+            if event.error is not None:
+                raise _reported(event.error.code, event.error.message)
+            if event.prompt_progress is not None:
+                if self._predicted == 0 and not self._ids:
+                    self._cached = event.prompt_progress.cache
+                continue
+            if event.stop:
+                self._end(event)
+                texts.append(event.content)
+                break
+            new = await self._new_ids(event)
+            if new and new[-1] in self._stops:
+                self.finish = "stop"
+                ids += new[:-1]
+                break
+            ids += new
+            texts.append(event.content)
+            probabilities += event.completion_probabilities
+        return self._delta(ids, "".join(texts), probabilities)
+
+    def last(self, finish: FinishReason) -> Delta:
+        generated = self._predicted if self._as_text else len(self._ids) + self._swallowed
+        return Delta(finish_reason=finish, usage=EngineUsage(self._prompt_tokens, generated, self._cached))
+
+    async def _new_ids(self, event: Event) -> list[int]:
+        gained = event.tokens_predicted - self._predicted
+        self._predicted = event.tokens_predicted
+        if gained > len(event.tokens) == 1 and not self._as_text:
+            return await self._held_back.tokens(event.content, event.tokens[0])
+        return event.tokens
+
+    def _end(self, event: Event) -> None:
+        self.finish = "length" if event.stop_type == "limit" else "stop"
+        if self.finish == "length":
+            # Tokens of a character that the limit cut off never come.
+            self._swallowed = max(0, event.tokens_predicted - self._predicted)
+        self._predicted = event.tokens_predicted
+        self._prompt_tokens = self._prompt_tokens or event.tokens_evaluated
+
+    def _delta(self, ids: list[int], text: str, probabilities: list[TokenProbability]) -> Delta | None:
+        self._ids += ids
+        if self._as_text:
+            return Delta(text=text) if text else None
+        if not ids:
+            return None
+        if self._alternatives is None:
+            return Delta(ids)
+        return Delta(ids, logprobs=[self._logprob(found) for found in probabilities])
+
+    def _logprob(self, found: TokenProbability) -> TokenLogprob:
+        top = [(other.id, other.logprob) for other in found.top_logprobs[: self._alternatives]]
+        return TokenLogprob(found.id, found.logprob, top)
+
+
+def _reported(code: int, message: str) -> InvalidRequest | EngineFailed:
+    return InvalidRequest(message) if code == 400 else EngineFailed(f"llama.cpp: {message}")

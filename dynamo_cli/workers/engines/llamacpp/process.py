@@ -1,0 +1,91 @@
+"""Starts llama.cpp's process on a private unix socket, ends it, and says how it died."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+
+import msgspec
+
+from dynamo_cli.errors import EngineFailed, UsageError
+from dynamo_cli.workers.engines.llamacpp.child import ChildConfig
+from dynamo_cli.workers.engines.llamacpp.flags import Settings
+
+_CHILD = "dynamo_cli.workers.engines.llamacpp.child"
+_SOCKET_PATH_LIMIT = 100
+
+
+class LlamaProcess:
+    """`socket` lies in a directory of mode 0700 and answers only to `key`."""
+
+    def __init__(self, model: str, settings: Settings, runtime_dir: str) -> None:
+        self.key = secrets.token_hex(16)
+        self.socket = ""
+        self._model = model
+        self._settings = settings
+        self._runtime_dir = runtime_dir
+        self._directory: str | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Return when the model is loaded. Raises EngineFailed when it cannot be, UsageError for a wrong setting."""
+        self._directory = _private_directory(self._runtime_dir)
+        self.socket = os.path.join(self._directory, "engine.sock")
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", _CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        config = ChildConfig(self._model, self.socket, self.key, os.getpid(), self._settings)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stdin.write(msgspec.json.encode(config) + b"\n")
+            await stdin.drain()
+        answer = (await stdout.readline()).decode().strip()
+        if answer != "ready":
+            raise await self._start_failure(answer)
+
+    async def _start_failure(self, answer: str) -> EngineFailed | UsageError:
+        if "llama.cpp has no" in answer:
+            return UsageError(f"engine llamacpp: {answer.removeprefix('error: ')}")
+        why = answer.removeprefix("error: ") or await self.died()
+        return EngineFailed(f"llama.cpp cannot load {self._model}: {why}; its own lines above say more")
+
+    async def died(self) -> str:
+        """Wait for the process to end; how it ended, in words."""
+        if self._process is None:
+            return "it was never started"
+        code = await self._process.wait()
+        if code >= 0:
+            return f"llama.cpp exited with code {code}"
+        return f"llama.cpp was ended by {signal.Signals(-code).name}"
+
+    async def stop(self) -> None:
+        """Idempotent. Nothing of it is worth waiting for."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    await process.stdin.wait_closed()
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _private_directory(wanted: str) -> str:
+    """A fresh directory of mode 0700 in `wanted`, or in /tmp where that makes a socket's path too long."""
+    base = wanted if wanted and len(os.fsencode(wanted)) + 40 <= _SOCKET_PATH_LIMIT else None
+    directory = tempfile.mkdtemp(prefix="llama-", dir=base)
+    if len(os.fsencode(directory)) + 20 > _SOCKET_PATH_LIMIT:
+        os.rmdir(directory)
+        directory = tempfile.mkdtemp(prefix="dynamo-llama-", dir="/tmp")
+    return directory

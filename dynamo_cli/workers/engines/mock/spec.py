@@ -1,0 +1,58 @@
+"""The mock engine: the timing of a GPU engine without a GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
+
+from dynamo_cli.errors import UsageError
+from dynamo_cli.workers.engines.base import EngineLaunch, EngineOptions, EngineSpec
+
+if TYPE_CHECKING:
+    from dynamo_cli.workers.engine import Engine
+
+Count = Annotated[int, Meta(ge=1)]
+Ratio = Annotated[float, Meta(ge=0)]
+
+
+class MockOptions(EngineOptions, frozen=True, kw_only=True):
+    """`speedup_ratio` divides every step time, 0 means no delay; `decode_speedup_ratio` divides decoding further.
+
+    `num_gpu_blocks` of `block_size` tokens; `max_model_len` in tokens, 0 is the model's own; `startup_time` in seconds.
+    """
+
+    speedup_ratio: Ratio = 1.0
+    decode_speedup_ratio: Ratio = 1.0
+    num_gpu_blocks: Count = 16384
+    block_size: Count = 64
+    max_num_seqs: Count = 256
+    max_num_batched_tokens: Count = 8192
+    max_model_len: Annotated[int, Meta(ge=0)] = 0
+    startup_time: Annotated[float, Meta(ge=0)] = 0.0
+    seed: int = 0
+
+    def checked(self) -> MockOptions:
+        """Raises UsageError for options that are right each but not together."""
+        if self.max_num_batched_tokens < self.max_num_seqs:
+            raise UsageError(
+                f"max_num_batched_tokens ({self.max_num_batched_tokens}) is less than "
+                f"max_num_seqs ({self.max_num_seqs}): not every sequence could decode in a step"
+            )
+        return self
+
+
+class MockSpec(EngineSpec):
+    name = "mock"
+    summary = "simulates a batching engine's timing; real tokenizer, no weights"
+    options_type = MockOptions
+
+    def available(self) -> str | None:
+        return None
+
+    def create(self, launch: EngineLaunch) -> Engine:
+        from dynamo_cli.workers.engines.arguments import with_args
+        from dynamo_cli.workers.engines.mock.engine import MockEngine
+
+        options = with_args(launch.options or MockOptions(), launch.args, self.name)
+        return MockEngine(options.checked(), launch)
