@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dynamo_cli.topology.options import option_problems
+from dynamo_cli.topology.options import OptionProblem, option_problems
 from dynamo_cli.topology.positions import KeyPath
 from dynamo_cli.topology.report import Report
 from dynamo_cli.topology.schema import Pool, Topology
@@ -86,11 +86,11 @@ class _PoolCheck:
         if self.pool.engine == AUTO:
             known = sorted({key for spec in self.specs.values() for key in spec.options_type.__struct_fields__})
             unknown = [key for key in self.pool.options if key not in known]
-            problems = [(key, f"unknown option{suggestion(key, known)}") for key in unknown]
+            problems: list[OptionProblem] = [((key,), f"unknown option{suggestion(key, known)}") for key in unknown]
         else:
             problems = option_problems(self.pool.options, self.specs[self.pool.engine].options_type)
         for key, what in problems:
-            self.report.add((*self.path, "options", key) if key else (*self.path, "options"), what)
+            self.report.add((*self.path, "options", *key), what)
 
     def check_model(self) -> None:
         if self.pool.model or self.topology.model or not self.sound("model") or self.report.touches(("model",)):
@@ -108,8 +108,9 @@ class _PoolCheck:
         others = [name for name in ("frontend", *self.topology.workers) if name != self.pool.name]
         for position, name in enumerate(self.pool.depends_on):
             if name not in others:
-                what = "a pool cannot depend on itself" if name == self.pool.name else f"no pool {quoted(name)}"
-                self.report.add((*self.path, "depends_on", position), f"{what}{suggestion(name, others)}")
+                what = f"no pool {quoted(name)}{suggestion(name, others)}"
+                what = "a pool cannot depend on itself" if name == self.pool.name else what
+                self.report.add((*self.path, "depends_on", position), what)
 
 
 def _dependency_cycles(pools: Mapping[str, Pool]) -> Iterator[tuple[str, str]]:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
 
 import msgspec
 from msgspec import inspect
 
 from dynamo_cli.errors import UsageError
+from dynamo_cli.topology.positions import KeyPath
 from dynamo_cli.topology.words import found, listed, quoted, suggestion
 from dynamo_cli.workers.engines.base import EngineOptions
 
+OptionProblem = tuple[KeyPath, str]
+"""The path below `options` and what is wrong there."""
 
-def option_problems(options: dict[str, Any], of: type[EngineOptions]) -> list[tuple[str, str]]:
-    """(option, what is wrong) of each; an option that is required and missing too."""
+
+def option_problems(options: dict[str, Any], of: type[EngineOptions]) -> list[OptionProblem]:
+    """Those of each option, of required ones that are missing, or else of all the options together."""
     fields = {field.encode_name: field for field in msgspec.structs.fields(of)}
-    problems = [(key, _unknown(key, list(fields))) for key in options if key not in fields]
-    problems += [(key, "is required by this engine and missing") for key in _missing(options, of)]
-    for key in options.keys() & fields.keys():
-        problem = _value_problem(options[key], fields[key].type)
-        if problem:
-            problems.append((key, problem))
+    problems: list[OptionProblem] = [((key,), _unknown(key, list(fields))) for key in options if key not in fields]
+    problems += [((key,), "is required by this engine and missing") for key in _missing(options, of)]
+    for key, value in options.items():
+        if key in fields:
+            problems += _value_problems((key,), value, fields[key].type)
     return problems or _whole_problem(options, of)
 
 
@@ -33,16 +37,44 @@ def _missing(options: dict[str, Any], of: type[EngineOptions]) -> list[str]:
     return [key for key in required if key not in options]
 
 
-def _value_problem(value: Any, annotation: Any) -> str | None:
+def _value_problems(path: KeyPath, value: Any, annotation: Any) -> Iterator[OptionProblem]:
     try:
         msgspec.convert(value, annotation)
     except msgspec.ValidationError as error:
-        kind = inspect.type_info(annotation)
-        if _fits_kind(value, kind):
-            return f"must be {expected(kind)}, found {_short(value)}"
-        nested = " - at " in str(error)
-        return f"expected {expected(kind)}{'; ' + _lower(error) if nested else ', found ' + found(value)}"
-    return None
+        kind = _unwrapped(inspect.type_info(annotation))
+        if isinstance(value, list) and isinstance(kind, inspect.ListType):
+            yield from _list_problems(path, value, annotation, kind)
+        elif _fits_kind(value, kind):
+            yield path, f"must be {expected(kind)}, found {_short(value)}"
+        elif " - at " in str(error):
+            yield path, f"expected {expected(kind)}; {_lower(error)}"
+        else:
+            yield path, f"expected {expected(kind)}, found {found(value)}"
+
+
+def _list_problems(path: KeyPath, items: list[Any], annotation: Any, kind: inspect.ListType) -> Iterator[OptionProblem]:
+    if len(items) < (kind.min_length or 0):
+        yield path, "must not be empty" if kind.min_length == 1 else f"must hold {kind.min_length} values or more"
+    of = next(part for part in _parts(annotation) if get_origin(part) is list)
+    for index, item in enumerate(items):
+        yield from _value_problems((*path, index), item, get_args(of)[0])
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """An annotation and what it is made of, outermost first."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
+
+
+def _unwrapped(kind: inspect.Type) -> inspect.Type:
+    """The one type of `X | None`."""
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    if isinstance(kind, inspect.UnionType):
+        choices = [choice for choice in kind.types if not isinstance(choice, inspect.NoneType)]
+        return choices[0] if len(choices) == 1 else kind
+    return kind
 
 
 def _lower(error: Exception) -> str:
@@ -64,12 +96,12 @@ def _fits_kind(value: Any, kind: inspect.Type) -> bool:
     return isinstance(kind, inspect.StrType | inspect.LiteralType) and isinstance(value, str)
 
 
-def _whole_problem(options: dict[str, Any], of: type[EngineOptions]) -> list[tuple[str, str]]:
+def _whole_problem(options: dict[str, Any], of: type[EngineOptions]) -> list[OptionProblem]:
     """What only the options together show."""
     try:
         msgspec.convert(options, of).checked()
     except (msgspec.ValidationError, UsageError) as error:
-        return [("", _lower(error))]
+        return [((), _lower(error))]
     return []
 
 

@@ -160,7 +160,7 @@ class _Planner:
         if problems:
             lines = []
             for key, what in problems:
-                _, prefix = self.topology.places.locate(("workers", pool.name, "options", key))
+                _, prefix = self.topology.places.locate(("workers", pool.name, "options", *key))
                 lines.append(f'{prefix}{what} (engine = "{pool.engine}" is {spec.name}: {reason})')
             raise TopologyError(lines)
         return pool.options

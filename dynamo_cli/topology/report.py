@@ -27,12 +27,12 @@ class Places:
 
     def locate(self, path: KeyPath) -> tuple[tuple[int, int], str]:
         """Sort key and prefix of a problem at `path`; one of a missing key stands at its table."""
-        for number, setting in enumerate(reversed(self.settings)):
+        for number, setting in reversed(list(enumerate(self.settings))):
             within = path[: len(setting.path)] == setting.path
             made = path not in self.lines and setting.path[: len(path)] == path and path
             if within or made:
                 rest = "" if path == setting.path else f"{dotted(path)}: "
-                return (1, -number), f"--set {setting.key}: {rest}"
+                return (1, number), f"--set {setting.key}: {rest}"
         line = next((self.lines[path[:size]] for size in range(len(path), 0, -1) if path[:size] in self.lines), 1)
         return (0, line), f"{self.file}:{line}: {dotted(path)}: "
 

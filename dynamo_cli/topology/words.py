@@ -54,7 +54,9 @@ def found(value: Any) -> str:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` was probably meant to be."""
     plain = {name.lower().replace("-", "_"): name for name in known}
-    close = difflib.get_close_matches(word.lower().replace("-", "_"), plain, n=1, cutoff=0.6)
+    word = word.lower().replace("-", "_")
+    longer = [name for name in plain if len(word) > 2 and name.startswith(word)]
+    close = longer if len(longer) == 1 else difflib.get_close_matches(word, plain, n=1, cutoff=0.6)
     return plain[close[0]] if close else None
 
 

@@ -1,0 +1,52 @@
+"""A plan as text for people and as shell lines."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dynamo_cli.topology.process import GpuAssignment, Plan, ProcessSpec
+
+COLUMNS = ("process", "engine", "gpus", "ports", "why this engine")
+
+
+class Row(NamedTuple):
+    process: str
+    engine: str
+    gpus: str
+    ports: str
+    why: str
+
+
+def headline(plan: Plan) -> list[str]:
+    where = f"http://{f'[{plan.host}]' if ':' in plan.host else plan.host}:{plan.port or '(a free port)'}"
+    models = ", ".join(plan.models) or "no model"
+    return [f"{plan.deployment}: {plan.source}", f"serves {models} on {where}"]
+
+
+def rows(plan: Plan) -> list[Row]:
+    return [
+        Row(p.name, p.engine or "-", gpus_text(p.gpus), ports_text(p.ports), p.engine_reason) for p in plan.processes
+    ]
+
+
+def gpus_text(gpus: Sequence[GpuAssignment]) -> str:
+    return ", ".join(f"{gpu.index} {gpu.name}".strip() for gpu in gpus) or "-"
+
+
+def ports_text(ports: dict[str, int]) -> str:
+    return ", ".join(f"{name} {port}" for name, port in ports.items()) or "-"
+
+
+def table_lines(plan: Plan) -> list[str]:
+    """The rows under their headings in aligned columns."""
+    cells = [Row(*(name.upper() for name in COLUMNS)), *rows(plan)]
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def command_line(process: ProcessSpec) -> str:
+    """The process as one shell line; `{listen_fd}` stands for the descriptor it inherits."""
+    environment = [f"{name}={value}" for name, value in process.env.items()]
+    return shlex.join(["env", *environment, *process.argv])
