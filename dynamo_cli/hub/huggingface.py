@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
-from typing import Any
 
-from dynamo_cli.errors import ModelMissing, ResourceMissing
+from dynamo_cli.errors import DynamoError, ModelMissing, ResourceMissing
 from dynamo_cli.hub.catalogue import HubFile
 from dynamo_cli.hub.paths import disk_errors, huggingface_cache
 from dynamo_cli.hub.progress import Progress, watching
@@ -47,28 +47,29 @@ def fetch_repository(name: str, progress: Progress) -> None:
     Raises ModelMissing (offline, unknown, gated, nothing to load) or ResourceMissing (disk).
     """
     endpoint = _endpoint()
+    try:
+        _fetch_repository(name, endpoint, progress)
+    except DynamoError:
+        raise
+    except Exception as error:  # the hub's library has changed its HTTP library, and so its errors, twice
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise ResourceMissing(f"{huggingface_cache()}: cannot be written: {reason}") from error
+        raise ModelMissing(f"model {name}: Hugging Face does not deliver: {reason}") from error
+
+
+def _fetch_repository(name: str, endpoint: str, progress: Progress) -> None:
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    try:
-        files = HfApi(endpoint=endpoint).model_info(name, files_metadata=True, timeout=CONNECT_S).siblings or []
-        sizes = {file.rfilename: int(file.size or 0) for file in files}
-        chosen = choose_files(name, list(sizes))
-        disable_progress_bars()
-        folder = huggingface_cache() / f"models--{name.replace('/', '--')}" / "blobs"
-        with watching(name, folder, sum(sizes[file] for file in chosen), progress):
-            snapshot_download(
-                name, endpoint=endpoint, cache_dir=huggingface_cache(), allow_patterns=chosen, etag_timeout=CONNECT_S
-            )
-    except HfHubHTTPError as error:
-        raise ModelMissing(f"model {name}: Hugging Face says: {_first_line(error)}") from error
-    except OSError as error:  # also what its HTTP libraries raise
-        if error.errno is not None and error.filename is not None:
-            raise ResourceMissing(f"{error.filename}: cannot be written: {error.strerror}") from error
-        raise ModelMissing(f"model {name}: Hugging Face cannot be reached: {_first_line(error)}") from error
-    except _transport_errors() as error:
-        raise ModelMissing(f"model {name}: Hugging Face cannot be reached: {_first_line(error)}") from error
+    files = HfApi(endpoint=endpoint).model_info(name, files_metadata=True, timeout=CONNECT_S).siblings or []
+    sizes = {file.rfilename: int(file.size or 0) for file in files}
+    chosen = choose_files(name, list(sizes))
+    disable_progress_bars()
+    cache = huggingface_cache()
+    blobs = cache / f"models--{name.replace('/', '--')}" / "blobs"
+    with watching(name, blobs, sum(sizes[file] for file in chosen), progress):
+        snapshot_download(name, endpoint=endpoint, cache_dir=cache, allow_patterns=chosen, etag_timeout=CONNECT_S)
 
 
 def choose_files(name: str, files: list[str]) -> list[str]:
@@ -94,13 +95,3 @@ def _endpoint() -> str:
     if constants.HF_HUB_OFFLINE:
         raise ModelMissing("Hugging Face is switched off by HF_HUB_OFFLINE")
     return str(constants.ENDPOINT)
-
-
-def _transport_errors() -> tuple[type[Exception], ...]:
-    import httpx
-
-    return (httpx.HTTPError,)
-
-
-def _first_line(error: Any) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,1 @@
+"""Tokens <-> text: tokenizer, chat template, incremental detokenizer, stop strings."""

@@ -1,0 +1,47 @@
+"""OpenAI messages as chat templates expect them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dynamo_cli.errors import InvalidRequest
+
+
+def plain_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Text parts joined by line breaks, arguments of tool calls as objects. The originals stay as they are.
+
+    Raises InvalidRequest for a part that is not text.
+    """
+    return [_plain(number, message) for number, message in enumerate(messages)]
+
+
+def _plain(number: int, message: dict[str, Any]) -> dict[str, Any]:
+    content, calls = message.get("content"), message.get("tool_calls")
+    if isinstance(content, (list, tuple)):
+        parts = [_text(part, f"messages[{number}].content[{index}]") for index, part in enumerate(content)]
+        message = {**message, "content": "\n".join(parts)}
+    if calls:
+        message = {**message, "tool_calls": [_with_object_arguments(call) for call in calls]}
+    return message
+
+
+def _text(part: Any, place: str) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, dict) and part.get("type", "text") == "text" and isinstance(part.get("text"), str):
+        return str(part["text"])
+    kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+    raise InvalidRequest(f"{place}: this model takes text only, not {kind}", place)
+
+
+def _with_object_arguments(call: Any) -> Any:
+    """Templates print the arguments as JSON themselves: a string would be quoted twice."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        arguments = json.loads(function["arguments"])
+    except ValueError:
+        return call
+    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call

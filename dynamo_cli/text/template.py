@@ -1,0 +1,116 @@
+"""Chat messages -> the prompt text a model was trained on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from importlib import import_module
+from typing import Any, NoReturn
+
+from dynamo_cli.errors import InvalidRequest, ModelMissing
+from dynamo_cli.text.messages import plain_messages
+
+Render = Callable[..., str]
+
+_GENERATION = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")
+
+
+class ChatTemplate:
+    """A Jinja chat template, rendered with the functions and filters Hugging Face's templates expect."""
+
+    def __init__(self, source: str, bos_token: str = "", eos_token: str = "") -> None:
+        self.source = source
+        self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
+        # The block only marks what training counts; it prints what is inside.
+        plain = _GENERATION.sub(lambda tag: f"{{%{tag[1]} {'endif' if tag[2] else 'if true'} {tag[3]}%}}", source)
+        self._render = _compile(plain)
+
+    def render(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        tools: list[dict[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        **kwargs: Any,
+    ) -> str:
+        """Raises InvalidRequest when the template refuses the messages."""
+        variables = {
+            **self._tokens,
+            **kwargs,
+            "messages": plain_messages(messages),
+            "tools": tools,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        try:
+            return self._render(**variables)
+        except InvalidRequest:
+            raise
+        except Exception as error:  # whatever a template written by others runs into
+            reason = str(error).strip().partition("\n")[0]
+            raise InvalidRequest(f"the chat template cannot render these messages: {reason}", "messages") from error
+
+
+def _compile(source: str) -> Render:
+    import minijinja
+
+    try:
+        environment = minijinja.Environment(
+            templates={"chat": source},
+            filters={"tojson": to_json},
+            globals={"raise_exception": _refuse, "strftime_now": _strftime_now},
+            trim_blocks=True,
+            lstrip_blocks=True,
+            debug=False,
+        )
+    except minijinja.TemplateError as error:
+        return _compile_with_jinja2(source, str(error).partition("\n")[0])
+
+    def render(**variables: Any) -> str:
+        return str(environment.render_template("chat", **variables))
+
+    return render
+
+
+def _compile_with_jinja2(source: str, reason: str) -> Render:
+    """For the rare template that only the original understands."""
+    try:
+        jinja2, sandbox = import_module("jinja2"), import_module("jinja2.sandbox")
+    except ImportError:
+        raise ModelMissing(f"the model's chat template needs `pip install jinja2`: {reason}") from None
+    environment = sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = to_json
+    environment.globals.update(raise_exception=_refuse, strftime_now=_strftime_now)
+    try:
+        render: Render = environment.from_string(source).render
+    except jinja2.TemplateError as error:
+        raise ModelMissing(f"the model's chat template is not valid: {error}") from error
+    return render
+
+
+def to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Plain JSON, where Jinja's own filter would escape for HTML."""
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=tuple(separators) if separators else None,  # type: ignore[arg-type]
+        sort_keys=sort_keys,
+    )
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InvalidRequest(f"the chat template refuses these messages: {message}", "messages")
+
+
+def _strftime_now(form: str) -> str:
+    return datetime.now().strftime(form)

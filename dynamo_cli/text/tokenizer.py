@@ -1,0 +1,58 @@
+"""Text -> token ids and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokenizers import Tokenizer as Core
+
+from dynamo_cli.errors import InvalidRequest, ModelMissing
+from dynamo_cli.text.pieces import Pieces, joining
+
+
+class Tokenizer:
+    """Special tokens written in a text are parsed as such, as chat templates need."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        core.no_truncation()
+        core.no_padding()
+        joins = joining(core)
+        self.drops_first_space = joins is not None and joins[1]
+        self._pieces = {} if joins is None else {skip: Pieces(core, joins[0], skip) for skip in (True, False)}
+
+    @classmethod
+    def from_file(cls, path: Path) -> Tokenizer:
+        """Raises ModelMissing when `path` is not a usable tokenizer.json."""
+        try:
+            return cls(Core.from_file(str(path)))
+        except Exception as error:  # the library raises bare Exception
+            raise ModelMissing(f"{path}: not a usable tokenizer: {error}") from error
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.core.get_vocab_size())
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """Raises InvalidRequest for a text that is not Unicode (a lone surrogate)."""
+        try:
+            encoding = self.core.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0]
+        except (UnicodeEncodeError, TypeError) as error:
+            raise InvalidRequest("the text holds a lone surrogate: it is not Unicode") from error
+        ids: list[int] = encoding.ids
+        return ids
+
+    def decode(self, ids: list[int], *, skip_special_tokens: bool = True) -> str:
+        from dynamo_cli.text.detokenizer import Detokenizer
+
+        stream = Detokenizer(self, skip_special_tokens=skip_special_tokens)
+        return stream.push(ids) + stream.flush()
+
+    def decode_whole(self, ids: list[int], *, skip_special_tokens: bool) -> str:
+        """As the library decodes; `decode` shows more of a text that is not valid UTF-8 in places."""
+        text: str = self.core.decode(ids, skip_special_tokens=skip_special_tokens)
+        return text
+
+    def pieces(self, skip_special_tokens: bool) -> Pieces | None:
+        """Each token's bytes when decoding is no more than joining them, else None."""
+        return self._pieces.get(skip_special_tokens)
