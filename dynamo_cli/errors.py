@@ -4,6 +4,7 @@
     ├── UsageError                 [2, 400]  a wrong command line
     │   └── TopologyError          [2, 400]  every problem of a topology file at once
     ├── InvalidRequest             [2, 400]  a request field is wrong (`param` names it)
+    │   └── ContextTooLong         [2, 400]  prompt and max_tokens exceed the model's context length
     ├── NotReady                   [3, 503]  a deployment or component is not (yet) serving
     │   ├── NoInstances            [3, 503]  nobody serves this endpoint
     │   └── Draining               [3, 503]
@@ -55,6 +56,10 @@ class InvalidRequest(DynamoError):
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+
+
+class ContextTooLong(InvalidRequest):
+    code = "context_length_exceeded"
 
 
 class NotReady(DynamoError):

@@ -1,0 +1,115 @@
+"""`dynamo frontend`: the OpenAI-compatible server of a deployment."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+
+from dynamo_cli.errors import UsageError
+from dynamo_cli.frontend.app import Frontend, FrontendOptions
+from dynamo_cli.frontend.http.listener import bind, inherited
+from dynamo_cli.router.policies import DEFAULT_MODE, MODES, check_mode
+from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
+from dynamo_cli.runtime.logs import configure_logging
+from dynamo_cli.runtime.loop import run
+from dynamo_cli.runtime.runtime import DistributedRuntime
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+log = logging.getLogger("dynamo.frontend")
+
+
+def main(argv: list[str]) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    configure_logging()
+    config = RuntimeConfig.from_args(arguments)
+    options = FrontendOptions(
+        router_mode=check_mode(arguments.router_mode or os.environ.get("DYN_ROUTER_MODE") or DEFAULT_MODE),
+        model=arguments.model_name,
+        grace_s=_number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
+    )
+    if arguments.listen_fd is not None:
+        listener = inherited(arguments.listen_fd)
+    else:
+        listener = bind(_host(arguments), _port(arguments))
+    try:
+        return run(_serve(config, options, listener, shared=arguments.listen_fd is not None))
+    finally:
+        listener.close()
+
+
+async def _serve(config: RuntimeConfig, options: FrontendOptions, listener: socket.socket, shared: bool) -> int:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    address = _address(listener)
+    async with await DistributedRuntime.create(config) as runtime:
+        frontend = Frontend(runtime, options)
+        try:
+            await frontend.start(listener, shared=shared)
+            log.info("serving on %s, router mode %s", address, options.router_mode)
+            _calm_collector()
+            await stopped.wait()
+            log.info("draining")
+            await frontend.drain()
+        finally:
+            await frontend.close()
+    return 0
+
+
+def _calm_collector() -> None:
+    """Requests are freed by reference counts; what was loaded at the start need not be looked at again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dynamo frontend", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--http-host", help=f"address to listen on (DYN_HTTP_HOST; default {DEFAULT_HOST})")
+    parser.add_argument("--http-port", type=int, help=f"port (DYN_HTTP_PORT; default {DEFAULT_PORT}; 0: any)")
+    parser.add_argument("--listen-fd", type=int, metavar="N", help="serve on this inherited listening socket")
+    parser.add_argument("--router-mode", help=f"{', '.join(MODES)} (DYN_ROUTER_MODE; default {DEFAULT_MODE})")
+    parser.add_argument(
+        "--model-name", "--served-model-name", dest="model_name", help="serve only this model; default: all"
+    )
+    add_runtime_arguments(parser)
+    return parser
+
+
+def _host(arguments: argparse.Namespace) -> str:
+    return arguments.http_host or os.environ.get("DYN_HTTP_HOST") or DEFAULT_HOST
+
+
+def _port(arguments: argparse.Namespace) -> int:
+    port = int(_number("DYN_HTTP_PORT", DEFAULT_PORT)) if arguments.http_port is None else int(arguments.http_port)
+    if not 0 <= port < 1 << 16:
+        raise UsageError(f"--http-port {port}: ports are 0 to 65535")
+    return port
+
+
+def _number(variable: str, default: float) -> float:
+    text = os.environ.get(variable)
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise UsageError(f"{variable}={text!r} is no number") from None
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+if __name__ == "__main__":
+    from dynamo_cli.cli.main import run as run_command
+
+    sys.exit(run_command(["frontend", *sys.argv[1:]]))

@@ -1,0 +1,156 @@
+"""The HTTP side of a request: its choices become one response, streamed or whole."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+
+from dynamo_cli.errors import DynamoError
+from dynamo_cli.frontend.choice import Choice
+from dynamo_cli.frontend.flush import Flusher
+from dynamo_cli.frontend.formats import DONE, Format, Usage
+from dynamo_cli.frontend.http.envelope import error_body
+from dynamo_cli.frontend.http.exchange import Exchange
+from dynamo_cli.frontend.metrics.counts import Tracker, error_type
+
+log = logging.getLogger(__name__)
+
+
+class Answer(ABC):
+    """Choices report here. The answer is over when all are complete, one fails, or the client goes away."""
+
+    streamed: bool
+
+    def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher) -> None:
+        self.flusher = flusher
+        self.choices: list[Choice] = []
+        self.form = form
+        self._exchange = exchange
+        self._tracker = tracker
+        self._left = 0
+        exchange.on_disconnect = self._client_left
+        exchange.on_pause = self._pause
+        exchange.on_resume = self._resume
+
+    def add(self, choice: Choice) -> None:
+        self.choices.append(choice)
+        self._left += 1
+
+    def advance(self, choice: Choice, text: str, tokens: int, reason: str | None = None) -> None:
+        """A choice has new text; with a reason it is complete."""
+        self._tracker.tokens(tokens)
+        if reason is not None:
+            self._left -= 1
+        self._show(choice, text, reason)
+
+    def fail(self, error: DynamoError) -> None:
+        """End the answer with an error: a status as long as nothing was sent, an event after that."""
+        if self._end(error_type(error.status)):
+            log.debug("request %s failed: %s", self.form.id, error)
+            if self._exchange.started:
+                self._exchange.finish(self.form.error(error) + DONE)
+            else:
+                self._exchange.send(error.status, error_body(error))
+
+    def abandon(self, error: Exception) -> None:
+        """Someone else answers with this error."""
+        self._end(error_type(getattr(error, "status", 500)))
+
+    @abstractmethod
+    def _show(self, choice: Choice, text: str, reason: str | None) -> None: ...
+
+    def _complete(self) -> Usage:
+        usage = Usage()
+        for choice in self.choices:
+            usage.prompt += choice.usage.prompt_tokens
+            usage.completion += choice.usage.completion_tokens
+            usage.cached += choice.usage.cached_tokens
+        self._tracker.lengths(usage.prompt, usage.completion, usage.cached)
+        self._end()
+        return usage
+
+    def _end(self, problem: str = "") -> bool:
+        """Stop every choice that still runs; False when the answer was over already."""
+        if self._tracker is None:
+            return False
+        for choice in self.choices:
+            choice.cancel()
+        self.choices = []
+        self._tracker.finished(problem)
+        self._tracker = None  # type: ignore[assignment]
+        return True
+
+    def _client_left(self) -> None:
+        self._end("cancelled")
+
+    def _pause(self) -> None:
+        for choice in self.choices:
+            if choice.flight is not None:
+                choice.flight.pause()
+
+    def _resume(self) -> None:
+        for choice in self.choices:
+            if choice.flight is not None:
+                choice.flight.resume()
+
+
+class StreamedAnswer(Answer):
+    """Server-sent events; the first token leaves at once, with the head."""
+
+    streamed = True
+
+    def __init__(
+        self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher, include_usage: bool
+    ) -> None:
+        super().__init__(exchange, form, tracker, flusher)
+        self._include_usage = include_usage
+        self._begun: set[int] = set()
+
+    def _show(self, choice: Choice, text: str, reason: str | None) -> None:
+        form, index = self.form, choice.index
+        if index not in self._begun:
+            self._begun.add(index)
+            events = form.first(index, text)
+        elif text:
+            events = form.more(index, text)
+        elif reason is None:
+            return
+        else:
+            events = b""
+        if reason is not None:
+            events += form.finish(index, reason)
+        if not self._left:
+            usage = self._complete()
+            events += form.usage(usage) + DONE if self._include_usage else DONE
+        self._send(events, last=not self._left)
+
+    def _send(self, events: bytes, last: bool) -> None:
+        exchange = self._exchange
+        if not exchange.started:
+            exchange.start(events, last)
+        elif last:
+            exchange.finish(events)
+        else:
+            exchange.write(events)
+
+
+class WholeAnswer(Answer):
+    """One JSON body when everything is there."""
+
+    streamed = False
+
+    def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher) -> None:
+        super().__init__(exchange, form, tracker, flusher)
+        self._texts: dict[int, str] = {}
+        self._reasons: dict[int, str] = {}
+
+    def _show(self, choice: Choice, text: str, reason: str | None) -> None:
+        index = choice.index
+        self._texts[index] = self._texts.get(index, "") + text
+        if reason is None:
+            return
+        self._reasons[index] = reason
+        if not self._left:
+            usage = self._complete()
+            choices = [self.form.choice(at, self._texts[at], self._reasons[at]) for at in sorted(self._reasons)]
+            self._exchange.send(200, self.form.whole(choices, usage))

@@ -1,0 +1,71 @@
+"""A frontend: HTTP server, routes, models and the runtime, from start to drain."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from dataclasses import dataclass, field
+
+from dynamo_cli.frontend.generate import Generator
+from dynamo_cli.frontend.http.limits import Limits
+from dynamo_cli.frontend.http.server import HttpServer
+from dynamo_cli.frontend.models import Models
+from dynamo_cli.frontend.rivals import Rivals
+from dynamo_cli.frontend.routes import Routes
+from dynamo_cli.router.policies import DEFAULT_MODE
+from dynamo_cli.routing.registry import ModelRegistry
+from dynamo_cli.runtime.runtime import DistributedRuntime
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FrontendOptions:
+    """`model` is the only one to serve, None serves all. `grace_s`: for requests in flight at shutdown."""
+
+    router_mode: str = DEFAULT_MODE
+    model: str | None = None
+    grace_s: float = 5.0
+    limits: Limits = field(default_factory=Limits)
+
+
+class Frontend:
+    """Serves at once, whatever workers there are. `start`, then `drain` and `close`, in the runtime's event loop."""
+
+    def __init__(self, runtime: DistributedRuntime, options: FrontendOptions) -> None:
+        self._runtime = runtime
+        self._options = options
+        self.models = Models(options.router_mode)
+        self.registry = ModelRegistry(
+            runtime,
+            namespace=runtime.config.namespace,
+            namespace_prefix=runtime.config.namespace_prefix,
+            only=options.model,
+            on_change=self.models.changed,
+        )
+        routes = Routes(self.models, self.registry, Generator(self.models))
+        self.server = routes.server = HttpServer(routes.handle, options.limits)
+        self._rivals: Rivals | None = None
+
+    async def start(self, listener: socket.socket, *, shared: bool = False, admin: bool = True) -> None:
+        """Serve on `listener`, which other processes accept from too when it is `shared`, and on the admin socket."""
+        if shared:
+            self._rivals = Rivals(self._runtime, listener)
+            await self._rivals.start()
+        await self.registry.start()
+        self.server.listen(listener, self._rivals.count if self._rivals else lambda: 0)
+        config = self._runtime.config
+        if admin and config.service:
+            config.paths.ensure()
+            await self.server.listen_unix(config.paths.admin_socket(config.service))
+
+    async def drain(self) -> None:
+        """Take nothing new; requests in flight have the grace period to finish."""
+        await self.server.drain(self._options.grace_s)
+
+    async def close(self) -> None:
+        await self.server.close()
+        if self._rivals is not None:
+            await self._rivals.close()
+        await self.models.close()
+        await self.registry.close()

@@ -1,0 +1,132 @@
+"""One generated sequence: from the worker's deltas to text and a finish reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dynamo_cli.errors import DynamoError, EngineFailed, StreamIncomplete
+from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage
+from dynamo_cli.text.detokenizer import Detokenizer
+from dynamo_cli.text.stops import StopStrings
+
+if TYPE_CHECKING:
+    from dynamo_cli.frontend.answer import Answer
+    from dynamo_cli.routing.dispatch import Flight
+
+
+class Choice:
+    """The sink of one request on the plane. Reports to its answer once per event-loop pass.
+
+    `detokenizer` is None for workers that answer in text. A `lazy` choice is not read before it is complete, or
+    something has to watch for a stop string.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        index: int,
+        request: EngineRequest,
+        detokenizer: Detokenizer | None,
+        stops: StopStrings | None,
+    ) -> None:
+        self.index = index
+        self.request = request
+        self.flight: Flight | None = None
+        self.usage = EngineUsage(len(request.token_ids), 0)
+        self._answer = answer
+        self._detokenizer = detokenizer
+        self._stops = stops
+        self._lazy = stops is None and not answer.streamed
+        self._pending: list[Delta] = []
+        self._error: DynamoError | None = None
+        self._marked = False
+        self._over = False
+
+    def cancel(self) -> None:
+        """Hear no more; the worker is told to stop. Idempotent."""
+        self._over = True
+        flight, self.flight = self.flight, None
+        if flight is not None:
+            flight.cancel()
+
+    # StreamSink
+
+    def on_frame(self, deltas: list[Delta]) -> None:
+        if self._over:
+            return
+        if self._pending:
+            self._pending += deltas
+        else:
+            self._pending = deltas
+        if not self._lazy or deltas[-1].finish_reason is not None:
+            self._mark()
+
+    def on_end(self) -> None:
+        self.on_error(StreamIncomplete("the worker ended the answer without a finish reason"))
+
+    def on_error(self, error: DynamoError) -> None:
+        self.flight = None
+        if not self._over:
+            self._error = error
+            self._mark()
+
+    def _mark(self) -> None:
+        if not self._marked:
+            self._marked = True
+            self._answer.flusher.mark(self)
+
+    # Flushable
+
+    def flush(self) -> None:
+        """Turn what has come into text and hand it to the answer."""
+        self._marked = False
+        if self._over:
+            return
+        deltas, self._pending = self._pending, []
+        if deltas:
+            self._take(deltas)
+        if self._error is not None and not self._over:
+            self._fail(self._error)
+
+    def _take(self, deltas: list[Delta]) -> None:
+        last = deltas[-1]
+        ids = last.token_ids if len(deltas) == 1 else [token for delta in deltas for token in delta.token_ids]
+        reason = last.finish_reason
+        if reason == "error":
+            self._fail(EngineFailed(last.text or "the engine failed on this request"))
+            return
+        if reason == "cancelled":
+            self._fail(StreamIncomplete("the worker gave the request up"))
+            return
+        text = self._text(ids, deltas, final=reason is not None)
+        usage = self.usage
+        usage.completion_tokens += len(ids)
+        if self._stops is not None:
+            text, matched = self._stops.push(text)
+            if matched is not None:
+                self._end(text, len(ids), "stop", last.usage)
+                return
+        if reason is None:
+            self._answer.advance(self, text, len(ids))
+        else:
+            self._end(text + (self._stops.flush() if self._stops else ""), len(ids), reason, last.usage)
+
+    def _text(self, ids: list[int], deltas: list[Delta], final: bool) -> str:
+        if self._detokenizer is None:
+            return deltas[0].text if len(deltas) == 1 else "".join([delta.text for delta in deltas])
+        text = self._detokenizer.push(ids) if ids else ""
+        return text + self._detokenizer.flush() if final else text
+
+    def _end(self, text: str, tokens: int, reason: str, counted: EngineUsage | None) -> None:
+        """`counted`: the engine's own figures; without them (cut by a stop string) ours count."""
+        if counted is not None:
+            self.usage = counted
+        self._over = True
+        if counted is None and self.flight is not None:
+            self.flight.cancel()
+        self.flight = None
+        self._answer.advance(self, text, tokens, reason)
+
+    def _fail(self, error: DynamoError) -> None:
+        self.cancel()
+        self._answer.fail(error)

@@ -1,0 +1,104 @@
+"""POST /v1/chat/completions and /v1/completions: decode, preprocess, dispatch, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dynamo_cli.errors import DynamoError, InvalidRequest
+from dynamo_cli.frontend import preprocess
+from dynamo_cli.frontend.answer import Answer, StreamedAnswer, WholeAnswer
+from dynamo_cli.frontend.choice import Choice
+from dynamo_cli.frontend.flush import Flusher
+from dynamo_cli.frontend.formats import ChatFormat, CompletionFormat, Format
+from dynamo_cli.frontend.http.exchange import Exchange
+from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type
+from dynamo_cli.frontend.models import Models, ServedModel
+from dynamo_cli.frontend.pinning import pinned_instance
+from dynamo_cli.protocol.engine import EngineRequest
+from dynamo_cli.protocol.openai import GenerateRequest, decode_chat, decode_completion
+from dynamo_cli.text.detokenizer import Detokenizer
+from dynamo_cli.text.stops import StopStrings
+
+PROBE_HEADER = b"x-dynamo-probe"
+
+
+class Api(NamedTuple):
+    """One of OpenAI's ways to ask for generated text. `kind` is its name on the model card."""
+
+    kind: str
+    endpoint: str
+    decode: Callable[[bytes], GenerateRequest]
+    prepare: Callable[..., list[EngineRequest]]
+    form: Callable[[str], Format]
+
+
+CHAT = Api("chat", "chat_completions", decode_chat, preprocess.chat, ChatFormat)
+COMPLETIONS = Api("completions", "completions", decode_completion, preprocess.completion, CompletionFormat)
+
+
+class Generator:
+    """Everything happens in the caller's event-loop pass; answers come through callbacks."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._flusher = Flusher()
+
+    def chat(self, exchange: Exchange) -> None:
+        self._generate(exchange, CHAT)
+
+    def completion(self, exchange: Exchange) -> None:
+        self._generate(exchange, COMPLETIONS)
+
+    def _generate(self, exchange: Exchange, api: Api) -> None:
+        try:
+            request = api.decode(exchange.request.body)
+            model = self._models.get(request.model)
+        except DynamoError as error:
+            Tracker(self._counts(exchange, ""), api.endpoint, False).finished(error_type(error.status))
+            raise
+        tracker = Tracker(self._counts(exchange, model.name), api.endpoint, bool(request.stream))
+        answer: Answer | None = None
+        try:
+            if not model.serves(api.kind):
+                raise InvalidRequest(f"model {model.name} does not serve {api.kind}", "model")
+            requests = api.prepare(model, request)
+            answer = self._answer(exchange, request, api.form(model.name), tracker)
+            self._dispatch(exchange, model, request, requests, answer)
+        except Exception as error:
+            if answer is not None:
+                answer.abandon(error)
+            else:
+                tracker.finished(error_type(getattr(error, "status", 500)))
+            raise
+
+    def _answer(self, exchange: Exchange, request: GenerateRequest, form: Format, tracker: Tracker) -> Answer:
+        if request.stream:
+            return StreamedAnswer(exchange, form, tracker, self._flusher, request.wants_usage)
+        return WholeAnswer(exchange, form, tracker, self._flusher)
+
+    def _dispatch(
+        self,
+        exchange: Exchange,
+        model: ServedModel,
+        request: GenerateRequest,
+        requests: list[EngineRequest],
+        answer: Answer,
+    ) -> None:
+        instance = pinned_instance(exchange, request)
+        stops = request.stops
+        skip_special = request.skip_special_tokens is not False
+        for index, engine_request in enumerate(requests):
+            detokenizer = None
+            if model.bundle is not None:
+                detokenizer = Detokenizer(model.bundle.tokenizer, skip_special_tokens=skip_special)
+            choice = Choice(answer, index, engine_request, detokenizer, StopStrings(stops) if stops else None)
+            answer.add(choice)
+            identity = answer.form.id if len(requests) == 1 else f"{answer.form.id}-{index}"
+            choice.flight = model.dispatcher.send(engine_request, choice, request_id=identity, instance_id=instance)
+
+    def _counts(self, exchange: Exchange, model: str) -> ModelCounts:
+        """Where a request counts: a probe of the supervisor's counts nowhere."""
+        if exchange.request.trusted and PROBE_HEADER in exchange.request.headers:
+            return ModelCounts()
+        return self._models.counts_of(model)

@@ -1,0 +1,123 @@
+"""The models a frontend can answer for: their text side, their dispatcher, their counts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dynamo_cli.errors import ModelMissing
+from dynamo_cli.frontend.metrics.counts import ModelCounts
+from dynamo_cli.router.policies import make_policy
+from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.registry import RoutedModel
+
+if TYPE_CHECKING:
+    from dynamo_cli.text.bundle import TextBundle
+
+log = logging.getLogger(__name__)
+
+
+class ServedModel:
+    """`bundle` is None for workers that take text. `created` is in seconds since the epoch."""
+
+    def __init__(
+        self, routed: RoutedModel, bundle: TextBundle | None, dispatcher: Dispatcher, counts: ModelCounts
+    ) -> None:
+        self.name = routed.name
+        self.identity = routed.identity
+        self.routed = routed
+        self.bundle = bundle
+        self.dispatcher = dispatcher
+        self.counts = counts
+        self.created = int(time.time())
+
+    @property
+    def context_length(self) -> int:
+        """In tokens; 0 is unknown."""
+        return self.routed.context_length or (self.bundle.context_length if self.bundle else 0)
+
+    @property
+    def listed(self) -> bool:
+        return bool(self.routed.cards)
+
+    def serves(self, kind: str) -> bool:
+        """Whether a worker declares this kind of request ("chat", "completions")."""
+        return any(kind in card.types for card in self.routed.cards.values())
+
+
+class Models:
+    """Follows the registry's changes: `changed` is its on_change."""
+
+    def __init__(self, router_mode: str) -> None:
+        self.counts: dict[str, ModelCounts] = {}
+        self._mode = router_mode
+        self._served: dict[str, ServedModel] = {}
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        """Those that have a worker."""
+        return (model for model in self._served.values() if model.listed)
+
+    @property
+    def retries(self) -> dict[str, int]:
+        return {name: dispatcher.retries for name, dispatcher in self._dispatchers.items()}
+
+    def get(self, name: str) -> ServedModel:
+        """Raises ModelMissing, which lists what is served. A model that lost its workers is still known."""
+        model = self._served.get(name)
+        if model is None:
+            names = ", ".join(model.name for model in self)
+            raise ModelMissing(
+                f"model {name!r} is not served here; " + (f"served: {names}" if names else "no model is")
+            )
+        return model
+
+    def counts_of(self, name: str) -> ModelCounts:
+        if name not in self.counts:
+            self.counts[name] = ModelCounts()
+        return self.counts[name]
+
+    def changed(self, routed: RoutedModel) -> None:
+        """Load the text side of a new model, or of one that came back with another identity."""
+        served = self._served.get(routed.name)
+        if routed.identity is None or (served is not None and served.identity == routed.identity):
+            return
+        if served is not None:
+            del self._served[routed.name]
+        loading = self._loading.pop(routed.name, None)
+        if loading is not None:
+            loading.cancel()
+        self._loading[routed.name] = asyncio.create_task(self._load(routed))
+
+    async def close(self) -> None:
+        for task in self._loading.values():
+            task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+
+    async def _load(self, routed: RoutedModel) -> None:
+        path = next((card.text_path for card in routed.cards.values() if card.text_path), "")
+        try:
+            bundle = await self._bundle(routed, path)
+        except Exception as error:
+            log.error("model %s cannot be served, its text files in %s: %s", routed.name, path or "(none)", error)
+            return
+        self._served[routed.name] = ServedModel(routed, bundle, self._dispatcher(routed), self.counts_of(routed.name))
+        log.info("model %s is served by %d worker(s)", routed.name, len(routed.cards))
+
+    async def _bundle(self, routed: RoutedModel, path: str) -> TextBundle | None:
+        if routed.identity is None or routed.identity.input == "text":
+            return None
+        from dynamo_cli.text.bundle import load_bundle
+
+        return await asyncio.get_running_loop().run_in_executor(None, load_bundle, Path(path))
+
+    def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
+        if routed.name not in self._dispatchers:
+            self._dispatchers[routed.name] = Dispatcher(routed, make_policy(self._mode, random.Random()))
+        return self._dispatchers[routed.name]

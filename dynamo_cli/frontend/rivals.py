@@ -1,0 +1,48 @@
+"""How many other frontends accept from the same listening socket, known through discovery."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+
+from dynamo_cli.runtime.runtime import DistributedRuntime
+
+FRONTENDS_PREFIX = "v1/frontends/"
+
+
+class Rivals:
+    """`count` is theirs, without this process. The socket's inode names it on this host."""
+
+    def __init__(self, runtime: DistributedRuntime, listener: socket.socket) -> None:
+        self._prefix = f"{FRONTENDS_PREFIX}{os.fstat(listener.fileno()).st_ino}/"
+        self._key = f"{self._prefix}{runtime.instance_id:x}"
+        self._others: set[str] = set()
+        self._discovery = runtime.discovery
+        self._task: asyncio.Task[None] | None = None
+
+    def count(self) -> int:
+        return len(self._others)
+
+    async def start(self) -> None:
+        await self._discovery.put(self._key, str(os.getpid()).encode())
+        self._task = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            await self._discovery.delete(self._key)
+
+    async def _follow(self) -> None:
+        async with self._discovery.watch_prefix(self._prefix) as watch:
+            self._others.update(watch.initial)
+            self._others.discard(self._key)
+            while True:
+                for event in await watch.next():
+                    if event.kind == "delete":
+                        self._others.discard(event.key)
+                    elif event.key != self._key:
+                        self._others.add(event.key)

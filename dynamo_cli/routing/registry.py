@@ -1,0 +1,147 @@
+"""Which models are served, and by whom: follows model cards and instances in discovery."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from dynamo_cli.protocol.engine import Delta
+from dynamo_cli.protocol.instance import MODELS_PREFIX, EndpointId, ModelCard, ModelIdentity
+from dynamo_cli.routing.identity import Refusal, agree
+
+if TYPE_CHECKING:
+    from dynamo_cli.runtime.client import Client
+    from dynamo_cli.runtime.discovery.base import WatchEvent
+    from dynamo_cli.runtime.runtime import DistributedRuntime
+
+log = logging.getLogger(__name__)
+
+
+class RoutedModel:
+    """A model's workers. `candidates` are the instance ids that can be sent requests now.
+
+    It outlives its workers: a model whose last worker has gone has no identity and no candidates.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.identity: ModelIdentity | None = None
+        self.cards: dict[int, ModelCard] = {}
+        self.clients: dict[int, Client] = {}
+        self.candidates: list[int] = []
+
+    @property
+    def context_length(self) -> int:
+        """The smallest of its workers', in tokens; 0 is unknown."""
+        return min((card.context_length for card in self.cards.values() if card.context_length), default=0)
+
+    def refresh(self) -> None:
+        live = {client: set(client.instance_ids()) for client in set(self.clients.values())}
+        self.candidates = [worker for worker, client in self.clients.items() if worker in live[client]]
+
+
+class ModelRegistry:
+    """`on_change` is called with a model whose workers or identity changed."""
+
+    def __init__(
+        self,
+        runtime: DistributedRuntime,
+        *,
+        namespace: str,
+        namespace_prefix: str | None = None,
+        only: str | None = None,
+        on_change: Callable[[RoutedModel], None] = lambda model: None,
+    ) -> None:
+        self.models: dict[str, RoutedModel] = {}
+        self.refused: list[Refusal] = []
+        self._runtime = runtime
+        self._namespace = namespace
+        self._namespace_prefix = namespace_prefix
+        self._only = only
+        self._on_change = on_change
+        self._cards: dict[str, ModelCard] = {}
+        self._clients: dict[EndpointId, Client] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Know what is there now, and follow what changes."""
+        started = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._follow(started))
+        await asyncio.wait((started, self._task), return_when=asyncio.FIRST_COMPLETED)
+        if self._task.done():
+            await self._task
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        for client in self._clients.values():
+            await client.close()
+
+    async def _follow(self, started: asyncio.Future[None]) -> None:
+        async with self._runtime.discovery.watch_prefix(MODELS_PREFIX) as watch:
+            names = {self._put(key, value) for key, value in watch.initial.items()}
+            await self._regroup(names)
+            started.set_result(None)
+            while True:
+                await self._regroup({self._apply(event) for event in await watch.next()})
+
+    def _apply(self, event: WatchEvent) -> str:
+        if event.kind == "put":
+            return self._put(event.key, event.value)
+        card = self._cards.pop(event.key, None)
+        return card.name if card else ""
+
+    def _put(self, key: str, value: bytes) -> str:
+        """Remember a card that concerns this frontend; returns its model's name, or nothing."""
+        try:
+            card = msgspec.msgpack.decode(value, type=ModelCard)
+        except (msgspec.MsgspecError, ValueError) as error:
+            log.warning("model card %s is unreadable: %s", key, error)
+            return ""
+        if not self._wanted(card):
+            return ""
+        self._cards[key] = card
+        return card.name
+
+    def _wanted(self, card: ModelCard) -> bool:
+        namespace = card.instance.endpoint.namespace
+        prefix = self._namespace_prefix
+        inside = namespace.startswith(prefix) if prefix is not None else namespace == self._namespace
+        return inside and card.role == "aggregated" and self._only in (None, card.name)
+
+    async def _regroup(self, names: set[str]) -> None:
+        for name in names - {""}:
+            model = self.models.setdefault(name, RoutedModel(name))
+            cards = [card for card in self._cards.values() if card.name == name]
+            identity, accepted, refused = agree(cards, model.identity)
+            self._note_refused(name, refused)
+            model.clients = {card.instance.instance_id: await self._client(card.instance.endpoint) for card in accepted}
+            model.cards = {card.instance.instance_id: card for card in accepted}
+            model.identity = identity
+            model.refresh()
+            self._on_change(model)
+
+    def _note_refused(self, name: str, refused: list[Refusal]) -> None:
+        known = set(self.refused)
+        for refusal in refused:
+            if refusal not in known:
+                log.warning("%s", refusal.reason)
+        self.refused = [refusal for refusal in self.refused if refusal.card.name != name] + refused
+
+    async def _client(self, endpoint: EndpointId) -> Client:
+        if endpoint not in self._clients:
+            client = await self._runtime.endpoint(endpoint).client(Delta)
+            client.on_change(self._instances_changed)
+            self._clients[endpoint] = client
+        return self._clients[endpoint]
+
+    def _instances_changed(self, *_: Any) -> None:
+        for model in self.models.values():
+            model.refresh()
