@@ -55,7 +55,7 @@ class Frontend:
         await self.registry.start()
         self.server.listen(listener, self._rivals.count if self._rivals else lambda: 0)
         config = self._runtime.config
-        if admin and config.service:
+        if admin:
             config.paths.ensure()
             await self.server.listen_unix(config.paths.admin_socket(config.service))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -26,7 +27,7 @@ def chat(model: ServedModel, request: ChatRequest) -> list[EngineRequest]:
         return [engine_request]
     ids = _token_data(request, bundle)
     if ids is None:
-        ids = _tokenize(model, bundle, _render(model, bundle, request), add_special_tokens=False)
+        ids = _tokenize(model, bundle.encode_chat, _render(model, bundle, request))
     return [_for_tokens(model, request, ids, max_tokens, "messages")]
 
 
@@ -49,7 +50,7 @@ def _completion_of(model: ServedModel, request: CompletionRequest, prompt: str |
         engine_request.prompt = prompt
         return engine_request
     if isinstance(prompt, str):
-        prompt = _tokenize(model, bundle, prompt, add_special_tokens=True)
+        prompt = _tokenize(model, bundle.tokenizer.encode, prompt)
     else:
         _check_ids(prompt, bundle, "prompt")
     return _for_tokens(model, request, prompt, request.max_tokens, "prompt")
@@ -69,9 +70,9 @@ def _render(model: ServedModel, bundle: TextBundle, request: ChatRequest) -> str
     return text
 
 
-def _tokenize(model: ServedModel, bundle: TextBundle, text: str, *, add_special_tokens: bool) -> list[int]:
+def _tokenize(model: ServedModel, encode: Callable[[str], list[int]], text: str) -> list[int]:
     began = perf_counter()
-    ids = bundle.tokenizer.encode(text, add_special_tokens=add_special_tokens)
+    ids = encode(text)
     model.counts.tokenize.observe(perf_counter() - began)
     return ids
 
