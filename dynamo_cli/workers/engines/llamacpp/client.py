@@ -140,7 +140,7 @@ async def events(response: aiohttp.ClientResponse) -> AsyncIterator[list[Event]]
             found = [_event.decode(line[6:]) for line in whole if line.startswith(b"data: {")]
             if found:
                 yield found
-    except aiohttp.ClientError as error:
+    except (aiohttp.ClientError, RuntimeError) as error:  # RuntimeError: closed by us between two reads
         raise EngineFailed(f"llama.cpp broke off: {error or type(error).__name__}") from None
 
 

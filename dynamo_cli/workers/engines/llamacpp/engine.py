@@ -64,8 +64,7 @@ class LlamaCppEngine(Engine):
             return
         try:
             for n_predict, ignore_eos in self._phases(request, prompt, started):
-                output.begin(stops=not ignore_eos or request.stop.ignore_eos)
-                body = completion_body(request, output.continued(prompt), n_predict, ignore_eos)
+                body = completion_body(request, output.begin(prompt), n_predict, ignore_eos)
                 async for delta in self._stream(body, output, context):
                     yield delta
                 if output.finish != "length":

@@ -16,22 +16,18 @@ class Output:
         self._as_text = as_text
         self._held_back = held_back
         self._alternatives = request.output.logprobs
-        self._all_stops = (frozenset() if request.stop.ignore_eos else end_ids) | frozenset(request.stop.stop_token_ids)
-        self._stops: frozenset[int] = frozenset()
+        self._stops = (frozenset() if request.stop.ignore_eos else end_ids) | frozenset(request.stop.stop_token_ids)
+        self._least = request.stop.min_tokens
         self._ids: list[int] = []
         self._predicted = 0
         self._swallowed = 0
         self._prompt_tokens = len(request.token_ids)
         self._cached = 0
 
-    def begin(self, *, stops: bool) -> None:
-        """A new stream starts; `stops`: whether stop tokens end it."""
+    def begin(self, prompt: list[int] | str) -> list[int] | str:
+        """A new stream starts; returns its prompt: the request's, continued by what there is."""
         self.finish = None
-        self._stops = self._all_stops if stops else frozenset()
         self._predicted = 0
-
-    def continued(self, prompt: list[int] | str) -> list[int] | str:
-        """The prompt of the next stream."""
         return prompt if isinstance(prompt, str) else prompt + self._ids
 
     async def take(self, found: list[Event]) -> Delta | None:
@@ -51,7 +47,7 @@ class Output:
                 texts.append(event.content)
                 break
             new = await self._new_ids(event)
-            if new and new[-1] in self._stops:
+            if new and new[-1] in self._stops and len(self._ids) + len(ids) >= self._least:
                 self.finish = "stop"
                 ids += new[:-1]
                 break

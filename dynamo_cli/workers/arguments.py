@@ -1,0 +1,100 @@
+"""The command line of `dynamo worker`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from dynamo_cli.errors import UsageError
+from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
+
+DEFAULT_GRACE_S = 30.0
+
+
+@dataclass(frozen=True)
+class WorkerArguments:
+    """`model`: a name or a path, "" for the default. `endpoint` "" means <namespace>.backend.generate.
+
+    `engine_args` go to the engine untouched. `grace_s`: how long running requests may go on after SIGTERM.
+    """
+
+    runtime: RuntimeConfig
+    engine: str = "auto"
+    model: str = ""
+    model_name: str = ""
+    endpoint: str = ""
+    options: Any = None
+    tensor_parallel: int = 1
+    engine_args: tuple[str, ...] = ()
+    grace_s: float = DEFAULT_GRACE_S
+
+    @property
+    def endpoint_name(self) -> str:
+        return self.endpoint or f"{self.runtime.namespace}.backend.generate"
+
+
+def parse_arguments(argv: list[str], environ: Mapping[str, str] = os.environ) -> WorkerArguments:
+    """What is unknown here, and all after `--`, is the engine's. Raises UsageError."""
+    mine, engine_args = _split(argv)
+    parsed, unknown = _parser().parse_known_args(mine)
+    return WorkerArguments(
+        runtime=RuntimeConfig.from_args(parsed, environ),
+        engine=parsed.engine,
+        model=parsed.model,
+        model_name=parsed.model_name,
+        endpoint=parsed.endpoint,
+        options=_json(parsed.options),
+        tensor_parallel=parsed.tensor_parallel,
+        engine_args=(*unknown, *engine_args),
+        grace_s=_seconds(environ, "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT", DEFAULT_GRACE_S),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dynamo worker",
+        description="One engine replica behind the request plane. Other arguments are handed to the engine.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--engine", default="auto", help="auto, llamacpp, mock or echo")
+    parser.add_argument("--model", "--model-path", dest="model", default="", help="a model's name or path")
+    parser.add_argument(
+        "--model-name", "--served-model-name", dest="model_name", default="", help="the name clients use"
+    )
+    parser.add_argument("--endpoint", default="", help="namespace.component.endpoint to serve")
+    parser.add_argument("--options", default="{}", metavar="JSON", help="the adapter's own settings")
+    parser.add_argument("--tensor-parallel-size", "--tp", dest="tensor_parallel", type=int, default=1, metavar="N")
+    add_runtime_arguments(parser)
+    return parser
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in argv:
+        return argv, []
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
+
+
+def _json(text: str) -> Any:
+    try:
+        options = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"--options: {error}") from None
+    if not isinstance(options, dict):
+        raise UsageError("--options: a JSON object is expected")
+    return options
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name)
+    if not text:
+        return default
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        raise UsageError(f"{name} is {text!r}, not a number of seconds") from None

@@ -1,0 +1,191 @@
+"""The worker host: everything around an engine that is the same for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from dynamo_cli.errors import DynamoError, EngineFailed, EngineMissing, UsageError
+from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.instance import Instance, ModelCard, ModelIdentity
+from dynamo_cli.runtime.admin import AdminServer
+from dynamo_cli.runtime.context import Context
+from dynamo_cli.runtime.endpoint import ServedEndpoint
+from dynamo_cli.runtime.requests.base import Handler
+from dynamo_cli.runtime.runtime import DistributedRuntime, parse_endpoint
+from dynamo_cli.workers.admission import admit
+from dynamo_cli.workers.arguments import WorkerArguments
+from dynamo_cli.workers.engine import Engine, EngineInfo
+from dynamo_cli.workers.engines import registry
+from dynamo_cli.workers.engines.arguments import convert_options
+from dynamo_cli.workers.engines.base import EngineLaunch, EngineSpec
+from dynamo_cli.workers.model import PreparedModel, prepare_model
+from dynamo_cli.workers.selftest import generate_one_token
+from dynamo_cli.workers.signals import StopSignals, until
+
+_log = logging.getLogger("dynamo.worker")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An engine that has proved itself, and what the model card says of it."""
+
+    engine: Engine
+    engine_name: str
+    info: EngineInfo
+    model_name: str
+    text_path: str = ""
+    text_digest: str = ""
+
+    def card(self, instance: Instance) -> ModelCard:
+        info = self.info
+        as_tokens = info.input == "tokens"
+        return ModelCard(
+            name=self.model_name,
+            identity=ModelIdentity(
+                text_digest=self.text_digest if as_tokens else "",
+                kv_block_size=info.kv_block_size,
+                input=info.input,
+            ),
+            instance=instance,
+            engine=self.engine_name,
+            context_length=info.context_length,
+            total_kv_blocks=info.total_kv_blocks,
+            max_num_seqs=info.max_num_seqs,
+            max_num_batched_tokens=info.max_num_batched_tokens,
+            text_path=self.text_path if as_tokens else "",
+        )
+
+
+class WorkerHost:
+    def __init__(self, arguments: WorkerArguments, environ: Mapping[str, str] = os.environ) -> None:
+        self._arguments = arguments
+        self._environ = environ
+        config = arguments.runtime
+        self._admin = AdminServer(config.paths.admin_socket(config.service))
+        self._engine: Engine | None = None
+        self._requests = 0
+
+    async def run(self) -> bool:
+        """Serve until SIGTERM or SIGINT; False when a second signal cut the draining short.
+
+        Raises a DynamoError with one clear line when the worker cannot start or its engine dies.
+        """
+        parse_endpoint(self._arguments.endpoint_name)
+        self._arguments.runtime.paths.ensure()
+        await self._admin.start()
+        with StopSignals() as signals:
+            try:
+                loaded = await until(signals.asked, self._load())
+                if loaded is not None:
+                    await self._serve(loaded, signals)
+            except DynamoError as error:
+                self._admin.set_health("failed", str(error))
+                raise
+            finally:
+                if self._engine is not None:
+                    await self._engine.stop()
+                await self._admin.close()
+            return not signals.forced.is_set()
+
+    async def _load(self) -> Loaded:
+        arguments = self._arguments
+        self._admin.set_health("loading", "looking for the model")
+        spec, model = await self._choose()
+        name = arguments.model_name or (model.name if model else spec.name)
+        launch = self._launch(spec, model, name)
+        self._engine = engine = spec.create(launch)
+        self._admin.set_health("loading", f"{spec.name} is loading {name}", model=name, engine=spec.name)
+        began = time.monotonic()
+        info = await engine.start()
+        self._admin.set_health("loading", "generating a first token", model=name, engine=spec.name)
+        await generate_one_token(engine, info, name)
+        _log.info("%s loaded %s in %.1f s", spec.name, name, time.monotonic() - began)
+        if model is None:
+            return Loaded(engine, spec.name, info, name)
+        return Loaded(engine, spec.name, info, name, model.text_path, model.text_digest)
+
+    async def _choose(self) -> tuple[EngineSpec, PreparedModel | None]:
+        wanted = self._arguments.engine
+        if wanted != "auto":
+            spec = registry.spec(wanted)
+            why_not = spec.available()
+            if why_not is not None:
+                raise EngineMissing(why_not)
+            if not spec.needs_model:
+                return spec, None
+            return spec, await asyncio.to_thread(prepare_model, self._arguments.model)
+        model = await asyncio.to_thread(prepare_model, self._arguments.model)
+        gpus = len([gpu for gpu in self._environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu])
+        spec, reason = registry.choose(gpus, model.kind)
+        _log.info("engine %s", reason)
+        return spec, model
+
+    def _launch(self, spec: EngineSpec, model: PreparedModel | None, name: str) -> EngineLaunch:
+        arguments = self._arguments
+        return EngineLaunch(
+            model_name=name,
+            model_path=str(model.path) if model else "",
+            text_path=model.text_path if model else "",
+            context_length=model.context_length if model else 0,
+            args=arguments.engine_args,
+            options=convert_options(arguments.options or {}, spec.options_type, spec.name),
+            ports={port: _port(self._environ, port) for port in spec.ports},
+            tensor_parallel=arguments.tensor_parallel,
+            runtime_dir=str(arguments.runtime.paths.runtime_dir),
+        )
+
+    async def _serve(self, loaded: Loaded, signals: StopSignals) -> None:
+        async with await DistributedRuntime.create(self._arguments.runtime) as runtime:
+            endpoint = runtime.endpoint(self._arguments.endpoint_name)
+            served = await endpoint.serve(self._handler(loaded), request_type=EngineRequest, register=False)
+            card = loaded.card(served.instance)
+            await served.register()
+            await runtime.discovery.put(card.key, msgspec.msgpack.encode(card))
+            self._ready(card, served)
+            death = await until(signals.asked, loaded.engine.failed())
+            await runtime.discovery.delete(card.key)
+            if death is not None:
+                await served.unregister()
+                raise EngineFailed(death)
+            await self._drain(loaded, served, signals)
+
+    def _ready(self, card: ModelCard, served: ServedEndpoint) -> None:
+        instance = card.instance
+        labels = f'{{model="{card.name}",engine="{card.engine}"}}'
+        self._admin.metrics = lambda: (
+            f"# TYPE dynamo_worker_requests counter\ndynamo_worker_requests_total{labels} {self._requests}\n"
+            f"# TYPE dynamo_worker_inflight_requests gauge\ndynamo_worker_inflight_requests{labels} {served.inflight}\n"
+        )
+        self._admin.set_health("ready", model=card.name, engine=card.engine, instance=instance.hex_id)
+        _log.info("serving %s at %s as %s", card.name, instance.endpoint, instance.hex_id)
+
+    def _handler(self, loaded: Loaded) -> Handler:
+        engine, info = loaded.engine, loaded.info
+
+        def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
+            self._requests += 1
+            return engine.generate(admit(request, info), context)
+
+        return handle
+
+    async def _drain(self, loaded: Loaded, served: ServedEndpoint, signals: StopSignals) -> None:
+        running = served.inflight
+        self._admin.set_health("draining", f"{running} requests in flight")
+        if running:
+            _log.info("draining: %d requests in flight have %g s", running, self._arguments.grace_s)
+        await loaded.engine.drain()
+        await until(signals.forced, served.drain(self._arguments.grace_s))
+
+
+def _port(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(f"DYN_PORT_{name.upper()}", "")
+    if not text.isdigit():
+        raise UsageError(f"DYN_PORT_{name.upper()} is {text!r}, not a port")
+    return int(text)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from dynamo_cli.errors import InvalidRequest, UsageError
+from dynamo_cli.protocol.engine import EngineRequest, StopConditions
+from dynamo_cli.runtime.context import Context
+from dynamo_cli.workers.engines import registry
+from dynamo_cli.workers.engines.base import EngineLaunch
+from dynamo_cli.workers.engines.mock.engine import MockEngine
+from dynamo_cli.workers.engines.mock.spec import MockOptions
+from dynamo_cli.workers.engines.mock.timing import prefill_ms
+from tests.workers.engines.cases import collect, said
+
+
+def engine(*args: str, **options: float) -> MockEngine:
+    launch = EngineLaunch(model_name="m", options=MockOptions(**options), args=args)  # type: ignore[arg-type]
+    made = registry.spec("mock").create(launch)
+    assert isinstance(made, MockEngine)
+    return made
+
+
+def request(tokens: int = 8, max_tokens: int = 8) -> EngineRequest:
+    return EngineRequest("m", list(range(tokens)), stop=StopConditions(max_tokens=max_tokens))
+
+
+async def test_native_arguments_go_over_the_options() -> None:
+    mock = engine("--block-size", "32", "--num-gpu-blocks=7", "--max-model-len", "100", block_size=16)
+    info = await mock.start()
+    await mock.stop()
+    assert (info.kv_block_size, info.total_kv_blocks, info.context_length) == (32, 7, 100)
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (("--block-sise", "3"), "did you mean --block-size"),
+        (("--block-size",), "needs a value"),
+        (("--block-size", "0"), "block_size"),
+        (("lonely",), "unexpected engine argument"),
+        (("--max-num-seqs", "9000"), "max_num_batched_tokens"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_line(args: tuple[str, ...], line: str) -> None:
+    with pytest.raises(UsageError, match=line):
+        engine(*args)
+
+
+async def test_a_prompt_takes_its_simulated_time() -> None:
+    mock = engine()
+    await mock.start()
+    began = time.monotonic()
+    await collect(mock, request(100, 1))
+    assert time.monotonic() - began >= prefill_ms(100) / 1000
+    await mock.stop()
+
+
+async def test_without_delay_the_loop_still_breathes() -> None:
+    mock = engine(speedup_ratio=0)
+    await mock.start()
+    work = asyncio.gather(*(collect(mock, request(8, 2000)) for _ in range(8)))
+    longest = 0.0
+    while not work.done():
+        began = time.monotonic()
+        await asyncio.sleep(0)
+        longest = max(longest, time.monotonic() - began)
+    assert all(len(said(deltas)) == 2000 for deltas in await work)
+    assert longest < 0.1
+    await mock.stop()
+
+
+async def test_all_tokens_of_a_step_are_delivered_in_one_pass_of_the_loop() -> None:
+    mock = engine(speedup_ratio=10)
+    await mock.start()
+    passes: list[int] = []
+    number = 0
+
+    async def count() -> None:
+        nonlocal number
+        while True:
+            number += 1
+            await asyncio.sleep(0)
+
+    async def read() -> None:
+        passes.extend([number async for _ in mock.generate(request(8, 5), Context())])
+
+    counter = asyncio.create_task(count())
+    await asyncio.gather(*(read() for _ in range(10)))
+    counter.cancel()
+    assert len(set(passes)) <= 6
+    await mock.stop()
+
+
+async def test_a_slow_reader_gets_what_has_gathered() -> None:
+    mock = engine(speedup_ratio=0)
+    await mock.start()
+    stream = mock.generate(request(8, 50), Context())
+    await stream.__anext__()
+    await asyncio.sleep(0.05)
+    assert len((await stream.__anext__()).token_ids) == 49
+    await mock.stop()
+
+
+async def test_a_request_larger_than_the_cache_is_refused() -> None:
+    mock = engine(num_gpu_blocks=2, block_size=4)
+    await mock.start()
+    with pytest.raises(InvalidRequest, match="KV cache of 8"):
+        await collect(mock, request(6, 3))
+    await mock.stop()
