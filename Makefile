@@ -37,7 +37,8 @@ bench: $(READY) model
 	@$(BIN)/python -m dynamo_cli.bench.budgets $(ARGS)
 
 completions: $(READY)
-	@for shell in bash zsh fish; do $(BIN)/dynamo completions $$shell > completions/dynamo.$$shell || exit; done
+	@for shell in bash zsh fish; do file=completions/dynamo.$$shell; \
+	$(BIN)/dynamo completions $$shell > $$file.new && mv $$file.new $$file || exit; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

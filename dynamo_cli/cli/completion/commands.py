@@ -19,6 +19,10 @@ ARGUMENTS: dict[str, ArgumentKind] = {
     "shell": "shell",
 }
 
+# Where the components' command lines are parsed.
+FRONTEND_PARSER = "dynamo_cli.frontend.__main__"
+WORKER_PARSER = "dynamo_cli.workers.arguments"
+
 
 @dataclass(frozen=True)
 class Option:
@@ -57,15 +61,16 @@ def _commands() -> Iterator[Command]:
 
 
 def _option(param: Any) -> Option:
-    choices = tuple(str(choice) for choice in getattr(param.type, "choices", ()))
+    choices = tuple(str(choice) for choice in getattr(getattr(param, "type", None), "choices", ()))
     return Option((*param.opts, *param.secondary_opts), param.help or "", not param.is_flag, choices)
 
 
 def _components() -> Iterator[Command]:
     from dynamo_cli.cli.main import COMPONENTS
 
-    for name, (module, preset) in COMPONENTS.items():
-        parser: argparse.ArgumentParser = importlib.import_module(module).build_parser()
+    for name, (_, preset) in COMPONENTS.items():
+        module = importlib.import_module(FRONTEND_PARSER if name == "frontend" else WORKER_PARSER)
+        parser: argparse.ArgumentParser = module._parser()
         options = [_argparse_option(action) for action in parser._actions if action.option_strings]
         help_text = f"Run a worker with the {preset[1]} engine." if preset else (parser.description or "")
         yield Command(name, _first_line(help_text), tuple(options))
