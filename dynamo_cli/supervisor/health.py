@@ -29,7 +29,8 @@ def judge(
     troubled = [s for s in services if not s.ready]
     if not troubled and all(model in answering for model in models):
         return Verdict("READY")
-    if was_ready:
+    serving = bool(answering and troubled) and all(s.state in OVER for s in troubled)
+    if was_ready or serving:
         return Verdict("DEGRADED", describe(troubled) or _unanswered(models, answering))
     return Verdict("STARTING", describe(troubled) or _unanswered(models, answering))
 

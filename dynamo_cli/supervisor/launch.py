@@ -119,12 +119,13 @@ async def _foreground(assignment: Assignment, as_json: bool) -> Outcome:
     loop.add_signal_handler(signal.SIGINT, lambda: supervisor.stop(exit_code=INTERRUPTED))
     for signum in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(signum, supervisor.stop)
-    showing = asyncio.ensure_future(view.show(view.open_view(names, as_json), follower, lambda: supervisor.status))
+    shown = view.open_view(names, as_json)
+    showing = asyncio.ensure_future(view.show(shown, follower, supervisor.bus, lambda: supervisor.status))
     try:
         await supervisor.run()
     finally:
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
+        supervisor.bus.close()
+        await showing
     if supervisor.failure:
         return Outcome(supervisor.exit_code, supervisor.status, _complaint(assignment.paths, supervisor.status))
     return Outcome(supervisor.exit_code, supervisor.status)
@@ -165,7 +166,7 @@ def _await_ready(daemon: subprocess.Popen[bytes], paths: DeploymentPaths, timeou
             status = client.status()
             if status.state == "READY":
                 return Outcome(0, status)
-            if status.state == "FAILED":
+            if any(s.state == "FAILED" for s in status.services):
                 return Outcome(_failed_exit_code(status), status, _complaint(paths, status))
         time.sleep(POLL_S)
     late = f"not ready within {timeout_s:g} s"

@@ -37,7 +37,7 @@ class Prober:
     async def ready(self, spec: ProcessSpec, uptime_s: float) -> Answer:
         """Whether the process shows that it is ready, in the way its probe says."""
         if spec.probe.kind == "started":
-            return Answer(uptime_s >= STARTED_S, "starting")
+            return Answer(True) if uptime_s >= STARTED_S else Answer(False, "starting")
         if spec.probe.kind == "endpoint":
             return await self._endpoint(spec)
         return await self._admin(spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -13,12 +14,15 @@ import msgspec
 
 from dynamo_cli.runtime.control import DeploymentStatus
 from dynamo_cli.supervisor import table
+from dynamo_cli.supervisor.events import EventBus
 from dynamo_cli.supervisor.launcher import OWN_LOG
 from dynamo_cli.supervisor.logtail import Line, LogFollower
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
+
+logger = logging.getLogger(__name__)
 
 LOOK_S = 0.1
 PALETTE = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
@@ -92,15 +96,20 @@ def open_view(services: Sequence[str], as_json: bool) -> PlainView | RichView:
     return RichView(services) if sys.stdout.isatty() else PlainView(services, sys.stdout, None)
 
 
-async def show(view: PlainView | RichView, follower: LogFollower, status: Callable[[], DeploymentStatus]) -> None:
-    """Until cancelled; then what came last is still shown."""
+async def show(
+    view: PlainView | RichView, follower: LogFollower, bus: EventBus, status: Callable[[], DeploymentStatus]
+) -> None:
+    """New lines a few times a second and every change at once, until the bus is closed."""
+    open_ = True
     try:
-        while True:
+        with bus.subscribe() as changes:
+            while open_:
+                _look(view, follower, status)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    open_ = await asyncio.wait_for(changes.get(), LOOK_S) is not None
             _look(view, follower, status)
-            await asyncio.sleep(LOOK_S)
-    except asyncio.CancelledError:
-        with contextlib.suppress(BrokenPipeError):
-            _look(view, follower, status)
+    except BrokenPipeError:
+        logger.warning("nobody reads our output any more")
     finally:
         with contextlib.suppress(BrokenPipeError):
             view.close()

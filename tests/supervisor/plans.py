@@ -13,7 +13,9 @@ QUICK = RestartPolicy(backoff_s=0.05, backoff_max_s=0.1, max_restarts=3)
 
 
 def frontend(replica: int = 0, **fields: Any) -> ProcessSpec:
-    return _spec(f"frontend-{replica}", "frontend", "frontend", replica, **{"argv": FAKE, **fields})
+    return _spec(
+        f"frontend-{replica}", "frontend", "frontend", replica, **{"argv": FAKE, "inherits_listener": True, **fields}
+    )
 
 
 def worker(replica: int = 0, **fields: Any) -> ProcessSpec:
@@ -24,8 +26,8 @@ def worker(replica: int = 0, **fields: Any) -> ProcessSpec:
 
 def custom(script: str, replica: int = 0, **fields: Any) -> ProcessSpec:
     """A shell script that is ready when it runs."""
-    fields = {"engine": "custom", "probe": Probe(kind="started"), **fields}
-    return _spec(f"decode-{replica}", "worker", "decode", replica, argv=("sh", "-c", script), **fields)
+    fields = {"argv": ("sh", "-c", script), "engine": "custom", "probe": Probe(kind="started"), **fields}
+    return _spec(f"decode-{replica}", "worker", "decode", replica, **fields)
 
 
 def plan(*processes: ProcessSpec, name: str = "test", models: tuple[str, ...] = ("m",)) -> Plan:

@@ -33,6 +33,11 @@ def test_degraded_while_another_worker_of_the_model_serves() -> None:
     assert judge([FRONTEND, READY, DEAD], MODELS, {"m"}, True).state == "DEGRADED"
 
 
+def test_degraded_not_starting_when_what_is_missing_will_never_come() -> None:
+    assert judge([FRONTEND, READY, DEAD], MODELS, {"m"}, False).state == "DEGRADED"
+    assert judge([FRONTEND, READY, DEAD], MODELS, set(), False).state == "STARTING"
+
+
 def test_failed_when_no_worker_of_a_model_can_come_back() -> None:
     assert judge([FRONTEND, DEAD], MODELS, set(), False) == Verdict("FAILED", "decode-1: killed by SIGKILL")
     assert judge([FRONTEND, DEAD], MODELS, set(), True).state == "FAILED"
