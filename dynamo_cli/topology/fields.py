@@ -172,6 +172,7 @@ class Table(Kind):
     def _refusal(self, key: str, homes: Mapping[str, str]) -> str:
         if key in self.later:
             return "not available yet in this release; leave it out"
-        if nearest(key, self.fields) is None and key in homes:
-            return f"unknown key; did you mean {homes[key]}"
+        near = nearest(key, [*self.fields, *homes])
+        if near is not None and near not in self.fields:
+            return f"unknown key; did you mean {homes[near]}"
         return f"unknown key{suggestion(key, self.fields)}"

@@ -32,14 +32,14 @@ def _parse(setting: str, report: Report) -> tuple[str, KeyPath, Any]:
         path, end = split_key(setting)
     except ValueError:
         path, end = (), 0
-    key = setting[:end].strip() or setting.partition("=")[0].strip()
     if not path or not setting.startswith("=", end):
+        key = setting.partition("=")[0].strip() or setting
         report.places.settings.append(Setting(key, (key,)))
         example = "--set frontend.port=8001"
         well_formed = path and end == len(setting)
         report.add((key,), f"has no value; write {key}=VALUE" if well_formed else f"not a dotted key, as in {example}")
         return key, (), None
-    return key, path, _value(setting[end + 1 :])
+    return setting[:end].strip(), path, _value(setting[end + 1 :])
 
 
 def _value(text: str) -> Any:

@@ -1,0 +1,330 @@
+"""Wrong topologies and exactly what is said of them; `F` stands for the file's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dynamo_cli.errors import TopologyError
+from dynamo_cli.topology.load import load_topology
+
+GOOD = 'model = "org/model"\n[workers.decode]\nengine = "mock"\n'
+"""Three lines: a table appended to it begins on line 4, a key of the pool is line 4."""
+
+
+def problems(folder: Path, text: str, *sets: str) -> list[str]:
+    file = folder / "bad.toml"
+    file.write_bytes(text.encode())
+    with pytest.raises(TopologyError) as caught:
+        load_topology(file, sets)
+    assert caught.value.exit_code == 2
+    assert all(len(line.splitlines()) == 1 for line in caught.value.problems)
+    return [line.replace(str(file), "F") for line in caught.value.problems]
+
+
+TABLE = {
+    # unknown keys
+    "typo at the top": (
+        GOOD.replace("model =", "modle ="),
+        [
+            "F:1: modle: unknown key; did you mean model",
+            'F:2: workers.decode.model: no model; write model = "ORG/NAME" at the top of the file or in this pool',
+        ],
+    ),
+    "typo in a pool": (GOOD + "replcas = 2", ["F:4: workers.decode.replcas: unknown key; did you mean replicas"]),
+    "dash for underscore": (
+        GOOD + "tensor-parallel = 2",
+        ["F:4: workers.decode.tensor-parallel: unknown key; did you mean tensor_parallel"],
+    ),
+    "begun word": (GOOD + "tensor = 2", ["F:4: workers.decode.tensor: unknown key; did you mean tensor_parallel"]),
+    "key of another table": ("port = 1\n" + GOOD, ["F:1: port: unknown key; did you mean frontend.port"]),
+    "nothing near": (
+        GOOD + "[router]\nzzz = 1",
+        ["F:5: router.zzz: unknown key; known here: mode"],
+    ),
+    "quoted key": (
+        GOOD + '"a\\nb" = 1',
+        [
+            'F:4: workers.decode."a\\nb": unknown key; known here: engine, model, role, replicas, gpus, '
+            "tensor_parallel, args, options, env, depends_on, restart, stop_timeout_s, ready_timeout_s",
+        ],
+    ),
+    "dotted key": (
+        "frontend.prot = 1\n" + GOOD,
+        ["F:1: frontend.prot: unknown key; did you mean port"],
+    ),
+    "inline table": (
+        'frontend = { host = "::1",prot = 1 }\n' + GOOD,
+        ["F:1: frontend.prot: unknown key; did you mean port"],
+    ),
+    "after a multi-line string": (
+        'model = """\\\n  org/\\\n  model"""\n[workers.decode]\r\nengine="mock"\r\nreplicas = "x" # 3\r\n',
+        ['F:6: workers.decode.replicas: expected a whole number, found text "x"'],
+    ),
+    # wrong types
+    "text for a number": (
+        GOOD + 'replicas = "abc"',
+        ['F:4: workers.decode.replicas: expected a whole number, found text "abc"'],
+    ),
+    "number with a point": (
+        GOOD + "replicas = 1.5",
+        ["F:4: workers.decode.replicas: expected a whole number, found the number 1.5"],
+    ),
+    "true for a number": (
+        GOOD + "replicas = true",
+        ["F:4: workers.decode.replicas: expected a whole number, found true"],
+    ),
+    "number for text": (
+        "model = 5\n[workers.decode]\nengine = 3",
+        [
+            "F:1: model: expected text, found the whole number 5",
+            "F:3: workers.decode.engine: expected text, found the whole number 3",
+        ],
+    ),
+    "text for a list": (
+        GOOD + 'args = "--x"',
+        ['F:4: workers.decode.args: expected a list of texts, found text "--x"'],
+    ),
+    "one of many items": (
+        GOOD + 'args = [\n  "--x",\n  3,\n  [],\n]',
+        [
+            "F:6: workers.decode.args[1]: expected text, found the whole number 3",
+            "F:7: workers.decode.args[2]: expected text, found a list",
+        ],
+    ),
+    "text for a table": ('frontend = "x"\n' + GOOD, ['F:1: frontend: expected a table, found text "x"']),
+    "text for a pool": ('[workers]\ndecode = "mock"', ['F:2: workers.decode: expected a table, found text "mock"']),
+    "array of tables": (
+        'model = "m"\n[[workers]]\nengine = "mock"',
+        ["F:2: workers: expected a table, found a list"],
+    ),
+    "date": ("name = 1979-05-27\n" + GOOD, ["F:1: name: expected text, found a date"]),
+    "text for options": (
+        GOOD + "options = 1",
+        ["F:4: workers.decode.options: expected a table, found the whole number 1"],
+    ),
+    "number in env": (GOOD + "env = { A = 1 }", ["F:4: workers.decode.env.A: expected text, found the whole number 1"]),
+    # impossible values
+    "port": (GOOD + "[frontend]\nport = 70000", ["F:5: frontend.port: must be between 0 and 65535, found 70000"]),
+    "replicas": (GOOD + "replicas = -1", ["F:4: workers.decode.replicas: must be between 0 and 1000, found -1"]),
+    "no frontend": (GOOD + "[frontend]\nreplicas = 0", ["F:5: frontend.replicas: must be between 1 and 1000, found 0"]),
+    "huge": (
+        GOOD + "replicas = 1" + "0" * 50,
+        ["F:4: workers.decode.replicas: must be between 0 and 1000, found a very large whole number"],
+    ),
+    "empty name": ('name = ""\n' + GOOD, ["F:1: name: must not be empty"]),
+    "bad name": (
+        'name = "My app"\n' + GOOD,
+        ['F:1: name: must be lower-case letters, digits, "-" and "_", at most 40, found "My app"'],
+    ),
+    "bad host": (
+        GOOD + '[frontend]\nhost = "a b"',
+        ['F:5: frontend.host: must be an IP address or a host name, found "a b"'],
+    ),
+    "host out of range": (
+        GOOD + '[frontend]\nhost = "300.1.1.1"',
+        ['F:5: frontend.host: must be an IP address or a host name, found "300.1.1.1"'],
+    ),
+    "bad namespace": (
+        GOOD + '[runtime]\nnamespace = "a.b"',
+        ['F:5: runtime.namespace: must be lower-case letters, digits, "-" and "_", found "a.b"'],
+    ),
+    "zero byte": (GOOD + 'args = ["a\\u0000b"]', ["F:4: workers.decode.args[0]: must not hold a zero byte"]),
+    "no time": (
+        GOOD + "stop_timeout_s = 0\nready_timeout_s = nan",
+        [
+            "F:4: workers.decode.stop_timeout_s: must be more than 0 seconds and at most 10000000, found 0",
+            "F:5: workers.decode.ready_timeout_s: must be more than 0 seconds and at most 10000000, found nan",
+        ],
+    ),
+    "restart mode": (
+        GOOD + 'restart = "allways"',
+        ['F:4: workers.decode.restart: unknown restart mode "allways"; did you mean always'],
+    ),
+    "restart table": (
+        GOOD + 'restart = { mode = "no", max_restart = 2, window_s = "1" }',
+        [
+            "F:4: workers.decode.restart.max_restart: unknown key; did you mean max_restarts",
+            'F:4: workers.decode.restart.window_s: expected a number of seconds, found text "1"',
+        ],
+    ),
+    "restart number": (GOOD + "restart = 1", ["F:4: workers.decode.restart: expected text, found the whole number 1"]),
+    "backoff": (
+        GOOD + "restart.backoff_s = 20",
+        ["F:4: workers.decode.restart.backoff_s: is more than backoff_max_s, which is 10"],
+    ),
+    "gpus": (
+        GOOD + 'gpus = "all"',
+        ['F:4: workers.decode.gpus: expected "auto", a whole number or a list of GPU ids, found text "all"'],
+    ),
+    "gpu ids": (
+        GOOD + 'gpus = [0, -1, true, "", 0]',
+        [
+            "F:4: workers.decode.gpus[1]: a GPU's index is 0 or more, found -1",
+            "F:4: workers.decode.gpus[2]: expected a GPU's index or UUID, found true",
+            'F:4: workers.decode.gpus[3]: expected a GPU\'s index or UUID, found text ""',
+            "F:4: workers.decode.gpus[4]: GPU 0 is listed twice",
+        ],
+    ),
+    # names
+    "pool frontend": (
+        GOOD + '[workers.frontend]\nengine = "mock"',
+        ["F:4: workers.frontend: the name frontend is taken by the frontends; choose another pool name"],
+    ),
+    "pool name": (
+        GOOD + '[workers."a b"]\nengine = "mock"',
+        ['F:4: workers."a b": must be lower-case letters, digits, "-" and "_", at most 40, found "a b"'],
+    ),
+    "engine": (
+        GOOD.replace("mock", "mokc"),
+        ['F:3: workers.decode.engine: unknown engine "mokc"; did you mean mock'],
+    ),
+    "engine of nowhere": (
+        GOOD.replace("mock", "zzz"),
+        ['F:3: workers.decode.engine: unknown engine "zzz"; known here: auto, llamacpp, mock, echo, custom'],
+    ),
+    "router mode": (
+        GOOD + '[router]\nmode = "least-load"',
+        ['F:5: router.mode: unknown router mode "least-load"; did you mean least-loaded'],
+    ),
+    "environment": (
+        GOOD + 'env = { CUDA_VISIBLE_DEVICES = "1", DYNAMO_HOME = "/", "A-B" = "", DYN_LOG = "debug" }',
+        [
+            "F:4: workers.decode.env.CUDA_VISIBLE_DEVICES: is set from gpus; write gpus = [0, 1] in the pool instead",
+            "F:4: workers.decode.env.DYNAMO_HOME: is set by dynamo itself; leave it out",
+            "F:4: workers.decode.env.A-B: not a name of an environment variable",
+        ],
+    ),
+    # one key against another
+    "no workers": ('model = "m"\n', ["F:1: workers: no pool of workers; add a table such as [workers.decode]"]),
+    "no model": (
+        '[workers.decode]\nengine = "auto"',
+        ['F:1: workers.decode.model: no model; write model = "ORG/NAME" at the top of the file or in this pool'],
+    ),
+    "custom without command": (
+        '[workers.decode]\nengine = "custom"\n[workers.decode.options]\nendpoint = "a.b.c"',
+        ["F:3: workers.decode.options.command: is required by this engine and missing"],
+    ),
+    "custom without options": (
+        '[workers.decode]\nengine = "custom"',
+        ["F:1: workers.decode.options.command: is required by this engine and missing"],
+    ),
+    "custom with an empty command": (
+        '[workers.decode]\nengine = "custom"\noptions.command = []',
+        ["F:3: workers.decode.options.command: must not be empty"],
+    ),
+    "custom with a number in it": (
+        '[workers.decode]\nengine = "custom"\noptions.command = [\n"a",\n1]',
+        ["F:5: workers.decode.options.command[1]: expected text, found the whole number 1"],
+    ),
+    "options": (
+        GOOD + '[workers.decode.options]\nblock_size = 0\nspeedup = 2\nseed = "a"\nspeedup_ratio = true\n'
+        "max_num_seqs = 2.5",
+        [
+            "F:5: workers.decode.options.block_size: must be a whole number of at least 1, found 0",
+            "F:6: workers.decode.options.speedup: unknown option; did you mean speedup_ratio",
+            'F:7: workers.decode.options.seed: expected a whole number, found text "a"',
+            "F:8: workers.decode.options.speedup_ratio: expected a number of at least 0, found true",
+            "F:9: workers.decode.options.max_num_seqs: expected a whole number of at least 1, found the number 2.5",
+        ],
+    ),
+    "options together": (
+        GOOD + "options = { max_num_seqs = 9, max_num_batched_tokens = 8 }",
+        [
+            "F:4: workers.decode.options: max_num_batched_tokens (8) is less than max_num_seqs (9): "
+            "not every sequence could decode in a step"
+        ],
+    ),
+    "option of no engine": (
+        GOOD.replace("mock", "auto") + "options.paralel = 2",
+        ["F:4: workers.decode.options.paralel: unknown option; did you mean parallel"],
+    ),
+    "tensor parallel": (
+        GOOD + "gpus = 1\ntensor_parallel = 2",
+        ['F:4: workers.decode.gpus: 1 is too few for tensor_parallel = 2; write gpus = 2 or gpus = "auto"'],
+    ),
+    "depends": (
+        GOOD + 'depends_on = ["decode", "deocde2"]\n[workers.decode2]\nengine = "mock"',
+        [
+            "F:4: workers.decode.depends_on[0]: a pool cannot depend on itself",
+            'F:4: workers.decode.depends_on[1]: no pool "deocde2"; did you mean decode2',
+        ],
+    ),
+    "cycle": (
+        GOOD + 'depends_on = ["b"]\n[workers.b]\nengine = "mock"\ndepends_on = ["c"]\n'
+        '[workers.c]\nengine = "mock"\ndepends_on = ["decode"]',
+        ["F:4: workers.decode.depends_on: depends on itself by way of decode -> b -> c -> decode"],
+    ),
+    # of later releases
+    "router kv": (
+        GOOD + '[router]\nmode = "kv"',
+        [
+            'F:5: router.mode: router mode "kv" is not available yet; '
+            "use round-robin, random, power-of-two, least-loaded, direct"
+        ],
+    ),
+    "engine vllm": (
+        GOOD.replace("mock", "vllm"),
+        ['F:3: workers.decode.engine: engine "vllm" is not available yet; use auto, llamacpp, mock, echo, custom'],
+    ),
+    "role": (
+        GOOD + 'role = "prefill"',
+        ['F:4: workers.decode.role: role "prefill" is not available yet; use aggregated'],
+    ),
+    "tables": (
+        'extends = "agg.toml"\n' + GOOD + "[workers.decode.kv_offload]\n[planner]\nsla = 1\n[services.etcd]\n"
+        "[supervisor]\n[runtime]\ndiscovery = 'etcd'",
+        [
+            "F:1: extends: not available yet in this release; leave it out",
+            "F:5: workers.decode.kv_offload: not available yet in this release; leave it out",
+            "F:6: planner: not available yet in this release; leave it out",
+            "F:8: services: not available yet in this release; leave it out",
+            "F:9: supervisor: not available yet in this release; leave it out",
+            "F:11: runtime.discovery: not available yet in this release; leave it out",
+        ],
+    ),
+    "variables": (
+        GOOD + 'args = ["${HOME}/x", "$HOME", "${X:-1}"]',
+        [
+            'F:4: workers.decode.args[0]: variables are not available yet, found "${HOME}/x"; write the value itself',
+            'F:4: workers.decode.args[2]: variables are not available yet, found "${X:-1}"; write the value itself',
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), TABLE.values(), ids=TABLE.keys())
+def test_each_problem_is_one_exact_line(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert problems(tmp_path, text) == expected
+
+
+def test_all_problems_at_once_in_order_of_lines(tmp_path: Path) -> None:
+    text = 'name = ""\n[router]\nmode = "kv"\n[workers.a]\nreplicas = -1\n[frontend]\nport = "x"\n'
+    found = problems(tmp_path, text, "frontend.host=5", "nmae=x")
+    assert [line.split(": ")[0] for line in found] == [
+        "F:1", "F:3", "F:4", "F:5", "F:7", "--set frontend.host", "--set nmae",
+    ]  # fmt: skip
+
+
+SYNTAX = {
+    "not closed": ("a = 1\nb = [1,\n", 2),
+    "no value": (GOOD + "x =\n", 4),
+    "no key": (GOOD + "= 1\n", 4),
+    "key twice": (GOOD + 'engine = "echo"\n', 4),
+    "pool twice": (GOOD + "[workers.decode]\n", 4),
+    "string not closed": ('a = "x\nb = 1', 1),
+    "another language": ("\r\n\r\nimport x\r\n", 3),
+    "too deep": ("a = " + "[" * 9999, 1),
+    "too long a number": ("a = " + "9" * 9999, 1),
+}
+
+
+@pytest.mark.parametrize(("text", "line"), SYNTAX.values(), ids=SYNTAX.keys())
+def test_a_syntax_error_has_its_line(tmp_path: Path, text: str, line: int) -> None:
+    (problem,) = problems(tmp_path, text)
+    assert problem.startswith(f"F:{line}: not valid TOML: ")
+
+
+def test_a_syntax_error_has_its_column(tmp_path: Path) -> None:
+    assert problems(tmp_path, GOOD + "x =\n") == ["F:4: not valid TOML: invalid value (column 4)"]
