@@ -11,10 +11,10 @@ import signal
 import socket
 import sys
 
-from dynamo_cli.errors import UsageError
+from dynamo_cli.errors import DynamoError, UsageError
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
 from dynamo_cli.frontend.http.listener import bind, inherited
-from dynamo_cli.router.policies import DEFAULT_MODE, MODES, check_mode
+from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
 from dynamo_cli.runtime.logs import configure_logging
 from dynamo_cli.runtime.loop import run
@@ -110,6 +110,8 @@ def _address(listener: socket.socket) -> str:
 
 
 if __name__ == "__main__":
-    from dynamo_cli.cli.main import run as run_command
-
-    sys.exit(run_command(["frontend", *sys.argv[1:]]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except DynamoError as failure:
+        sys.stderr.write(f"dynamo: {failure}\n")
+        sys.exit(failure.exit_code)

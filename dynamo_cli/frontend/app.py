@@ -12,7 +12,7 @@ from dynamo_cli.frontend.http.server import HttpServer
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.rivals import Rivals
 from dynamo_cli.frontend.routes import Routes
-from dynamo_cli.router.policies import DEFAULT_MODE
+from dynamo_cli.routing.modes import DEFAULT_MODE
 from dynamo_cli.routing.registry import ModelRegistry
 from dynamo_cli.runtime.runtime import DistributedRuntime
 

@@ -98,7 +98,10 @@ class ChatFormat(Format):
         self._event = b""
 
     def first(self, index: int, text: str) -> bytes:
-        self._event = self._event or self._head().replace(b"%", b"%%") + b'%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]}\n\n'
+        self._event = (
+            self._event
+            or self._head().replace(b"%", b"%%") + b'%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]}\n\n'
+        )
         return self._event % (index, b'"role":"assistant","content":' + _encode(text), b"null")
 
     def more(self, index: int, text: str) -> bytes:

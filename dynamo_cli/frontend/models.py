@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.frontend.metrics.counts import ModelCounts
-from dynamo_cli.router.policies import make_policy
 from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.modes import make_dispatcher
 from dynamo_cli.routing.registry import RoutedModel
 
 if TYPE_CHECKING:
@@ -119,5 +118,5 @@ class Models:
 
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
         if routed.name not in self._dispatchers:
-            self._dispatchers[routed.name] = Dispatcher(routed, make_policy(self._mode, random.Random()))
+            self._dispatchers[routed.name] = make_dispatcher(routed, self._mode)
         return self._dispatchers[routed.name]
