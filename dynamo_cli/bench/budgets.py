@@ -135,7 +135,7 @@ class Budgets:
 
     def _long_prompt(self, deployment: Deployment, same: bool, requests: int) -> float:
         count = self._scaled(requests)
-        work = Workload(count, 4, osl=1, stream=True, same=same, seed=next(_seeds))
+        work = Workload(count, 4, osl=1, stream=True, same=same, seed=next(_seeds), warmup=4)
         return _frontend_cpu_s(deployment, 8_000, work) / count * 1_000
 
     def _after_30k(self, deployment: Deployment) -> float:

@@ -37,11 +37,12 @@ def run_load(address: Address, model: str, workload: Workload) -> Report:
 
 
 async def _measure(address: Address, model: str, work: Workload) -> Report:
-    rng = random.Random(work.seed)
+    bodies = _bodies(random.Random(work.seed), model, work, work.requests)
     if work.warmup:
         warmup = _bodies(random.Random(f"warmup {work.seed}"), model, work, work.warmup)
+        if work.same:
+            warmup = bodies[:1] * work.warmup
         await closed_loop(address, warmup, concurrency=work.concurrency, timeout_s=work.timeout_s)
-    bodies = _bodies(rng, model, work, work.requests)
     meter = Meter(work.pids)
     meter.start()
     started = time.perf_counter()
