@@ -1,0 +1,87 @@
+"""The `dynamo` executable as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from tests.supervisor.harness import until
+
+EXECUTABLE = Path(sys.executable).with_name("dynamo")
+TOPOLOGIES = Path(__file__).parents[2] / "topologies"
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Dynamo:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def run(self, *arguments: str, timeout_s: float = 60.0) -> Result:
+        done = subprocess.run([EXECUTABLE, *arguments], capture_output=True, text=True, timeout=timeout_s)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    @contextmanager
+    def foreground(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """`up` in the foreground, its output in files; stopped at the end."""
+        out, err = self._directory / "out", self._directory / "err"
+        with (
+            out.open("w") as stdout,
+            err.open("w") as stderr,
+            subprocess.Popen(
+                [EXECUTABLE, "up", *arguments], stdout=stdout, stderr=stderr, text=True, start_new_session=True
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+                process.wait(20)
+
+    @property
+    def out(self) -> str:
+        return (self._directory / "out").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self._directory / "err").read_text()
+
+    def write(self, text: str, name: str = "topology.toml") -> str:
+        file = self._directory / name
+        file.write_text(text)
+        return str(file)
+
+    def status(self, name: str = "") -> dict[str, Any]:
+        result = self.run("status", *([name] if name else []), "--json")
+        return dict(json.loads(result.out)) if result.out else {"state": "", "reason": result.err}
+
+    def until(self, state: str, timeout_s: float = 20.0) -> dict[str, Any]:
+        return until(lambda: s if (s := self.status())["state"] == state else None, timeout_s, state) or {}
+
+    def pid(self, service: str) -> int:
+        pid = next(s["pid"] for s in self.status()["services"] if s["name"] == service)
+        assert isinstance(pid, int)
+        return pid
+
+
+def ask(url: str, model: str, text: str = "hello there", **more: Any) -> httpx.Response:
+    body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 8, **more}
+    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=20.0)
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
