@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from dynamo_cli.gpus.gpu import Gpu, GpuInventory
@@ -49,15 +50,23 @@ def _gpu(pynvml: Any, index: int) -> Gpu | None:
     if not uuid:
         return None
     memory = _try(pynvml, lambda: pynvml.nvmlDeviceGetMemoryInfo(handle), None)
-    running: list[Any] = _try(pynvml, lambda: pynvml.nvmlDeviceGetComputeRunningProcesses(handle), [])
     return Gpu(
         index=index,
         uuid=_text(uuid),
         name=_text(_try(pynvml, lambda: pynvml.nvmlDeviceGetName(handle), "")),
         memory_total=int(memory.total) if memory else 0,
         memory_free=int(memory.free) if memory else 0,
-        processes=tuple(sorted(int(process.pid) for process in running)),
+        processes=_processes(pynvml, handle),
     )
+
+
+def _processes(pynvml: Any, handle: Any) -> tuple[int, ...]:
+    """By the versioned functions: the plain one raises something that is no NVMLError when the driver is older."""
+    for function in (pynvml.nvmlDeviceGetComputeRunningProcesses_v3, pynvml.nvmlDeviceGetComputeRunningProcesses_v2):
+        running: list[Any] | None = _try(pynvml, partial(function, handle), None)
+        if running is not None:
+            return tuple(sorted(int(process.pid) for process in running))
+    return ()
 
 
 def _try(pynvml: Any, call: Callable[[], T], default: T) -> T:

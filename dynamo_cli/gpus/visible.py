@@ -27,5 +27,6 @@ def find_gpu(gpus: Sequence[Gpu], name: str) -> Gpu | None:
     """The GPU with this index, UUID, or beginning of a UUID that only one has."""
     if name.isdigit():
         return next((gpu for gpu in gpus if gpu.index == int(name)), None)
-    close = [gpu for gpu in gpus if name and gpu.uuid.lower().startswith(name.lower())]
+    exact = [gpu for gpu in gpus if gpu.uuid.lower() == name.lower()]
+    close = exact or [gpu for gpu in gpus if name and gpu.uuid.lower().startswith(name.lower())]
     return close[0] if len(close) == 1 else None

@@ -172,7 +172,7 @@ class Table(Kind):
     def _refusal(self, key: str, homes: Mapping[str, str]) -> str:
         if key in self.later:
             return "not available yet in this release; leave it out"
-        near = nearest(key, [*self.fields, *homes])
+        near = nearest(key, self.fields, alike=0.7) or nearest(key, [*self.fields, *homes])
         if near is not None and near not in self.fields:
             return f"unknown key; did you mean {homes[near]}"
         return f"unknown key{suggestion(key, self.fields)}"

@@ -51,12 +51,12 @@ def found(value: Any) -> str:
     return "a date"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` was probably meant to be."""
+def nearest(word: str, known: Iterable[str], alike: float = 0.6) -> str | None:
+    """The known word that `word` was probably meant to be; `alike` is difflib's ratio, 1 for equal words."""
     plain = {name.lower().replace("-", "_"): name for name in known}
     word = word.lower().replace("-", "_")
     longer = [name for name in plain if len(word) > 2 and name.startswith(word)]
-    close = longer if len(longer) == 1 else difflib.get_close_matches(word, plain, n=1, cutoff=0.6)
+    close = longer if len(longer) == 1 else difflib.get_close_matches(word, plain, n=1, cutoff=alike)
     return plain[close[0]] if close else None
 
 
