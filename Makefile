@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 RECENT := import sys; sys.exit(sys.version_info < (3, 10))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c '$(RECENT)' 2>/dev/null && echo $$p && exit; done; echo python3)
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary=xllamacpp
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --only-binary=xllamacpp
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 ARGS ?=
