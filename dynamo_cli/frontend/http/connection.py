@@ -44,6 +44,11 @@ class HttpConnection(asyncio.Protocol):
     def busy(self) -> bool:
         return self._exchange is not None or bool(self._waiting)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes written that the client has not taken."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamo_cli.errors import Overloaded
+from dynamo_cli.frontend.http.connection import HttpConnection
+from dynamo_cli.frontend.http.exchange import Exchange
+from dynamo_cli.frontend.http.limits import Limits
+from dynamo_cli.frontend.http.listener import bind
+from dynamo_cli.frontend.http.server import HttpServer
+
+LIMITS = Limits(head=2000, body=5000, pipelined=2, idle_s=60.0, linger_s=0.05)
+
+
+def answer(exchange: Exchange) -> None:
+    request = exchange.request
+    if request.path == "/overloaded":
+        raise Overloaded("too much")
+    if request.path == "/broken":
+        raise ZeroDivisionError
+    if request.path == "/stream":
+        exchange.start(b"one")
+        exchange.write(b"two")
+        exchange.finish(b"three")
+    elif request.path == "/later":
+        asyncio.get_running_loop().call_later(0.01, exchange.send, 200, request.body)
+    else:
+        exchange.send(200, request.method.encode() + b" " + request.path.encode() + b" " + request.body)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[HttpServer]:
+    server = HttpServer(answer, LIMITS)
+    yield server
+    await server.close()
+
+
+async def talk(server: HttpServer, data: bytes, *, until_closed: bool = False) -> bytes:
+    """Send, and read what comes in a quarter of a second (or until the server closes)."""
+    listener = bind("127.0.0.1", 0)
+    server.listen(listener)
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    writer.write(data)
+    received = b""
+    try:
+        while chunk := await asyncio.wait_for(reader.read(1 << 16), 5.0 if until_closed else 0.25):
+            received += chunk
+    except asyncio.TimeoutError:
+        assert not until_closed
+    writer.close()
+    return received
+
+
+def post(path: str, body: bytes, extra: bytes = b"") -> bytes:
+    return b"POST %b HTTP/1.1\r\nhost: x\r\n%bcontent-length: %d\r\n\r\n%b" % (path.encode(), extra, len(body), body)
+
+
+async def test_pipelined_requests_are_answered_in_order(server: HttpServer) -> None:
+    received = await talk(server, post("/later", b"first") + post("/b%20c?q=1", b"second") + post("/stream", b""))
+    first, rest = received.split(b"first", 1)
+    _, stream = rest.split(b"POST /b c second", 1)
+    assert b"content-length: 5" in first
+    assert b"transfer-encoding: chunked" in stream
+    assert stream.endswith(b"3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n")
+
+
+async def test_more_pipelined_requests_than_the_limit_wait_their_turn(server: HttpServer) -> None:
+    received = await talk(server, b"".join(post("/later", b"<%d>" % number) for number in range(9)))
+    assert [received.count(b"<%d>" % number) for number in range(9)] == [1] * 9
+
+
+async def test_a_chunked_body_is_read(server: HttpServer) -> None:
+    head = b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert b"POST /x abcde" in await talk(server, head + b"2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n")
+
+
+async def test_a_client_that_expects_100_gets_it(server: HttpServer) -> None:
+    received = await talk(server, post("/x", b"body", b"expect: 100-continue\r\n"))
+    assert received.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (post("/x", b"x" * 5001), b"413"),
+        (b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1771\r\n" + b"x" * 6001, b"413"),
+        (b"GET /x HTTP/1.1\r\nhost: x\r\nlong: " + b"x" * 2001 + b"\r\n\r\n", b"431"),
+        (b"GET /" + b"x" * 2001 + b" HTTP/1.1\r\nhost: x\r\n\r\n", b"431"),
+        (b"no HTTP at all\r\n\r\n", b"400"),
+        (b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", b"400"),
+    ],
+)
+async def test_what_cannot_be_served_is_refused_and_closed(server: HttpServer, data: bytes, status: bytes) -> None:
+    received = await talk(server, data, until_closed=True)
+    assert received.startswith(b"HTTP/1.1 " + status)
+    assert b'{"error":{"message":' in received
+    assert b"connection: close" in received
+
+
+async def test_errors_of_the_handler_are_answered(server: HttpServer, caplog: pytest.LogCaptureFixture) -> None:
+    assert (await talk(server, post("/overloaded", b""))).startswith(b"HTTP/1.1 529")
+    received = await talk(server, post("/broken", b"") + post("/x", b"next"))
+    assert received.startswith(b"HTTP/1.1 500")
+    assert b"POST /x next" in received
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_http_1_0_gets_no_chunks_and_is_closed(server: HttpServer) -> None:
+    received = await talk(server, b"GET /stream HTTP/1.0\r\n\r\n", until_closed=True)
+    assert received.endswith(b"\r\n\r\nonetwothree")
+    assert b"connection: close" in received
+
+
+async def test_connection_close_is_honoured(server: HttpServer) -> None:
+    received = await talk(server, post("/x", b"", b"connection: close\r\n"), until_closed=True)
+    assert b"connection: close" in received
+
+
+async def test_another_protocol_after_the_answer_is_not_parsed(server: HttpServer) -> None:
+    upgrade = b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\nPRI * HTTP/2.0"
+    received = await talk(server, upgrade, until_closed=True)
+    assert received.count(b"HTTP/1.1") == 1
+    assert b"GET /x" in received
+
+
+async def test_draining_finishes_what_runs_and_closes(server: HttpServer) -> None:
+    listener = bind("127.0.0.1", 0)
+    address = listener.getsockname()
+    server.listen(listener)
+    idle_reader, idle = await asyncio.open_connection(*address)
+    idle.write(post("/x", b""))
+    await idle_reader.readuntil(b"POST /x ")
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(post("/later", b"done"))
+    while not any(connection.busy for connection in server.connections):
+        await asyncio.sleep(0.001)
+    await server.drain(5.0)
+    assert (await reader.read(-1)).endswith(b"done")
+    assert await idle_reader.read(-1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*address)
+    writer.close()
+    idle.close()
+
+
+class Written:
+    """A transport that remembers."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def close(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+@given(st.lists(st.integers(1, 60), max_size=30))
+def test_requests_are_the_same_however_their_bytes_arrive(cuts: list[int]) -> None:
+    async def serve(cuts: list[int]) -> bytes:
+        transport = Written()
+        connection = HttpConnection(HttpServer(answer, LIMITS), trusted=False)
+        connection.connection_made(transport)  # type: ignore[arg-type]
+        data = post("/a", b"one") + post("/stream", b"") + b"GET /c HTTP/1.1\r\nhost: x\r\n\r\n"
+        for cut in [*cuts, len(data)]:
+            piece, data = data[:cut], data[cut:]
+            connection.data_received(piece)
+            await asyncio.sleep(0)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return transport.data
+
+    assert asyncio.run(serve(cuts)) == asyncio.run(serve([]))
