@@ -8,18 +8,26 @@ from tokenizers import Tokenizer as Core
 
 from dynamo_cli.errors import InvalidRequest, ModelMissing
 from dynamo_cli.text.pieces import Pieces, joining
+from dynamo_cli.text.segment_cache import SegmentCache, special_pattern
+
+CACHE_BYTES = 16 << 20
 
 
 class Tokenizer:
     """Special tokens written in a text are parsed as such, as chat templates need."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, *, cache_bytes: int = CACHE_BYTES) -> None:
         self.core = core
         core.no_truncation()
         core.no_padding()
         joins = joining(core)
         self.drops_first_space = joins is not None and joins[1]
         self._pieces = {} if joins is None else {skip: Pieces(core, joins[0], skip) for skip in (True, False)}
+        self._before, self._after = self._around()
+        special = special_pattern(core)
+        self._encode = self._encode_now
+        if special is not None and cache_bytes:
+            self._encode = SegmentCache(self._encode_now, special, cache_bytes).encode
 
     @classmethod
     def from_file(cls, path: Path) -> Tokenizer:
@@ -36,11 +44,10 @@ class Tokenizer:
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Raises InvalidRequest for a text that is not Unicode (a lone surrogate)."""
         try:
-            encoding = self.core.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0]
+            ids = self._encode(text)
         except (UnicodeEncodeError, TypeError) as error:
             raise InvalidRequest("the text holds a lone surrogate: it is not Unicode") from error
-        ids: list[int] = encoding.ids
-        return ids
+        return [*self._before, *ids, *self._after] if add_special_tokens else ids
 
     def decode(self, ids: list[int], *, skip_special_tokens: bool = True) -> str:
         from dynamo_cli.text.detokenizer import Detokenizer
@@ -56,3 +63,14 @@ class Tokenizer:
     def pieces(self, skip_special_tokens: bool) -> Pieces | None:
         """Each token's bytes when decoding is no more than joining them, else None."""
         return self._pieces.get(skip_special_tokens)
+
+    def _encode_now(self, text: str) -> list[int]:
+        ids: list[int] = self.core.encode_batch_fast([text], add_special_tokens=False)[0].ids
+        return ids
+
+    def _around(self) -> tuple[list[int], list[int]]:
+        """The ids that are put before and after every text."""
+        bare = self._encode_now("a")
+        whole: list[int] = self.core.encode("a").ids
+        start = next(at for at in range(len(whole) + 1) if whole[at : at + len(bare)] == bare)
+        return whole[:start], whole[start + len(bare) :]
