@@ -56,21 +56,6 @@ class Event(msgspec.Struct):
     error: Failure | None = None
 
 
-class Piece(msgspec.Struct):
-    """`piece`: the token's text, or its bytes where they are no whole characters."""
-
-    id: int
-    piece: str | list[int]
-
-    @property
-    def size(self) -> int:
-        return len(self.piece.encode() if isinstance(self.piece, str) else self.piece)
-
-
-class _Pieces(msgspec.Struct):
-    tokens: list[Piece] = []
-
-
 class _Prompt(msgspec.Struct):
     prompt: str
 
@@ -113,12 +98,6 @@ class LlamaClient:
         """The prompt of a chat by the model's own template."""
         async with await self._post("/apply-template", {"messages": messages}) as response:
             return msgspec.json.decode(await _whole(response), type=_Prompt).prompt
-
-    async def tokenize(self, text: str) -> list[Piece]:
-        """The tokens of a text as it stands, without a beginning-of-sequence token."""
-        body = {"content": text, "add_special": False, "with_pieces": True}
-        async with await self._post("/tokenize", body) as response:
-            return msgspec.json.decode(await _whole(response), type=_Pieces).tokens
 
     async def _post(self, path: str, body: dict[str, Any]) -> aiohttp.ClientResponse:
         try:

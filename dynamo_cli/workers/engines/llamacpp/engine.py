@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import NamedTuple
 
 from dynamo_cli.errors import EngineFailed, InvalidRequest
@@ -31,6 +32,7 @@ class _Started(NamedTuple):
 
 class LlamaCppEngine(Engine):
     def __init__(self, launch: EngineLaunch, settings: Settings) -> None:
+        self._text_path = launch.text_path
         self._takes_text = not launch.text_path
         self._settings = settings
         self._process = LlamaProcess(launch.model_path, settings, launch.runtime_dir)
@@ -43,7 +45,7 @@ class LlamaCppEngine(Engine):
         slots = await client.slots()
         self._started = _Started(
             client=client,
-            held_back=HeldBack(client),
+            held_back=HeldBack(Path(self._text_path, "tokenizer.json")),
             gate=Gate(len(slots)),
             end_ids=await _end_ids(client),
             context_length=slots[0].n_ctx,
@@ -126,7 +128,7 @@ class LlamaCppEngine(Engine):
         context.on_stop(response.close)
         try:
             async for found in events(response):
-                delta = await output.take(found)
+                delta = output.take(found)
                 if context.stopped:
                     break
                 if delta is not None:

@@ -30,7 +30,7 @@ class Output:
         self._predicted = 0
         return prompt if isinstance(prompt, str) else prompt + self._ids
 
-    async def take(self, found: list[Event]) -> Delta | None:
+    def take(self, found: list[Event]) -> Delta | None:
         """What the caller gains by these events; None for nothing. Raises what llama.cpp reports."""
         ids: list[int] = []
         texts: list[str] = []
@@ -46,7 +46,7 @@ class Output:
                 self._end(event)
                 texts.append(event.content)
                 break
-            new = await self._new_ids(event)
+            new = self._new_ids(event)
             if new and new[-1] in self._stops and len(self._ids) + len(ids) >= self._least:
                 self.finish = "stop"
                 ids += new[:-1]
@@ -60,11 +60,11 @@ class Output:
         generated = self._predicted if self._as_text else len(self._ids) + self._swallowed
         return Delta(finish_reason=finish, usage=EngineUsage(self._prompt_tokens, generated, self._cached))
 
-    async def _new_ids(self, event: Event) -> list[int]:
+    def _new_ids(self, event: Event) -> list[int]:
         gained = event.tokens_predicted - self._predicted
         self._predicted = event.tokens_predicted
         if gained > len(event.tokens) == 1 and not self._as_text:
-            return await self._held_back.tokens(event.content, event.tokens[0])
+            return list(self._held_back.tokens(event.content, gained, event.tokens[0]))
         return event.tokens
 
     def _end(self, event: Event) -> None:
