@@ -18,6 +18,7 @@ from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.discovery.base import Discovery, Watch
 from dynamo_cli.runtime.requests.base import PeerState, RequestClient, Stream, StreamSink
 from dynamo_cli.runtime.requests.iterator import iterate
+from dynamo_cli.runtime.within import within
 
 _log = logging.getLogger(__name__)
 _PROBE_S = (0.2, 0.5, 1.0, 2.0)
@@ -64,7 +65,7 @@ class Client:
     async def wait_for_instances(self, n: int = 1, timeout_s: float = 30.0) -> list[Instance]:
         """Until at least `n` are live; NoInstances when time is up."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._until(n), timeout_s)
+            await within(timeout_s, self._until(n))
         if len(self._live) >= n:
             return self.instances()
         raise NoInstances(f"{len(self._live)} of {n} instances of {self.endpoint} are there after {timeout_s:g} s")

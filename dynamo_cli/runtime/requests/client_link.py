@@ -36,6 +36,7 @@ from dynamo_cli.runtime.requests.frames import (
 )
 from dynamo_cli.runtime.requests.link import Link, host_and_port
 from dynamo_cli.runtime.requests.receiving import ReceivedStream, end_with
+from dynamo_cli.runtime.within import within
 
 if TYPE_CHECKING:
     from dynamo_cli.runtime.requests.tcp_client import TcpRequestClient
@@ -107,8 +108,8 @@ async def connect(link: L) -> L:
     host, port = host_and_port(link.address)
     loop = asyncio.get_running_loop()
     try:
-        await asyncio.wait_for(loop.create_connection(lambda: link, host, port), CONNECT_S)
-        await asyncio.wait_for(asyncio.shield(link.welcomed), HANDSHAKE_S)
+        await within(CONNECT_S, loop.create_connection(lambda: link, host, port))
+        await within(HANDSHAKE_S, asyncio.shield(link.welcomed))
     except asyncio.TimeoutError:
         link.close("timeout")
         raise CannotConnect(f"{link.address} does not answer") from None
@@ -149,7 +150,7 @@ class HeartbeatLink(ClientLink):
         self._pong.clear()
         self.ping()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._pong.wait(), PING_S * MISSES)
+            await within(PING_S * MISSES, self._pong.wait())
         return self.answered
 
     async def until_silent(self) -> None:
@@ -191,6 +192,7 @@ class RequestLink(ClientLink):
             self._task.cancel()
             await asyncio.wait([self._task])
         self.fail(Disconnected("the request plane is closed"))
+        await self.gone()
 
     def send_proof(self, proof: Proof) -> None:
         # The outbox is held: requests wait in it until the server has proved itself.
@@ -254,6 +256,7 @@ class RequestLink(ClientLink):
                     raise ResponseTimeout(f"{self.address} has not answered {MISSES} pings")
             finally:
                 link.close("")
+                await link.gone()
 
     def _on_deltas(self, frame: Deltas) -> None:
         touched: list[ReceivedStream] = []

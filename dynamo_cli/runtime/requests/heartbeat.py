@@ -52,9 +52,14 @@ class HeartbeatThread:
                         key.fileobj.close()  # type: ignore[union-attr]
                 while self._adopted:
                     selector.register(self._adopted.pop(), selectors.EVENT_READ, FrameReader(_LARGEST_PING))
-            for key in list(selector.get_map().values()):
-                if key.fileobj is not self._woken:
-                    key.fileobj.close()  # type: ignore[union-attr]
+            self._close_all(selector)
+
+    def _close_all(self, selector: selectors.BaseSelector) -> None:
+        for connection in self._adopted:
+            connection.close()
+        for key in selector.get_map().values():
+            if key.fileobj is not self._woken:
+                key.fileobj.close()  # type: ignore[union-attr]
 
 
 def _answer(connection: socket.socket, reader: FrameReader) -> bool:

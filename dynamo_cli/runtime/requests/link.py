@@ -38,6 +38,7 @@ class Link(asyncio.Protocol, ABC):
         self.transport: asyncio.Transport | None = None
         self.paused = False
         self.closed = False
+        self._gone = asyncio.Event()
 
     @abstractmethod
     def on_frame(self, frame: AnyFrame) -> None: ...
@@ -72,7 +73,13 @@ class Link(asyncio.Protocol, ABC):
         self.on_writable()
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._gone.set()
         self._end(str(error) if error else "")
+
+    async def gone(self) -> None:
+        """Until the socket of a closed link is released."""
+        if self.transport is not None:
+            await self._gone.wait()
 
     def close(self, reason: str) -> None:
         """Cut the connection now, dropping what is not sent yet. Idempotent."""

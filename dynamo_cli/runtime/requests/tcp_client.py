@@ -65,6 +65,7 @@ class TcpRequestClient(RequestClient):
             return await link.answers_ping()
         finally:
             link.close("")
+            await link.gone()
 
     async def close(self) -> None:
         self._closed = True

@@ -38,11 +38,13 @@ from dynamo_cli.runtime.requests.frames import (
 from dynamo_cli.runtime.requests.heartbeat import HeartbeatThread
 from dynamo_cli.runtime.requests.link import Link
 from dynamo_cli.runtime.requests.serving import ServedStream, error_frame
+from dynamo_cli.runtime.within import within
 
 _log = logging.getLogger(__name__)
 _MAX_UNPROVED = 64
 _MAX_IN_FLIGHT = 4096
 _BACKLOG = 1024
+_FINISH_S = 1.0
 
 
 class _Endpoint(NamedTuple):
@@ -59,6 +61,7 @@ class TcpRequestServer(RequestServer):
         self.draining: set[str] = set()
         self.unproved: set[ServerLink] = set()
         self.links: set[ServerLink] = set()
+        self.open: set[ServerLink] = set()
         self.heartbeats = HeartbeatThread()
         self._host = host
         self._port = 0
@@ -108,8 +111,10 @@ class TcpRequestServer(RequestServer):
             await asyncio.wait([stream.task for stream in leftover])
 
     async def close(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        listener.close()
         streams = list(self._streams)
         for stream in streams:
             stream.give_up("the worker is shutting down")
@@ -117,9 +122,10 @@ class TcpRequestServer(RequestServer):
             await asyncio.wait([stream.task for stream in streams])
         for link in [*self.links, *self.unproved]:
             link.finish()
+        for link in list(self.open):
+            await link.gone()
         self.heartbeats.close()
-        if self._listener is not None:
-            await self._listener.wait_closed()
+        await listener.wait_closed()
 
     def is_draining(self, endpoint: str) -> bool:
         return "" in self.draining or endpoint in self.draining
@@ -142,7 +148,7 @@ class TcpRequestServer(RequestServer):
                 return
             self._finished.clear()
             try:
-                await asyncio.wait_for(self._finished.wait(), left)
+                await within(left, self._finished.wait())
             except asyncio.TimeoutError:
                 return
 
@@ -159,12 +165,17 @@ class ServerLink(Link):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.server.open.add(self)
         if len(self.server.unproved) >= _MAX_UNPROVED:
             self.close("too many connections without proof")
             return
         self.server.unproved.add(self)
         self.out.frame(self._hello)
         self.out.flush()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.server.open.discard(self)
 
     def on_frame(self, frame: AnyFrame) -> None:
         if self in self.server.unproved:
@@ -196,10 +207,11 @@ class ServerLink(Link):
             stream.cancel()
 
     def finish(self) -> None:
-        """Close after what is already written has left."""
+        """Close after what is already written has left; a peer that does not take it is cut off."""
         self.out.flush()
         if self.transport is not None:
             self.transport.close()
+            self._deadline = self._loop.call_later(_FINISH_S, self.close, "the peer does not read")
 
     def _on_proof(self, frame: AnyFrame) -> None:
         answer = welcome(self.server.token, self._hello, frame) if isinstance(frame, Proof) else None
