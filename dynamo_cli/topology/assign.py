@@ -32,13 +32,15 @@ class GpuAssigner:
         picked = pick_gpus(self._gpus, wanted, self._taken)
         if len(picked) < wanted:
             raise ResourceMissing(self._short(pool, wanted))
-        self._taken |= {gpu.uuid for gpu in picked}
+        self._taken |= {gpu.uuid: pool.name for gpu in picked}
         self.warnings += [_crowded(pool, gpu) for gpu in picked if gpu.memory_free < _CROWDED * gpu.memory_total]
         return picked
 
-    def _listed(self, topology: Topology) -> set[str]:
-        names = [str(name) for pool in topology.workers.values() if isinstance(pool.gpus, tuple) for name in pool.gpus]
-        return {gpu.uuid for name in names if (gpu := find_gpu(self._gpus, name))}
+    def _listed(self, topology: Topology) -> dict[str, str]:
+        """UUID -> pool of the GPUs that a topology names."""
+        lists = {pool.name: pool.gpus for pool in topology.workers.values() if isinstance(pool.gpus, tuple)}
+        named = [(find_gpu(self._gpus, str(name)), pool) for pool, names in lists.items() for name in names]
+        return {gpu.uuid: pool for gpu, pool in named if gpu}
 
     def _named(self, pool: Pool, name: str) -> Gpu:
         gpu = find_gpu(self._gpus, name)
@@ -49,7 +51,7 @@ class GpuAssigner:
     def _short(self, pool: Pool, wanted: int) -> str:
         total = wanted * pool.replicas
         each = f" ({pool.replicas} replicas of {wanted})" if pool.replicas > 1 else ""
-        given = len(self._taken)
+        given = sum(owner != pool.name for owner in self._taken.values())
         others = f", {given} of them given already" if given else ""
         return f"pool {pool.name} wants {_count(total)}{each}, found {self._there()}{others}; {self._help(pool)}"
 

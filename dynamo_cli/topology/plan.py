@@ -192,7 +192,9 @@ class _Planner:
         environment = {"DYN_NAMESPACE": self.topology.runtime.namespace}
         if gpus is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in gpus)
-        return environment | {f"DYN_PORT_{name.upper()}": str(port) for name, port in (ports or {}).items()}
+        return environment | {
+            f"DYN_PORT_{name.upper().replace('-', '_')}": str(port) for name, port in (ports or {}).items()
+        }
 
 
 def served_name(model: str) -> str:

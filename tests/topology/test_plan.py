@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dynamo_cli.errors import EngineMissing, ResourceMissing, TopologyError
+from dynamo_cli.topology.process import GpuAssignment, Plan, Probe, ProcessSpec, RestartPolicy
+from tests.topology.machines import GIB, gpu, machine, plan
+
+MOCK = 'model = "org/model"\n[workers.decode]\nengine = "mock"\n'
+HUNGRY = MOCK.replace("mock", "hungry")
+CUSTOM = '[workers.decode]\nengine = "custom"\noptions.command = ["sleep", "9"]\n'
+
+
+def names(made: Plan) -> list[str]:
+    return [process.name for process in made.processes]
+
+
+def worker(made: Plan, name: str = "decode-0") -> ProcessSpec:
+    return next(process for process in made.processes if process.name == name)
+
+
+def devices(made: Plan) -> dict[str, str]:
+    return {p.name: p.env["CUDA_VISIBLE_DEVICES"] for p in made.processes if p.kind == "worker"}
+
+
+def test_a_whole_plan(tmp_path: Path) -> None:
+    text = """\
+name = "blue"
+model = "org/model"
+[frontend]
+port = 8001
+[router]
+mode = "random"
+[runtime]
+namespace = "sky"
+[workers.decode]
+engine = "hungry"
+tensor_parallel = 2
+args = ["--max-model-len", "8192"]
+options.depth = 2
+env = { A = "b" }
+restart = "always"
+stop_timeout_s = 3
+ready_timeout_s = 9
+"""
+    made = plan(tmp_path, text, machine(gpu(0), gpu(1, 10, (7,)), gpu(2)))
+    assert made == Plan(
+        deployment="blue",
+        source=str(tmp_path / "deploy.toml"),
+        host="127.0.0.1",
+        port=8001,
+        models=("org/model",),
+        processes=(
+            ProcessSpec(
+                name="frontend-0",
+                kind="frontend",
+                pool="frontend",
+                replica=0,
+                argv=(
+                    *("python3", "-m", "dynamo_cli", "frontend"),
+                    *("--listen-fd", "{listen_fd}", "--router-mode", "random"),
+                ),
+                env={"DYN_NAMESPACE": "sky"},
+                inherits_listener=True,
+            ),
+            ProcessSpec(
+                name="decode-0",
+                kind="worker",
+                pool="decode",
+                replica=0,
+                role="aggregated",
+                engine="hungry",
+                engine_reason="set in the topology",
+                model="org/model",
+                argv=(
+                    *("python3", "-m", "dynamo_cli", "worker", "--engine", "hungry"),
+                    *("--model-path", "org/model", "--model-name", "org/model", "--options", '{"depth":2}'),
+                    *("--tensor-parallel-size", "2", "--", "--max-model-len", "8192"),
+                ),
+                env={
+                    "DYN_NAMESPACE": "sky",
+                    "CUDA_VISIBLE_DEVICES": "GPU-a,GPU-c",
+                    "DYN_PORT_HTTP": "40000",
+                    "DYN_PORT_KV_EVENTS": "40001",
+                    "A": "b",
+                },
+                ports={"http": 40000, "kv-events": 40001},
+                gpus=(
+                    GpuAssignment(0, "GPU-a", "Fake", 80 * GIB, 80 * GIB),
+                    GpuAssignment(2, "GPU-c", "Fake", 80 * GIB, 80 * GIB),
+                ),
+                probe=Probe(kind="admin", timeout_s=9.0),
+                restart=RestartPolicy(mode="always"),
+                stop_timeout_s=3.0,
+            ),
+        ),
+    )
+
+
+def test_replicas_and_the_order_of_start(tmp_path: Path) -> None:
+    text = MOCK + 'replicas = 2\ndepends_on = ["late"]\n[workers.late]\nengine = "echo"\n[frontend]\nreplicas = 2\n'
+    made = plan(tmp_path, text, machine())
+    assert names(made) == ["frontend-0", "frontend-1", "late-0", "decode-0", "decode-1"]
+    assert worker(made, "decode-1").depends_on == ("late-0",)
+    assert worker(made, "late-0").depends_on == ()
+    assert [worker(made, name).replica for name in ("decode-0", "decode-1")] == [0, 1]
+
+
+def test_a_pool_may_wait_for_the_frontends(tmp_path: Path) -> None:
+    made = plan(tmp_path, MOCK + 'depends_on = ["frontend"]', machine())
+    assert worker(made).depends_on == ("frontend-0",)
+
+
+def test_models_are_what_must_answer(tmp_path: Path) -> None:
+    text = (
+        MOCK + '[workers.b]\nengine = "mock"\nmodel = "org/b"\n[workers.c]\nengine = "mock"\nreplicas = 0\nmodel = "c"'
+    )
+    assert plan(tmp_path, text, machine()).models == ("org/model", "org/b")
+    assert plan(tmp_path, '[workers.decode]\nengine = "echo"', machine()).models == ("echo",)
+    assert plan(tmp_path, CUSTOM, machine()).models == ()
+    assert plan(tmp_path, 'model = "m"\n' + CUSTOM, machine()).models == ("m",)
+
+
+def test_a_model_by_path_is_served_under_its_files_name(tmp_path: Path) -> None:
+    text = MOCK.replace("org/model", "./models/Tiny.gguf") + '[workers.b]\nengine = "mock"\nmodel = "/m/Big.v1/"'
+    made = plan(tmp_path, text, machine())
+    assert made.models == ("Tiny", "Big.v1")
+    path = str(tmp_path / "models/Tiny.gguf")
+    assert worker(made).argv[6:10] == ("--model-path", path, "--model-name", "Tiny")
+
+
+def test_an_engine_without_a_model_is_told_no_path(tmp_path: Path) -> None:
+    made = plan(tmp_path, '[workers.decode]\nengine = "echo"', machine())
+    assert worker(made).argv[3:] == ("worker", "--engine", "echo", "--model-name", "echo")
+
+
+def test_custom_runs_its_own_command(tmp_path: Path) -> None:
+    made = plan(tmp_path, CUSTOM + 'args = ["--", "x"]', machine())
+    assert worker(made).argv == ("sleep", "9", "--", "x")
+    assert worker(made).probe == Probe(kind="started")
+    made = plan(tmp_path, CUSTOM + 'options.endpoint = "dynamo.backend.generate"', machine())
+    assert worker(made).probe == Probe(kind="endpoint", endpoint="dynamo.backend.generate")
+
+
+def test_auto_takes_what_fits_and_says_why(tmp_path: Path) -> None:
+    text = MOCK.replace("mock", "auto")
+    kinds = {"org/model": "gguf"}
+    without = worker(plan(tmp_path, text, machine(model_kinds=kinds)))
+    assert (without.engine, without.engine_reason) == ("mock", "no GPU here")
+    with_one = worker(plan(tmp_path, text, machine(gpu(0))))
+    assert (with_one.engine, with_one.engine_reason) == ("hungry", "1 here")
+    hidden = worker(plan(tmp_path, text, machine(gpu(0), model_kinds=kinds), "workers.decode.gpus=0"))
+    assert hidden.engine == "mock"
+    with pytest.raises(EngineMissing, match=r"^pool decode: nothing fits$"):
+        plan(tmp_path, text, machine())
+
+
+def test_auto_offers_each_replica_its_share(tmp_path: Path) -> None:
+    text = MOCK.replace("mock", "auto") + "replicas = 2"
+    made = plan(tmp_path, text, machine(gpu(0), gpu(1), gpu(2)))
+    assert worker(made).engine_reason == "1 here"
+    assert devices(made) == {"decode-0": "GPU-a", "decode-1": "GPU-b"}
+
+
+def test_options_of_auto_are_checked_against_the_choice(tmp_path: Path) -> None:
+    text = MOCK.replace("mock", "auto") + "options.block_size = 2"
+    assert worker(plan(tmp_path, text, machine(model_kinds={"org/model": "gguf"}))).engine == "mock"
+    with pytest.raises(TopologyError) as caught:
+        plan(tmp_path, text, machine(gpu(0)))
+    assert caught.value.problems == [
+        f"{tmp_path}/deploy.toml:4: workers.decode.options.block_size: unknown option; known here: depth "
+        '(engine = "auto" is hungry: 1 here)'
+    ]
+
+
+def test_an_engine_that_cannot_start(tmp_path: Path) -> None:
+    with pytest.raises(EngineMissing, match=r"^pool decode: mock is not installed; run `pip install x`$"):
+        plan(tmp_path, MOCK, machine(unavailable={"mock": "mock is not installed; run `pip install x`"}))
+
+
+def test_a_missing_model_is_a_warning(tmp_path: Path) -> None:
+    made = plan(tmp_path, MOCK + "replicas = 2", machine(missing_models={"org/model": "org/model is not here"}))
+    assert made.warnings == ("pool decode: org/model is not here",)
+
+
+def test_no_port_left(tmp_path: Path) -> None:
+    with pytest.raises(ResourceMissing, match=r"^pool decode: no free port for kv-events$"):
+        plan(tmp_path, HUNGRY, machine(gpu(0), free_ports=iter([1])))
+
+
+def test_gpus_are_given_once(tmp_path: Path) -> None:
+    text = HUNGRY + 'replicas = 2\n[workers.more]\nengine = "mock"\ngpus = 1\n[workers.none]\nengine = "mock"\n'
+    made = plan(tmp_path, text, machine(gpu(0, 50), gpu(1, 70), gpu(2, 60), gpu(3, 40)))
+    assert devices(made) == {"decode-0": "GPU-b", "decode-1": "GPU-c", "more-0": "GPU-a", "none-0": ""}
+
+
+def test_listed_gpus_are_shared_and_nobody_elses(tmp_path: Path) -> None:
+    text = HUNGRY + 'replicas = 1\n[workers.more]\nengine = "mock"\nreplicas = 2\ngpus = [1, "gpu-a"]'
+    made = plan(tmp_path, text, machine(gpu(0), gpu(1), gpu(2, 5)))
+    assert devices(made) == {"decode-0": "GPU-c", "more-0": "GPU-b,GPU-a", "more-1": "GPU-b,GPU-a"}
+    assert made.warnings == ("pool decode: GPU 2 has only 5.0 of 80.0 GiB free",)
+
+
+def test_a_crowded_gpu_is_told(tmp_path: Path) -> None:
+    made = plan(tmp_path, HUNGRY, machine(gpu(0, 4, (7, 8))))
+    assert made.warnings == ("pool decode: GPU 0 has only 4.0 of 80.0 GiB free, used by 2 processes",)
+
+
+SHORT = {
+    "none": (
+        HUNGRY,
+        machine(gpu_reason="no NVIDIA driver"),
+        "pool decode wants 1 GPU, found none (no NVIDIA driver); "
+        "set workers.decode.gpus = 0 or another workers.decode.engine",
+    ),
+    "number": (
+        MOCK + "gpus = 2",
+        machine(gpu(0), gpu_reason="CUDA_VISIBLE_DEVICES=0 leaves 1 of 8"),
+        "pool decode wants 2 GPUs, found 1 GPU (CUDA_VISIBLE_DEVICES=0 leaves 1 of 8): 0 = GPU-a; "
+        "set workers.decode.gpus = 0 or another workers.decode.engine",
+    ),
+    "replicas": (
+        HUNGRY + "replicas = 3",
+        machine(gpu(0), gpu(1)),
+        "pool decode wants 3 GPUs (3 replicas of 1), found 2 GPUs: 0 = GPU-a, 1 = GPU-b; "
+        "set workers.decode.gpus = 0, a smaller workers.decode.replicas or another workers.decode.engine",
+    ),
+    "taken by another pool": (
+        MOCK + 'gpus = 1\n[workers.b]\nengine = "hungry"\n',
+        machine(gpu(0)),
+        "pool b wants 1 GPU, found 1 GPU: 0 = GPU-a, 1 of them given already; "
+        "set workers.b.gpus = 0 or another workers.b.engine",
+    ),
+    "unknown id": (
+        MOCK + "gpus = [0, 3]",
+        machine(gpu(0)),
+        "pool decode wants GPU 3, found 1 GPU: 0 = GPU-a; set workers.decode.gpus = 0 or another workers.decode.engine",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "inventory", "line"), SHORT.values(), ids=SHORT.keys())
+def test_short_of_gpus(tmp_path: Path, text: str, inventory: object, line: str) -> None:
+    with pytest.raises(ResourceMissing) as caught:
+        plan(tmp_path, text, inventory)  # type: ignore[arg-type]
+    assert str(caught.value) == line
+    assert caught.value.exit_code == 4
