@@ -40,7 +40,7 @@ from dynamo_cli.runtime.requests.tcp import TcpRequestServer
 async def handler(request, context):
     yield 0
     if request == "block":
-        time.sleep(2.0)
+        time.sleep(0.8)
     else:
         await asyncio.sleep(60)
     yield 1
