@@ -17,6 +17,7 @@ from dynamo_cli.topology.positions import KeyPath, key_lines
 from dynamo_cli.topology.report import Places, Report
 from dynamo_cli.topology.schema import TOPOLOGY, Pool, Topology, key_homes
 from dynamo_cli.topology.settings import apply_settings
+from dynamo_cli.topology.words import one_line
 from dynamo_cli.workers.engines.registry import SPECS
 
 if sys.version_info >= (3, 11):
@@ -53,7 +54,7 @@ def _syntax_problem(path: Path, text: str, message: str) -> str:
     at = re.match(r"line (\d+), column (\d+)", place)
     last = len(text.rstrip("\n").split("\n"))
     line, column = (int(at[1]), f" (column {at[2]})") if at else (last if place else 1, "")
-    return f"{path}:{line}: not valid TOML: {what[:1].lower()}{what[1:]}{column}"
+    return one_line(f"{path}:{line}: not valid TOML: {what[:1].lower()}{what[1:]}{column}")
 
 
 def _completed(topology: Topology, path: Path, places: Places) -> Topology:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dynamo_cli.errors import TopologyError
 from dynamo_cli.topology.positions import KeyPath
-from dynamo_cli.topology.words import dotted
+from dynamo_cli.topology.words import dotted, one_line
 
 
 class Setting(NamedTuple):
@@ -51,7 +51,7 @@ class Report:
 
     def add(self, path: KeyPath, what: str) -> None:
         order, prefix = self.places.locate(path)
-        self._problems.append((order, prefix + what))
+        self._problems.append((order, one_line(prefix + what)))
         self._paths.add(path)
 
     def touches(self, path: KeyPath) -> bool:

@@ -29,7 +29,12 @@ def dotted(path: KeyPath) -> str:
 def quoted(text: str) -> str:
     """Text on one line, in double quotes, shortened when long."""
     shown = json.dumps(text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "...", ensure_ascii=False)
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in shown)
+    return one_line(shown)
+
+
+def one_line(text: str) -> str:
+    """Text without newlines and whatever else a terminal would obey."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def found(value: Any) -> str:

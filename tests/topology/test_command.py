@@ -154,7 +154,7 @@ def test_a_table_without_colours_when_nobody_looks() -> None:
         "decode-0    mock    -     -      set in the topology",
         "decode-1    mock    -     -      set in the topology",
     ]
-    assert f"decode-1:\n  env DYN_NAMESPACE=dynamo CUDA_VISIBLE_DEVICES= " in shown
+    assert "decode-1:\n  env DYN_NAMESPACE=dynamo CUDA_VISIBLE_DEVICES= " in shown
 
 
 def test_a_table_in_a_terminal() -> None:
