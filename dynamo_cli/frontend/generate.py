@@ -60,7 +60,7 @@ class Generator:
         tracker = Tracker(self._counts(exchange, model.name), api.endpoint, bool(request.stream))
         answer: Answer | None = None
         try:
-            if not model.serves(api.kind):
+            if model.listed and not model.serves(api.kind):
                 raise InvalidRequest(f"model {model.name} does not serve {api.kind}", "model")
             requests = api.prepare(model, request)
             answer = self._answer(exchange, request, api.form(model.name), tracker)

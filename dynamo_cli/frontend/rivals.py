@@ -26,8 +26,13 @@ class Rivals:
         return len(self._others)
 
     async def start(self) -> None:
+        """Know the others that are there now, then be known to them."""
+        watching = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._follow(watching))
+        await asyncio.wait((watching, self._task), return_when=asyncio.FIRST_COMPLETED)
+        if self._task.done():
+            await self._task
         await self._discovery.put(self._key, str(os.getpid()).encode())
-        self._task = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
         if self._task is not None:
@@ -36,10 +41,10 @@ class Rivals:
                 await self._task
             await self._discovery.delete(self._key)
 
-    async def _follow(self) -> None:
+    async def _follow(self, watching: asyncio.Future[None]) -> None:
         async with self._discovery.watch_prefix(self._prefix) as watch:
             self._others.update(watch.initial)
-            self._others.discard(self._key)
+            watching.set_result(None)
             while True:
                 for event in await watch.next():
                     if event.kind == "delete":

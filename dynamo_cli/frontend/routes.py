@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -79,6 +80,7 @@ class Routes:
         health = {
             "status": "draining" if draining else well,
             "reason": "shutting down" if draining else "",
+            "pid": os.getpid(),
             "models": [model.name for model in self._models],
             "endpoints": sorted({f"dyn://{instance.endpoint}" for instance in instances}),
             "instances": [

@@ -89,6 +89,10 @@ class Deployment:
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
 
+    @property
+    def admin_sockets(self) -> list[Path]:
+        return [path for _, path in self.frontend.server.unix_listeners]
+
     async def start(self, options: FrontendOptions | None = None, admin: bool = False) -> None:
         runtime = await self._runtime()
         listener = bind("127.0.0.1", 0)

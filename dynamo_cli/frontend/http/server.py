@@ -31,7 +31,7 @@ class HttpServer:
         self.draining = False
         self._handler = handler
         self._acceptors: list[Acceptor] = []
-        self._unix: list[tuple[asyncio.Server, Path]] = []
+        self.unix_listeners: list[tuple[asyncio.Server, Path]] = []
         self._progress = asyncio.Event()
         self._tick: asyncio.TimerHandle | None = None
 
@@ -50,7 +50,7 @@ class HttpServer:
             server = await loop.create_unix_server(lambda: HttpConnection(self, trusted=True), str(path))
         finally:
             os.umask(mask)
-        self._unix.append((server, path))
+        self.unix_listeners.append((server, path))
 
     def handle(self, exchange: Exchange) -> None:
         try:
@@ -86,7 +86,7 @@ class HttpServer:
         self.stop_accepting()
         if self._tick is not None:
             self._tick.cancel()
-        for server, path in self._unix:
+        for server, path in self.unix_listeners:
             server.close()
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
