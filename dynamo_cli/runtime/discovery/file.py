@@ -42,8 +42,11 @@ class _Watcher:
         self.loop = asyncio.get_running_loop()
 
     def scan(self) -> None:
-        if events := self.observer.scan(time.monotonic()):
-            self._hand_over(events)
+        try:
+            if events := self.observer.scan(time.monotonic()):
+                self._hand_over(events)
+        except Exception:  # the thread carries the leases: it outlives any single scan
+            _log.exception("a scan of the discovery directory failed")
 
     def _hand_over(self, events: list[WatchEvent]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
