@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -53,10 +52,3 @@ def test_a_name_no_system_takes(tmp_path: Path) -> None:
     loop = tmp_path / "loop.toml"
     loop.symlink_to(loop)
     assert problem(loop) == f"{loop}: cannot be read: Too many levels of symbolic links"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything; test_command.py asks as another user")
-def test_no_permission(tmp_path: Path) -> None:
-    file = tmp_path / "a.toml"
-    file.touch(mode=0)
-    assert problem(file) == f"{file}: cannot be read: Permission denied"
