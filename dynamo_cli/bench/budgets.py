@@ -82,9 +82,13 @@ class Budgets:
     def measure(self) -> Iterator[Result]:
         """Row by row, as they are measured."""
         yield from self._several({HELP: lambda: self._rig.dynamo("--help").cpu_s, FIRST: self._first_answer})
-        if self._wants(SHORT, BURST, E2E, TTFT, NEW_8K, SAME_8K, RSS_IDLE, RSS_30K, STATUS):
+        if self._wants(SHORT, BURST, E2E, TTFT, NEW_8K, SAME_8K, STATUS):
             with self._rig.deployment(NO_DELAY) as deployment:
                 yield from self._several(self._rows_without_delay(deployment))
+        if self._wants(RSS_IDLE, RSS_30K):
+            with self._rig.deployment(NO_DELAY) as deployment:
+                memory = {RSS_IDLE: lambda: _rss_mb(deployment), RSS_30K: lambda: self._after_30k(deployment)}
+                yield from self._several(memory)
         if self._wants(PACED):
             with self._rig.deployment(REAL_TIME) as deployment:
                 yield from self._several({PACED: lambda: self._per_100k_tokens(deployment, 62, 256, 8, 48)})
@@ -99,15 +103,13 @@ class Budgets:
 
     def _rows_without_delay(self, deployment: Deployment) -> dict[Row, Measure]:
         return {
-            RSS_IDLE: lambda: _rss_mb(deployment),
             STATUS: lambda: self._rig.dynamo("status").cpu_s,
             E2E: lambda: self._one_connection(deployment, stream=False),
             TTFT: lambda: self._one_connection(deployment, stream=True),
-            SHORT: lambda: self._short(deployment, 1_000),
+            SHORT: lambda: self._short(deployment),
             BURST: lambda: self._per_100k_tokens(deployment, 543, 128, 64, 782),
             NEW_8K: lambda: self._long_prompt(deployment, same=False, requests=50),
             SAME_8K: lambda: self._long_prompt(deployment, same=True, requests=300),
-            RSS_30K: lambda: self._after_30k(deployment),
         }
 
     def _first_answer(self) -> float:
@@ -116,8 +118,8 @@ class Budgets:
             deployment.ask(Workload(1, 1, osl=1, stream=False))
             return time.perf_counter() - started
 
-    def _short(self, deployment: Deployment, requests: int) -> float:
-        count = self._scaled(requests)
+    def _short(self, deployment: Deployment) -> float:
+        count = self._scaled(1_000)
         work = Workload(count, 64, osl=16, stream=False, warmup=self._scaled(200))
         return _frontend_cpu_s(deployment, 62, work) / count * 1_000
 
@@ -139,7 +141,7 @@ class Budgets:
         return _frontend_cpu_s(deployment, 8_000, work) / count * 1_000
 
     def _after_30k(self, deployment: Deployment) -> float:
-        self._short(deployment, 30_000)
+        deployment.load(62, Workload(self._scaled(30_000), 64, osl=16, stream=False))
         return _rss_mb(deployment)
 
     def _scaled(self, count: int) -> int:
