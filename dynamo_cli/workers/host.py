@@ -40,16 +40,14 @@ class Loaded:
     engine_name: str
     info: EngineInfo
     model_name: str
-    text_path: str = ""
-    text_digest: str = ""
+    model: PreparedModel | None = None
 
     def card(self, instance: Instance) -> ModelCard:
-        info = self.info
-        as_tokens = info.input == "tokens"
+        info, model = self.info, self.model if self.info.input == "tokens" else None
         return ModelCard(
             name=self.model_name,
             identity=ModelIdentity(
-                text_digest=self.text_digest if as_tokens else "",
+                text_digest=model.text_digest if model else "",
                 kv_block_size=info.kv_block_size,
                 input=info.input,
             ),
@@ -59,7 +57,8 @@ class Loaded:
             total_kv_blocks=info.total_kv_blocks,
             max_num_seqs=info.max_num_seqs,
             max_num_batched_tokens=info.max_num_batched_tokens,
-            text_path=self.text_path if as_tokens else "",
+            text_path=model.text_path if model else "",
+            types=("chat", "completions") if model is None or model.has_template else ("completions",),
         )
 
 
@@ -107,9 +106,7 @@ class WorkerHost:
         self._admin.set_health("loading", "generating a first token", model=name, engine=spec.name)
         await generate_one_token(engine, info, name)
         _log.info("%s loaded %s in %.1f s", spec.name, name, time.monotonic() - began)
-        if model is None:
-            return Loaded(engine, spec.name, info, name)
-        return Loaded(engine, spec.name, info, name, model.text_path, model.text_digest)
+        return Loaded(engine, spec.name, info, name, model)
 
     async def _choose(self) -> tuple[EngineSpec, PreparedModel | None]:
         wanted = self._arguments.engine
@@ -129,6 +126,8 @@ class WorkerHost:
 
     def _launch(self, spec: EngineSpec, model: PreparedModel | None, name: str) -> EngineLaunch:
         arguments = self._arguments
+        if arguments.tensor_parallel != 1:
+            raise UsageError(f"engine {spec.name} runs in one piece: --tensor-parallel-size must be 1")
         return EngineLaunch(
             model_name=name,
             model_path=str(model.path) if model else "",

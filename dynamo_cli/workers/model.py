@@ -21,10 +21,11 @@ class PreparedModel:
     text_path: str = ""
     text_digest: str = ""
     context_length: int = 0
+    has_template: bool = False
 
 
 class _Facts(msgspec.Struct):
-    context_length: int | None = None
+    context_length: int = 0
 
 
 def prepare_model(name: str) -> PreparedModel:
@@ -37,4 +38,12 @@ def prepare_model(name: str) -> PreparedModel:
         return PreparedModel(files.name, files.path, files.kind)
     # The tokenizer itself stays unloaded: only frontends need it.
     facts = msgspec.json.decode((bundle / "text.json").read_bytes(), type=_Facts)
-    return PreparedModel(files.name, files.path, files.kind, str(bundle), bundle.name, facts.context_length or 0)
+    return PreparedModel(
+        name=files.name,
+        path=files.path,
+        kind=files.kind,
+        text_path=str(bundle),
+        text_digest=bundle.name,
+        context_length=facts.context_length,
+        has_template=(bundle / "chat_template.jinja").exists(),
+    )

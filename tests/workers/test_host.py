@@ -165,6 +165,7 @@ async def test_kill_9_leaves_discovery_clean(clean_environment: Path) -> None:
         (["--engine", "echo", "--options", '{"delay": 1}'], 2, "delay"),
         (["--engine", "echo", "--options", "{"], 2, "--options"),
         (["--engine", "echo", "--dilay-ms", "3"], 2, "did you mean --delay-ms"),
+        (["--engine", "echo", "--tensor-parallel-size", "2"], 2, "must be 1"),
         (["--engine", "echo", "--endpoint", "nowhere"], 2, "namespace.component.endpoint"),
         (["--engine", "echo", "--store-kv", "etcd"], 2, "discovery backend 'etcd'"),
     ],

@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -188,6 +190,15 @@ async def test_the_socket_refuses_strangers(engine: LlamaCppEngine) -> None:
     child = psutil.Process(engine._process._process.pid)  # type: ignore[union-attr]
     assert [c for c in child.net_connections() if c.status == psutil.CONN_LISTEN] == []
     assert engine._process.key not in " ".join([*child.cmdline(), *child.environ().values()])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+async def test_another_user_cannot_even_connect(engine: LlamaCppEngine) -> None:
+    become_nobody = "import os, socket; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+    connect = f"socket.socket(socket.AF_UNIX).connect({engine._process.socket!r})"
+    command = [sys.executable, "-c", f"{become_nobody}; {connect}"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert "PermissionError" in done.stderr
 
 
 async def test_text_in_text_out(default_model: PreparedModel) -> None:

@@ -33,6 +33,8 @@ class EchoEngine(Engine):
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
         if self._stopped:
             raise EngineFailed("the echo engine has stopped")
+        if request.output.logprobs is not None:
+            raise InvalidRequest("the echo engine has no logprobs", "logprobs")
         said, stopped = _until_stop(_spoken(request), request.stop.stop)
         words = pieces(said)
         limit = request.stop.max_tokens

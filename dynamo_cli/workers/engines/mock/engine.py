@@ -121,6 +121,8 @@ class MockEngine(Engine):
         simulator = self._simulator
         if simulator is None or self._task is None:
             raise EngineFailed("the mock engine has stopped")
+        if request.output.logprobs is not None:
+            raise InvalidRequest("the mock engine has no logprobs", "logprobs")
         stream = _Stream()
         max_tokens = self._checked_max_tokens(request)
         stream.generation = Generation(
