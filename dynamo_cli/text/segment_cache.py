@@ -10,7 +10,7 @@ import re
 import sys
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import Lock
 
 from tokenizers import Tokenizer as Core
@@ -20,11 +20,16 @@ SHORTEST = 512
 
 
 class SegmentCache:
-    """`encode` tokenizes without adding BOS or EOS. The least recently used stretches go beyond `max_bytes`."""
+    """The ids of a text, stretch by stretch; the least recently used ones go when they exceed `max_bytes`.
 
-    def __init__(self, encode: Callable[[str], list[int]], special: re.Pattern[str], max_bytes: int) -> None:
-        self._encode = encode
+    `encode_stretch` takes texts without special tokens.
+    """
+
+    def __init__(self, encode_stretch: Callable[[str], list[int]], special: dict[str, int], max_bytes: int) -> None:
+        self._encode_stretch = encode_stretch
         self._special = special
+        longest_first = sorted(special, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self._max_bytes = max_bytes
         self._bytes = 0
         self._ids: OrderedDict[str, array[int]] = OrderedDict()
@@ -36,36 +41,27 @@ class SegmentCache:
         return self._bytes
 
     def encode(self, text: str) -> list[int]:
-        """The same ids as without the cache."""
-        if len(text) < SHORTEST:
-            return self._encode(text)
         ids: list[int] = []
         done = 0
-        for start, end in self._stretches(text):
+        for token in self._pattern.finditer(text):
+            start = token.start()
             if start > done:
-                ids += self._encode(text[done:start])
-            ids += self._stretch(text[start:end])
-            done = end
+                ids += self._stretch(text[done:start])
+            ids.append(self._special[token[0]])
+            done = token.end()
         if done < len(text):
-            ids += self._encode(text[done:])
+            ids += self._stretch(text[done:])
         return ids
 
-    def _stretches(self, text: str) -> Iterator[tuple[int, int]]:
-        start = 0
-        for token in self._special.finditer(text):
-            if token.start() - start >= SHORTEST:
-                yield start, token.start()
-            start = token.end()
-        if len(text) - start >= SHORTEST:
-            yield start, len(text)
-
     def _stretch(self, text: str) -> array[int] | list[int]:
+        if len(text) < SHORTEST:
+            return self._encode_stretch(text)
         with self._lock:
             known = self._ids.get(text)
             if known is not None:
                 self._ids.move_to_end(text)
                 return known
-        ids = self._encode(text)
+        ids = self._encode_stretch(text)
         self._remember(text, array("i", ids))
         return ids
 
@@ -83,15 +79,14 @@ def _weight(text: str, ids: array[int]) -> int:
     return sys.getsizeof(text) + sys.getsizeof(ids)
 
 
-def special_pattern(core: Core) -> re.Pattern[str] | None:
-    """Finds what the tokenizer splits off as special; None when text beside it does not stand for itself."""
+def special_tokens(core: Core) -> dict[str, int] | None:
+    """What the tokenizer splits off as special, with its id; None when text beside it does not stand for itself."""
     if _looks_around(core):
         return None
-    added = core.get_added_tokens_decoder().values()
-    if any(token.lstrip or token.rstrip or token.single_word or token.normalized for token in added):
+    added = core.get_added_tokens_decoder()
+    if any(token.lstrip or token.rstrip or token.single_word or token.normalized for token in added.values()):
         return None
-    longest_first = sorted((token.content for token in added if token.content), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)) if longest_first else r"(?!)")
+    return {token.content: number for number, token in added.items() if token.content}
 
 
 def _looks_around(core: Core) -> bool:

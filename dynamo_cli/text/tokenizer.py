@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tokenizers import Tokenizer as Core
 
 from dynamo_cli.errors import InvalidRequest, ModelMissing
 from dynamo_cli.text.pieces import Pieces, joining
-from dynamo_cli.text.segment_cache import SegmentCache, special_pattern
+from dynamo_cli.text.segment_cache import SegmentCache, special_tokens
+from dynamo_cli.text.words import WordMemory, word_pattern
 
 CACHE_BYTES = 16 << 20
 
@@ -24,10 +26,10 @@ class Tokenizer:
         self.drops_first_space = joins is not None and joins[1]
         self._pieces = {} if joins is None else {skip: Pieces(core, joins[0], skip) for skip in (True, False)}
         self._before, self._after = self._around()
-        special = special_pattern(core)
+        special = special_tokens(core)
         self._encode = self._encode_now
         if special is not None and cache_bytes:
-            self._encode = SegmentCache(self._encode_now, special, cache_bytes).encode
+            self._encode = SegmentCache(self._encode_stretch(), special, cache_bytes).encode
 
     @classmethod
     def from_file(cls, path: Path) -> Tokenizer:
@@ -63,6 +65,11 @@ class Tokenizer:
     def pieces(self, skip_special_tokens: bool) -> Pieces | None:
         """Each token's bytes when decoding is no more than joining them, else None."""
         return self._pieces.get(skip_special_tokens)
+
+    def _encode_stretch(self) -> Callable[[str], list[int]]:
+        """For texts without special tokens."""
+        words = word_pattern(self.core)
+        return self._encode_now if words is None else WordMemory(words, self._encode_now).encode
 
     def _encode_now(self, text: str) -> list[int]:
         ids: list[int] = self.core.encode_batch_fast([text], add_special_tokens=False)[0].ids

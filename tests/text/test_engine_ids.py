@@ -59,9 +59,7 @@ def test_every_known_pre_tokenizer(pre: str, model_path: Path, tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("add_bos_token", [True, False])
 @pytest.mark.parametrize("add_eos_token", [True, False])
-def test_bpe_first_and_last_token(
-    add_bos_token: bool, add_eos_token: bool, model_path: Path, tmp_path: Path
-) -> None:
+def test_bpe_first_and_last_token(add_bos_token: bool, add_eos_token: bool, model_path: Path, tmp_path: Path) -> None:
     changes = {"add_bos_token": add_bos_token, "add_eos_token": add_eos_token}
     toy = write_model(tmp_path / "toy.gguf", bpe_metadata(model_path, **changes))
     with engine_tokenizer(toy) as engine:

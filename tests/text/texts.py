@@ -19,9 +19,23 @@ ALPHABETS = (
 )
 WORDS = (
     "the quick brown fox don't I'LL we've It's HELLO World naïve 12345 3.14 1,000,000 100% a_b camelCase snake_case "
-    "def return import self None True for(int i=0;i<n;++i){ <html></html> http://a.b/c?d=e&f=g \\n // /* */ --- *** === "
+    "def return import self None True for(int i=0;i<n;++i){ <html></html> http://a.b/c?d=e&f=g \\n // /* */ --- *** "
     "    \t\t \n\n \r\n <|im_start|> <|im_end|> <|endoftext|> <repo_name> <|im_ start|> <s> </s>"
 ).split(" ")
+
+
+# Blocks that have long been full, so that every Unicode version agrees on them.
+BLOCKS = (
+    (0x1, 0x377),
+    (0x400, 0x52F),
+    (0x5D0, 0x5EA),
+    (0x904, 0x939),
+    (0x3041, 0x3096),
+    (0x4E00, 0x9FA5),
+    (0xAC00, 0xD7A3),
+    (0x1F300, 0x1F5FF),
+    (0x20000, 0x2A6D6),
+)
 
 
 def random_texts(count: int, seed: int) -> list[str]:
@@ -42,7 +56,5 @@ def _text(dice: random.Random) -> str:
 
 
 def _code_point(dice: random.Random) -> int:
-    """Of blocks that have long been full, so that every Unicode version agrees on them."""
-    low, high = dice.choice(((1, 0x377), (0x400, 0x52F), (0x5D0, 0x5EA), (0x904, 0x939), (0x3041, 0x3096), (0x4E00, 0x9FA5),
-                             (0xAC00, 0xD7A3), (0x1F300, 0x1F5FF), (0x20000, 0x2A6D6)))  # fmt: skip
+    low, high = dice.choice(BLOCKS)
     return dice.randint(low, high)
