@@ -90,7 +90,9 @@ def served_models(address: Address) -> list[str]:
         raise NotReady(
             f"nothing listens on {address.url}; start a deployment with `dynamo up topologies/agg.toml`, or pass --url"
         ) from None
+    except httpx.HTTPStatusError as error:
+        raise DynamoError(f"{address.url}/v1/models answers {error.response.status_code}") from None
     except httpx.HTTPError as error:
-        raise DynamoError(f"{address.url}/v1/models: {error or type(error).__name__}") from None
+        raise DynamoError(f"{address.url}/v1/models: {str(error) or type(error).__name__}") from None
     except (ValueError, KeyError, TypeError):
         raise DynamoError(f"{address.url}/v1/models is not the answer of an OpenAI-compatible server") from None

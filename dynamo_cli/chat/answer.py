@@ -77,7 +77,7 @@ class Answer:
         except httpx.ConnectError:
             raise NotReady(f"nothing listens on {address.url}") from None
         except httpx.HTTPError as error:
-            raise StreamIncomplete(f"the answer broke off: {error or type(error).__name__}") from None
+            raise StreamIncomplete(f"the answer broke off: {str(error) or type(error).__name__}") from None
 
     def _pieces_of(self, response: httpx.Response) -> Iterator[str]:
         events = EventReader()

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -134,6 +136,24 @@ def test_errors_are_one_line(args: tuple[str, ...], code: int, line: str) -> Non
     assert done.returncode == code
     assert line in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_what_is_no_openai_server_is_one_line() -> None:
+    with serving() as server:
+        done = bench("--url", server.url + "/elsewhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"dynamo: {server.url}/elsewhere/v1/models answers 404\n"
+
+
+def test_ctrl_c_is_130_and_quiet() -> None:
+    with serving("slow") as server:
+        command = [sys.executable, "-m", "dynamo_cli", "bench", "--url", server.url, "-n", "100000"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            while not server.bodies:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (130, b"", b"")
 
 
 def test_an_unknown_model_is_5() -> None:
