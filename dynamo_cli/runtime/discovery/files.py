@@ -6,7 +6,9 @@ import contextlib
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -52,14 +54,14 @@ class KeyFiles:
         name = quote(rest, safe="")
         return self.root / first / second / ("%2E" + name[1:] if name.startswith(".") else name)
 
-    def scan(self, prefix: str) -> Iterator[tuple[str, Path, FileFacts]]:
+    def scan(self, prefix: str) -> Iterator[tuple[str, str, FileFacts]]:
         """Every key file under a prefix. Files of other users, temporary and foreign files are passed over."""
         for bucket in self._buckets(prefix):
             with contextlib.suppress(OSError), os.scandir(self.root / bucket) as entries:
                 for entry in entries:
-                    key = f"{bucket}/{unquote(entry.name)}"
-                    if not entry.name.startswith(".") and key.startswith(prefix) and (facts := _facts(entry)):
-                        yield key, Path(entry.path), facts
+                    key = _key(bucket, entry.name)
+                    if key.startswith(prefix) and not entry.name.startswith(".") and (facts := _facts(entry)):
+                        yield key, entry.path, facts
 
     def _buckets(self, prefix: str) -> list[str]:
         parts = prefix.split("/", 2)
@@ -72,7 +74,7 @@ class KeyFiles:
             if (bucket := f"{first}/{second}").startswith(prefix)
         ]
 
-    def read(self, path: Path) -> Envelope | None:
+    def read(self, path: str | Path) -> Envelope | None:
         """None when it is gone, unreadable or no envelope."""
         try:
             with open(path, "rb") as file:
@@ -101,13 +103,13 @@ class KeyFiles:
         self.reap(path, found.version)
         return True
 
-    def reap(self, path: Path, version: str) -> None:
+    def reap(self, path: str | Path, version: str) -> None:
         """Remove another owner's file, if it still is the version that was judged dead."""
         with contextlib.suppress(OSError), open(self.root / ".lock", "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             found = self.read(path)
             if found is not None and found.version == version:
-                path.unlink()
+                os.unlink(path)
 
 
 @contextlib.contextmanager
@@ -142,11 +144,16 @@ def _directories(path: Path) -> list[str]:
         return []
 
 
+@lru_cache(4096)
+def _key(bucket: str, name: str) -> str:
+    return f"{bucket}/{unquote(name)}"
+
+
 def _facts(entry: os.DirEntry[str]) -> FileFacts | None:
     try:
         facts = entry.stat(follow_symlinks=False)
     except OSError:
         return None
-    if facts.st_uid != os.geteuid() or not entry.is_file(follow_symlinks=False):
+    if facts.st_uid != os.geteuid() or not stat.S_ISREG(facts.st_mode):
         return None
     return FileFacts(facts.st_ino, facts.st_mtime_ns)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dynamo_cli.runtime.discovery.base import WatchEvent
 from dynamo_cli.runtime.discovery.files import Envelope, FileFacts, KeyFiles
 from dynamo_cli.runtime.discovery.owner import Owner, is_dead
@@ -16,7 +14,7 @@ _LONGEST_STEP_S = 1.0
 class _Seen:
     __slots__ = ("changed_s", "envelope", "expired", "facts", "path")
 
-    def __init__(self, path: Path, facts: FileFacts, envelope: Envelope | None, now: float) -> None:
+    def __init__(self, path: str, facts: FileFacts, envelope: Envelope | None, now: float) -> None:
         self.path = path
         self.facts = facts
         self.envelope = envelope
@@ -57,7 +55,7 @@ class Observer:
             events += self._gone(key, self._seen.pop(key))
         return events + self._expire()
 
-    def _look(self, key: str, path: Path, facts: FileFacts) -> list[WatchEvent]:
+    def _look(self, key: str, path: str, facts: FileFacts) -> list[WatchEvent]:
         seen = self._seen.get(key)
         if seen is not None and seen.facts == facts:
             return []

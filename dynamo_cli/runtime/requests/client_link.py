@@ -220,12 +220,14 @@ class RequestLink(ClientLink):
     def on_closed(self, reason: str) -> None:
         super().on_closed(reason)
         if self.welcomed.exception() is None:
-            self._client.tell(self.address, "", "lost")
             why = reason or "the worker closed the connection"
             self.fail(Disconnected(f"lost {self.address}: {why}"))
 
     def fail(self, error: DynamoError) -> None:
-        """End every stream with the error and forget this link. Idempotent."""
+        """End every stream with the error and forget this link. Idempotent.
+
+        Who chooses instances hears of the loss first, so that a stream's retry goes elsewhere.
+        """
         self._client.forget(self)
         streams, self.streams = self.streams, {}
         for stream in streams.values():
@@ -240,16 +242,15 @@ class RequestLink(ClientLink):
             await connect(self)
             await self._beat()
         except DynamoError as error:
-            self._client.tell(self.address, "", "lost")
             self.fail(error)
 
     async def _beat(self) -> None:
-        """Never returns: raises ResponseTimeout when the worker falls silent."""
+        """Never returns: raises ResponseTimeout when the worker falls silent, Disconnected when it takes no pings."""
         while True:
             try:
                 link = await connect(HeartbeatLink(self.address, self._token))
             except PlaneError as error:
-                raise ResponseTimeout(f"{self.address} does not answer pings: {error}") from None
+                raise Disconnected(f"lost {self.address}: {error}") from None
             try:
                 await link.until_silent()
                 if not link.closed:

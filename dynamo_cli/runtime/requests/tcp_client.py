@@ -74,13 +74,16 @@ class TcpRequestClient(RequestClient):
         self._links.clear()
 
     def tell(self, address: str, endpoint: str, state: PeerState) -> None:
+        if self._closed:
+            return
         for listener in list(self._listeners):
             listener(address, endpoint, state)
 
     def forget(self, link: RequestLink) -> None:
-        """The link is closed: the next request to its address opens another."""
+        """The link is lost: the next request to its address opens another. Idempotent."""
         if self._links.get(link.address) is link:
             del self._links[link.address]
+            self.tell(link.address, "", "lost")
 
     def _link(self, address: str) -> RequestLink:
         link = self._links.get(address)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dynamo_cli.errors import CannotConnect, Disconnected, ResponseTimeout, StreamIncomplete, Unauthorized
+from dynamo_cli.errors import CannotConnect, Disconnected, DynamoError, ResponseTimeout, StreamIncomplete, Unauthorized
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.requests import client_link, tcp_client, tcp_server
 from dynamo_cli.runtime.requests.auth import new_hello, prove
@@ -263,7 +263,15 @@ async def test_a_stopped_worker_is_noticed_by_its_silence(
 ) -> None:
     monkeypatch.setattr(client_link, "PING_S", 0.1)
     process, address = worker
-    sink = Sink()
+    happened: list[str] = []
+    client.on_peer(lambda address, endpoint, state: happened.append(state))
+
+    class Retrying(Sink):
+        def on_error(self, error: DynamoError) -> None:
+            happened.append(error.code)
+            super().on_error(error)
+
+    sink = Retrying()
     client.send(address, NAME, "wait", sink, request_id="")
     await until(lambda: sink.frames)
     await asyncio.sleep(0.3)
@@ -271,6 +279,7 @@ async def test_a_stopped_worker_is_noticed_by_its_silence(
     try:
         await until(lambda: sink.over)
         assert isinstance(sink.error, ResponseTimeout)
+        assert happened == ["lost", "response_timeout"]
         monkeypatch.setattr(client_link, "HANDSHAKE_S", 0.2)
         assert not await client.probe(address)
     finally:
