@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,15 +61,17 @@ class LlamaCppEngine(Engine):
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
         started = self._ready()
         prompt = await self._prompt(request, started)
+        phases = self._phases(request, prompt, started)
         output = Output(request, started.held_back, started.end_ids, as_text=isinstance(prompt, str))
         if not await started.gate.enter(context):
             yield output.last("cancelled")
             return
         try:
-            for n_predict, ignore_eos in self._phases(request, prompt, started):
+            for n_predict, ignore_eos in phases:
                 body = completion_body(request, output.begin(prompt), n_predict, ignore_eos)
-                async for delta in self._stream(body, output, context):
-                    yield delta
+                async with aclosing(self._stream(body, output, context)) as deltas:
+                    async for delta in deltas:
+                        yield delta
                 if output.finish != "length":
                     break
         finally:
@@ -123,7 +126,7 @@ class LlamaCppEngine(Engine):
             return [(max_tokens, stop.ignore_eos or stop.min_tokens >= max_tokens)]
         return [(stop.min_tokens, True), (max_tokens - stop.min_tokens, False)]
 
-    async def _stream(self, body: dict[str, object], output: Output, context: Context) -> AsyncIterator[Delta]:
+    async def _stream(self, body: dict[str, object], output: Output, context: Context) -> AsyncGenerator[Delta, None]:
         response = await self._ready().client.completion(body)
         context.on_stop(response.close)
         try:
