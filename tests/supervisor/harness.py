@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -117,3 +118,8 @@ def foreground(plan: Plan, *flags: str) -> Iterator[Running]:
 
 def json_lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+async def asyncio_thread(call: Callable[[], T]) -> T:
+    """A blocking call beside the loop that answers it."""
+    return await asyncio.get_running_loop().run_in_executor(None, call)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from dynamo_cli.errors import DynamoError, NotReady
+from dynamo_cli.runtime.control import ControlClient, DeploymentStatus, ServiceStatus
+from dynamo_cli.supervisor import control_server, table
+from dynamo_cli.supervisor.control_server import ControlServer, peer_uid
+from dynamo_cli.supervisor.events import EventBus
+from tests.supervisor.harness import asyncio_thread
+
+STATUS = DeploymentStatus(
+    deployment="agg",
+    state="DEGRADED",
+    reason="decode-0: killed by SIGKILL",
+    url="http://127.0.0.1:8000",
+    uptime_s=75.0,
+    services=[
+        ServiceStatus(name="frontend-0", kind="frontend", state="READY", ready=True, pid=12, uptime_s=75.0),
+        ServiceStatus(name="decode-0", kind="worker", engine="mock", state="BACKOFF", restarts=2, ports={"http": 99}),
+    ],
+)
+
+
+async def test_the_client_reads_what_the_server_says(clean_environment: Path) -> None:
+    stops: list[bool] = []
+    server = ControlServer(clean_environment / "c.sock", lambda: STATUS, stops.append, EventBus())
+    await server.start()
+    try:
+        client = ControlClient(clean_environment / "c.sock")
+        assert await asyncio_thread(client.status) == STATUS
+        await asyncio_thread(client.stop)
+        await asyncio_thread(lambda: client.stop(force=True))
+        assert stops == [False, True]
+    finally:
+        await server.close()
+
+
+async def test_another_user_is_refused(clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_server, "peer_uid", lambda _: 4711)
+    server = ControlServer(clean_environment / "c.sock", lambda: STATUS, lambda _: None, EventBus())
+    await server.start()
+    try:
+        with pytest.raises(DynamoError, match="only the deployment's owner"):
+            await asyncio_thread(ControlClient(clean_environment / "c.sock").status)
+    finally:
+        await server.close()
+
+
+def test_peer_uid_is_ours_on_our_own_pair() -> None:
+    import os
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert peer_uid(ours) == os.getuid()
+
+
+def test_nobody_answers(clean_environment: Path) -> None:
+    with pytest.raises(NotReady, match="no supervisor answers on "):
+        ControlClient(clean_environment / "c.sock").status()
+
+
+def test_a_slow_listener_loses_events_not_memory() -> None:
+    bus = EventBus()
+    with bus.subscribe() as queue:
+        for i in range(5000):
+            bus.publish("decode-0", "READY", str(i))
+        assert queue.qsize() == 1000
+        bus.close()
+        assert queue.qsize() == 1000
+
+
+def test_the_table_as_plain_text() -> None:
+    lines = table.plain(STATUS).splitlines()
+    assert lines[0] == "agg  DEGRADED  http://127.0.0.1:8000  up 1 min  (decode-0: killed by SIGKILL)"
+    assert lines[2].split() == list(table.COLUMNS)
+    assert lines[3].split() == ["frontend-0", "frontend", "READY", "yes", "12", "1", "min", "0", "-"]
+    assert lines[4].split() == ["decode-0", "mock", "BACKOFF", "no", "-", "-", "2", "http=99"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min"), (3900, "1 h 5 min"), (100_000, "1 d 3 h")]
+)
+def test_uptime(seconds: float, words: str) -> None:
+    assert table.uptime(seconds) == words
