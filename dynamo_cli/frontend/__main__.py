@@ -10,9 +10,12 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 from dynamo_cli.errors import DynamoError, UsageError
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
+from dynamo_cli.frontend.http.limits import MIB, Limits
 from dynamo_cli.frontend.http.listener import bind, inherited
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
@@ -34,6 +37,7 @@ def main(argv: list[str]) -> int:
         router_mode=check_mode(arguments.router_mode or os.environ.get("DYN_ROUTER_MODE") or DEFAULT_MODE),
         model=arguments.model_name,
         grace_s=_number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
+        limits=Limits(body=int(_number("DYN_HTTP_BODY_LIMIT_MB", Limits.body / MIB) * MIB)),
     )
     if arguments.listen_fd is not None:
         listener = inherited(arguments.listen_fd)
@@ -47,9 +51,9 @@ def main(argv: list[str]) -> int:
 
 async def _serve(config: RuntimeConfig, options: FrontendOptions, listener: socket.socket, shared: bool) -> int:
     loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
+    stopped, forced = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, lambda: (forced if stopped.is_set() else stopped).set())
     address = _address(listener)
     async with await DistributedRuntime.create(config) as runtime:
         frontend = Frontend(runtime, options)
@@ -59,10 +63,19 @@ async def _serve(config: RuntimeConfig, options: FrontendOptions, listener: sock
             _calm_collector()
             await stopped.wait()
             log.info("draining")
-            await frontend.drain()
+            await _first_of(frontend.drain(), forced.wait())
         finally:
             await frontend.close()
-    return 0
+    return 128 + signal.SIGINT if forced.is_set() else 0
+
+
+async def _first_of(*several: Coroutine[Any, Any, object]) -> None:
+    """Until one is done; the others are cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in several]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _calm_collector() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynamo_cli.errors import ModelMissing
+from dynamo_cli.errors import ModelMissing, NotReady
 from dynamo_cli.frontend.metrics.counts import ModelCounts
 from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.modes import make_dispatcher
@@ -58,6 +58,7 @@ class Models:
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
+        self._unusable: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[ServedModel]:
         """Those that have a worker."""
@@ -68,9 +69,13 @@ class Models:
         return {name: dispatcher.retries for name, dispatcher in self._dispatchers.items()}
 
     def get(self, name: str) -> ServedModel:
-        """Raises ModelMissing, which lists what is served. A model that lost its workers is still known."""
+        """Raises ModelMissing, which lists what is served, or NotReady. A model without workers is still known."""
         model = self._served.get(name)
         if model is None:
+            if name in self._unusable:
+                raise NotReady(f"model {name} cannot be served: {self._unusable[name]}")
+            if name in self._loading:
+                raise NotReady(f"model {name} is being loaded; try again soon")
             names = ", ".join(model.name for model in self)
             raise ModelMissing(
                 f"model {name!r} is not served here; " + (f"served: {names}" if names else "no model is")
@@ -101,11 +106,14 @@ class Models:
 
     async def _load(self, routed: RoutedModel) -> None:
         path = next((card.text_path for card in routed.cards.values() if card.text_path), "")
+        self._unusable.pop(routed.name, None)
         try:
             bundle = await self._bundle(routed, path)
         except Exception as error:
-            log.error("model %s cannot be served, its text files in %s: %s", routed.name, path or "(none)", error)
+            self._unusable[routed.name] = f"its text files in {path or '(no directory)'}: {error}"
+            log.error("model %s cannot be served: %s", routed.name, self._unusable[routed.name])
             return
+        del self._loading[routed.name]
         self._served[routed.name] = ServedModel(routed, bundle, self._dispatcher(routed), self.counts_of(routed.name))
         log.info("model %s is served by %d worker(s)", routed.name, len(routed.cards))
 

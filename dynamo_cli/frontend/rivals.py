@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 
 from dynamo_cli.runtime.runtime import DistributedRuntime
 
 FRONTENDS_PREFIX = "v1/frontends/"
+SETTLED_S = 2.0
 
 
 class Rivals:
@@ -19,11 +21,15 @@ class Rivals:
         self._prefix = f"{FRONTENDS_PREFIX}{os.fstat(listener.fileno()).st_ino}/"
         self._key = f"{self._prefix}{runtime.instance_id:x}"
         self._others: set[str] = set()
+        self._settled = time.monotonic() + SETTLED_S
         self._discovery = runtime.discovery
         self._task: asyncio.Task[None] | None = None
 
     def count(self) -> int:
-        return len(self._others)
+        """At first one is assumed: those that start together learn of each other a moment later."""
+        if self._others or time.monotonic() > self._settled:
+            return len(self._others)
+        return 1
 
     async def start(self) -> None:
         """Know the others that are there now, then be known to them."""

@@ -107,9 +107,10 @@ class Flight:
     def cancel(self) -> None:
         """The worker is told to stop; the sink hears nothing more. Idempotent."""
         if not self._over:
+            stream = self._stream
             self._finish()
-            if self._stream is not None:
-                self._stream.cancel()
+            if stream is not None:
+                stream.cancel()
 
     def pause(self) -> None:
         self._paused = True
@@ -143,7 +144,7 @@ class Flight:
         try:
             self._try_another(error)
         except DynamoError as final:
-            self._over = True
+            self._over = True  # and released already
             self._sink.on_error(final)
 
     def _try_another(self, error: DynamoError) -> None:
@@ -160,6 +161,7 @@ class Flight:
 
     def _finish(self) -> None:
         self._over = True
+        self._stream = None
         self._release()
 
     def _release(self) -> None:

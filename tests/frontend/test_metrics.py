@@ -8,7 +8,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from dynamo_cli.frontend.metrics.histogram import Histogram
 from tests.frontend.toy import MODEL, Deployment
 
-
 Key = tuple[str, frozenset[tuple[str, str]]]
 
 

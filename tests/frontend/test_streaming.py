@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 from collections.abc import AsyncIterator
@@ -11,7 +12,11 @@ import openai
 import pytest
 
 from dynamo_cli.errors import EngineFailed
+from dynamo_cli.frontend.answer import Answer
+from dynamo_cli.frontend.choice import Choice
+from dynamo_cli.frontend.http.exchange import Exchange
 from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.routing.dispatch import Flight
 from dynamo_cli.runtime.context import Context
 from tests.frontend.toy import MODEL, Deployment, asyncio_deadline, endless
 
@@ -212,3 +217,16 @@ async def _until_done(reader: asyncio.StreamReader) -> bytes:
     while not received.endswith(b"0\r\n\r\n"):
         received += await reader.read(1 << 16)
     return bytes(received)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_answers_leave_no_reference_cycles(http: httpx.AsyncClient, stream: bool) -> None:
+    await http.post("/v1/chat/completions", json=chat(stream=stream))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            await http.post("/v1/chat/completions", json=chat(stream=stream))
+        assert [item for item in gc.get_objects() if isinstance(item, (Answer, Choice, Exchange, Flight))] == []
+    finally:
+        gc.enable()

@@ -107,7 +107,9 @@ class Exchange:
         """The connection is lost (called by the connection)."""
         if self._connection is not None:
             self._connection = None
-            self.on_disconnect()
+            on_disconnect = self.on_disconnect
+            self._forget()
+            on_disconnect()
 
     def _frame(self, payload: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(payload), payload) if self._chunked else payload
@@ -122,7 +124,12 @@ class Exchange:
 
     def _complete(self, connection: HttpConnection) -> None:
         self._connection = None
+        self._forget()
         connection.completed(self)
+
+    def _forget(self) -> None:
+        """Let go of who answered: no reference cycles, so that nothing waits for the collector."""
+        self.on_disconnect = self.on_pause = self.on_resume = _nothing
 
 
 Handler = Callable[[Exchange], None]
