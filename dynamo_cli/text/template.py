@@ -55,15 +55,15 @@ class ChatTemplate:
 def _compile(source: str) -> Render:
     import minijinja
 
+    environment = minijinja.Environment(
+        filters={"tojson": to_json},
+        globals={"raise_exception": _refuse, "strftime_now": _strftime_now},
+        trim_blocks=True,
+        lstrip_blocks=True,
+        debug=False,
+    )
     try:
-        environment = minijinja.Environment(
-            templates={"chat": source},
-            filters={"tojson": to_json},
-            globals={"raise_exception": _refuse, "strftime_now": _strftime_now},
-            trim_blocks=True,
-            lstrip_blocks=True,
-            debug=False,
-        )
+        environment.add_template("chat", source)
     except minijinja.TemplateError as error:
         return _compile_with_jinja2(source, str(error).partition("\n")[0])
 

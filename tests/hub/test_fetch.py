@@ -209,6 +209,7 @@ def test_the_wheel_steps_in_for_an_unreachable_hub(monkeypatch: pytest.MonkeyPat
 def online(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 REPOSITORY = {

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from tokenizers import Tokenizer as Core
+from tokenizers import models
+
+from dynamo_cli.errors import ModelMissing, ResourceMissing
+from dynamo_cli.hub.resolve import ModelFiles
+from dynamo_cli.text.bundle import TextBundle, load_bundle, prepare_bundle
+from tests.text.toy_gguf import model_metadata, write_gguf
+from tests.text.vocabularies import spm_metadata
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "dynamo" / "text"
+
+
+def gguf(tmp_path: Path, **changes: object) -> ModelFiles:
+    template = {"tokenizer.chat_template": changes.pop("chat_template")} if "chat_template" in changes else {}
+    metadata = {**model_metadata(), **spm_metadata(**changes), **template}
+    return ModelFiles("toy", write_gguf(tmp_path / "m.gguf", metadata), "gguf")
+
+
+def prepared(files: ModelFiles) -> TextBundle:
+    path = prepare_bundle(files)
+    assert path is not None
+    return load_bundle(path)
+
+
+def test_the_default_model(bundle: TextBundle) -> None:
+    assert bundle.eos_token_ids == (0, 2)
+    assert bundle.bos_token_id == 1
+    assert not bundle.add_bos
+    assert bundle.context_length == 8192
+    assert bundle.encode_chat("<|im_start|>user\n") == bundle.tokenizer.encode("<|im_start|>user\n")
+
+
+def test_the_directory_is_named_by_its_content(tmp_path: Path, cache: Path) -> None:
+    first, again = prepare_bundle(gguf(tmp_path)), prepare_bundle(gguf(tmp_path))
+    other = prepare_bundle(gguf(tmp_path, chat_template="x", add_bos_token=False))
+    assert first is not None and other is not None
+    assert first == again != other
+    assert load_bundle(first).digest == first.name
+    assert sorted(folder.name for folder in cache.iterdir()) == sorted([first.name, other.name])
+
+
+def test_workers_that_start_together_make_one(tmp_path: Path, cache: Path) -> None:
+    files, found = gguf(tmp_path), []
+    threads = [Thread(target=lambda: found.append(prepare_bundle(files))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1
+    assert [folder.name for folder in cache.iterdir()] == [found[0].name]
+
+
+def test_bos_comes_once(tmp_path: Path) -> None:
+    bundle = prepared(gguf(tmp_path))
+    assert bundle.add_bos
+    assert bundle.encode_chat("hello")[0] == 1
+    assert bundle.encode_chat("<s>hello").count(1) == 1
+    assert bundle.tokenizer.encode("hello")[0] == 1
+    assert bundle.eos_token_ids == (2, 260)  # </s> and <|im_end|>
+
+
+def test_the_template_of_a_gguf(tmp_path: Path) -> None:
+    bundle = prepared(gguf(tmp_path, chat_template="{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"))
+    assert bundle.template is not None
+    assert bundle.template.render([{"role": "user", "content": "hi"}]) == "<s>hi</s>"
+
+
+@pytest.mark.parametrize("changes", [{"model": "bert"}, {"model": "gpt2", "pre": "of-tomorrow", "merges": ["a b"]}])
+def test_an_unknown_kind_is_left_to_the_engine(tmp_path: Path, changes: dict[str, object]) -> None:
+    assert prepare_bundle(gguf(tmp_path, **changes)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tokens": []}, "no tokens"),
+        ({"token_type": [1, 1]}, "fewer token_type than tokens"),
+        ({"tokens": ["a", "a"]}, "a token twice"),
+    ],
+)
+def test_an_inconsistent_file_is_refused(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    with pytest.raises(ModelMissing, match=says):
+        prepare_bundle(gguf(tmp_path, **changes))
+
+
+def huggingface(folder: Path, **files: object) -> ModelFiles:
+    folder.mkdir()
+    core = Core(models.BPE())
+    core.add_special_tokens(["<s>", "</s>", "<|end|>"])
+    core.save(str(folder / "tokenizer.json"))
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return ModelFiles("m", folder, "hf")
+
+
+CHAT = "{{ bos_token }}{{ messages[0].content }}"
+
+
+@pytest.mark.parametrize(
+    "template", [CHAT, [{"name": "tool_use", "template": "no"}, {"name": "default", "template": CHAT}]]
+)
+def test_a_huggingface_directory(tmp_path: Path, template: object) -> None:
+    settings = {"bos_token": {"content": "<s>"}, "eos_token": "</s>", "chat_template": template}
+    config = {"max_position_embeddings": 4096, "eos_token_id": 1}
+    files = huggingface(
+        tmp_path / "m", tokenizer_config=settings, config=config, generation_config={"eos_token_id": [1, 2]}
+    )
+    bundle = prepared(files)
+    assert (bundle.eos_token_ids, bundle.bos_token_id, bundle.context_length) == ((1, 2), 0, 4096)
+    assert bundle.template is not None
+    assert bundle.template.render([{"role": "user", "content": "x"}]) == "<s>x"
+
+
+def test_a_template_file_comes_first(tmp_path: Path) -> None:
+    files = huggingface(tmp_path / "m", tokenizer_config={"chat_template": "old"}, config={"text_config": {
+        "max_position_embeddings": 77}})  # fmt: skip
+    (files.path / "chat_template.jinja").write_text("new")
+    bundle = prepared(files)
+    assert bundle.template is not None and bundle.template.source == "new"
+    assert bundle.context_length == 77
+
+
+def test_a_directory_without_tokenizer_json_is_left_to_the_engine(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    assert prepare_bundle(ModelFiles("m", tmp_path / "m", "hf")) is None
+
+
+def test_broken_json_names_the_file(tmp_path: Path) -> None:
+    files = huggingface(tmp_path / "m")
+    (files.path / "config.json").write_text("{")
+    with pytest.raises(ModelMissing, match=r"config\.json: not valid JSON"):
+        prepare_bundle(files)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, cache: Path) -> None:
+    cache.parent.mkdir(parents=True)
+    cache.write_text("in the way")
+    with pytest.raises(ResourceMissing, match="cannot be written"):
+        prepare_bundle(gguf(tmp_path))
+
+
+def test_what_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match="not a text bundle"):
+        load_bundle(tmp_path)

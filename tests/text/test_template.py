@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+
+import pytest
+
+from dynamo_cli.errors import InvalidRequest, ModelMissing
+from dynamo_cli.text.bundle import TextBundle
+from dynamo_cli.text.template import ChatTemplate
+
+SYSTEM = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+
+
+def test_the_default_model(bundle: TextBundle) -> None:
+    assert bundle.template is not None
+    render = bundle.template.render
+    sky = {"role": "user", "content": "What color is the sky?"}
+    asked = "<|im_start|>user\nWhat color is the sky?<|im_end|>\n"
+    assert render([sky]) == SYSTEM + asked + "<|im_start|>assistant\n"
+    assert render([sky], add_generation_prompt=False) == SYSTEM + asked
+    brief = {"role": "system", "content": 'Be <brief> & "kind".'}
+    blue = {"role": "assistant", "content": "Blue.\n"}
+    assert render([brief, sky, blue, sky]) == (
+        '<|im_start|>system\nBe <brief> & "kind".<|im_end|>\n'
+        f"{asked}<|im_start|>assistant\nBlue.\n<|im_end|>\n{asked}<|im_start|>assistant\n"
+    )
+
+
+def test_text_parts_are_joined(bundle: TextBundle) -> None:
+    assert bundle.template is not None
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    messages = [{"role": "user", "content": parts}]
+    assert "<|im_start|>user\na\nb<|im_end|>" in bundle.template.render(messages)
+    assert messages == [{"role": "user", "content": parts}]
+
+
+def test_an_image_is_refused_by_name() -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:"}}
+    with pytest.raises(InvalidRequest, match="not image_url") as caught:
+        ChatTemplate("{{ messages }}").render([{"role": "user", "content": ["a", part]}])
+    assert caught.value.param == "messages[0].content[1]"
+
+
+@pytest.mark.parametrize(
+    ("source", "rendered"),
+    [
+        ("{{ tools | tojson }}", '[{"name": "é<f>", "n": [1, 2.5, null, true]}]'),
+        (
+            "{{ tools | tojson(indent=1) }}",
+            '[\n {\n  "name": "é<f>",\n  "n": [\n   1,\n   2.5,\n   null,\n   true\n  ]\n }\n]',
+        ),
+        ("{{ tools | tojson(separators=(',', ':')) }}", '[{"name":"é<f>","n":[1,2.5,null,true]}]'),
+        ("{{ bos_token }}|{{ eos_token }}", "<s>|</s>"),
+        ("{{ unknown }}|{% for x in unknown %}{% endfor %}|{{ unknown is defined }}", "||False"),
+        ("{% set n = namespace(a=0) %}{% for i in [1, 2] %}{% set n.a = n.a + i %}{% endfor %}{{ n.a }}", "3"),
+        ("{% for i in [1, 2, 3] %}{% if i == 2 %}{% continue %}{% endif %}{{ i }}{% endfor %}", "13"),
+        ("{{ messages[0]['content'].strip().split('-')[-1].startswith('b') }}", "True"),
+        ("{{ messages[0].get('name', 'nobody') }}{{ messages[-1].role }}", "nobodyuser"),
+        ("{% generation %}a{% endgeneration %}b", "ab"),
+        ("x\n  {%- generation -%}  a  {%- endgeneration -%}  y", "xay"),
+        ("  {% if true %}\n  a\n  {% endif %}\nb\n", "  a\nb"),
+        ("{{ enable_thinking }}{{ none }}{{ 1.0 }}", "FalseNone1.0"),
+        ("{{ strftime_now('%Y') }}", str(datetime.now().year)),
+        ("{%- macro f(x) -%}[{{ x }}]{%- endmacro -%}{{ f(messages | length) }}", "[1]"),
+    ],
+)
+def test_what_templates_use(source: str, rendered: str) -> None:
+    template = ChatTemplate(source, "<s>", "</s>")
+    tools = [{"name": "é<f>", "n": [1, 2.5, None, True]}]
+    assert template.render([{"role": "user", "content": " a-b "}], tools=tools, enable_thinking=False) == rendered
+
+
+def test_arguments_of_tool_calls_are_objects() -> None:
+    template = ChatTemplate("{{ messages[0].tool_calls[0].function.arguments | tojson }}")
+    call = {"type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    assert template.render([{"role": "assistant", "tool_calls": [call]}]) == '{"a": 1}'
+    assert call["function"]["arguments"] == '{"a": 1}'  # type: ignore[index]
+    call["function"]["arguments"] = "not JSON"  # type: ignore[index]
+    assert template.render([{"role": "assistant", "tool_calls": [call]}]) == '"not JSON"'
+
+
+def test_a_refusal_of_the_template_is_a_bad_request() -> None:
+    template = ChatTemplate("{{ raise_exception('roles must alternate') }}")
+    with pytest.raises(InvalidRequest, match="refuses these messages: roles must alternate"):
+        template.render([])
+
+
+def test_a_template_that_fails_is_a_bad_request_of_one_line() -> None:
+    template = ChatTemplate("a\n{{ messages[0]['content'] + 'x' }}")
+    with pytest.raises(InvalidRequest, match="cannot render") as caught:
+        template.render([{"role": "user", "content": None}])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InvalidRequest, match="cannot render"):
+        ChatTemplate("{{ a.b.c }}").render([])
+
+
+def test_what_only_jinja2_understands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ModelMissing, match="needs `pip install jinja2`") as caught:
+        ChatTemplate("{% trans %}a{% endtrans %}")
+    assert "\n" not in str(caught.value)
