@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import cast
 
-from dynamo_cli.bench.http import BrokenResponse
 from dynamo_cli.bench.sample import Collector, Sample
 from dynamo_cli.bench.target import Address
+from dynamo_cli.runtime.http.response import BrokenResponse
 
 Open = Callable[[], Awaitable["Connection"]]
 

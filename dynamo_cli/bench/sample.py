@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from dynamo_cli.bench.answers import EventReader, Reply, Usage, error_message, error_text, reply_decoder
-from dynamo_cli.bench.http import Response
+from dynamo_cli.runtime.http.response import Response
 
 
 @dataclass(slots=True)

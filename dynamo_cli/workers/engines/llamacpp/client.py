@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from dynamo_cli.errors import DynamoError, EngineFailed, InvalidRequest
+from dynamo_cli.runtime.http.client import Answer, request
 
 
 class Progress(msgspec.Struct):
@@ -74,59 +74,48 @@ _event = msgspec.json.Decoder(Event)
 
 
 class LlamaClient:
+    """One connection per request: a slot is freed when the connection of its request closes."""
+
     def __init__(self, socket: str, key: str) -> None:
-        self._session = aiohttp.ClientSession(
-            base_url="http://llama",
-            connector=aiohttp.UnixConnector(path=socket, limit=0, force_close=True),
-            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-            timeout=aiohttp.ClientTimeout(total=None),
-            read_bufsize=1 << 18,
-        )
+        self._socket = socket
+        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
 
-    async def close(self) -> None:
-        await self._session.close()
-
-    async def completion(self, body: dict[str, Any]) -> aiohttp.ClientResponse:
-        """Start a stream; closing the response frees its slot. Raises InvalidRequest or EngineFailed."""
-        return await self._post("/completion", body)
+    async def completion(self, body: dict[str, Any]) -> Answer:
+        """Start a stream; closing the answer frees its slot. Raises InvalidRequest or EngineFailed."""
+        return await self._call("POST", "/completion", body)
 
     async def slots(self) -> list[Slot]:
-        async with self._session.get("/slots") as response:
-            return msgspec.json.decode(await _whole(response), type=list[Slot])
+        async with await self._call("GET", "/slots") as answer:
+            return msgspec.json.decode(await answer.read(), type=list[Slot])
 
     async def render(self, messages: list[dict[str, Any]]) -> str:
         """The prompt of a chat by the model's own template."""
-        async with await self._post("/apply-template", {"messages": messages}) as response:
-            return msgspec.json.decode(await _whole(response), type=_Prompt).prompt
+        async with await self._call("POST", "/apply-template", {"messages": messages}) as answer:
+            return msgspec.json.decode(await answer.read(), type=_Prompt).prompt
 
-    async def _post(self, path: str, body: dict[str, Any]) -> aiohttp.ClientResponse:
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
+        encoded = b"" if body is None else msgspec.json.encode(body)
         try:
-            response = await self._session.post(path, data=msgspec.json.encode(body))
-        except aiohttp.ClientError as error:
-            raise EngineFailed(f"llama.cpp does not answer: {error or type(error).__name__}") from None
-        if response.status != 200:
-            async with response:
-                raise _refused(response.status, await response.read())
-        return response
+            answer = await request(self._socket, method, path, headers=self._headers, body=encoded)
+            if answer.status == 200:
+                return answer
+            async with answer:
+                raise _refused(answer.status, await answer.read())
+        except OSError as error:
+            raise EngineFailed(f"llama.cpp does not answer: {error}") from None
 
 
-async def events(response: aiohttp.ClientResponse) -> AsyncIterator[list[Event]]:
+async def events(answer: Answer) -> AsyncIterator[list[Event]]:
     """All messages of each read, until the stream ends. Raises EngineFailed when it breaks."""
     rest = b""
     try:
-        async for chunk in response.content.iter_any():
+        while chunk := await answer.read_some():
             *whole, rest = (rest + chunk).split(b"\n\n")
             found = [_event.decode(line[6:]) for line in whole if line.startswith(b"data: {")]
             if found:
                 yield found
-    except (aiohttp.ClientError, RuntimeError) as error:  # RuntimeError: closed by us between two reads
-        raise EngineFailed(f"llama.cpp broke off: {error or type(error).__name__}") from None
-
-
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    if response.status != 200:
-        raise _refused(response.status, await response.read())
-    return await response.read()
+    except OSError as error:
+        raise EngineFailed(f"llama.cpp broke off: {error}") from None
 
 
 def _refused(status: int, body: bytes) -> DynamoError:

@@ -37,12 +37,11 @@ class LlamaCppEngine(Engine):
         self._takes_text = not launch.text_path
         self._settings = settings
         self._process = LlamaProcess(launch.model_path, settings, launch.runtime_dir)
-        self._client: LlamaClient | None = None
         self._started: _Started | None = None
 
     async def start(self) -> EngineInfo:
         await self._process.start()
-        client = self._client = LlamaClient(self._process.socket, self._process.key)
+        client = LlamaClient(self._process.socket, self._process.key)
         slots = await client.slots()
         self._started = _Started(
             client=client,
@@ -79,9 +78,7 @@ class LlamaCppEngine(Engine):
         yield output.last(output.finish or "cancelled")
 
     async def stop(self) -> None:
-        client, self._client, self._started = self._client, None, None
-        if client is not None:
-            await client.close()
+        self._started = None
         await self._process.stop()
 
     async def failed(self) -> str:

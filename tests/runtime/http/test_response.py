@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo_cli.bench.answers import EventReader
-from dynamo_cli.bench.http import BrokenResponse, Response
+from dynamo_cli.runtime.http.response import BrokenResponse, Response
 
 
 def read(raw: bytes, cuts: list[int]) -> tuple[Response, bytes]:
