@@ -11,7 +11,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 STAND_BACK_S = 0.001
-BATCH = 16
+BATCH = 4
 OUT_OF_DESCRIPTORS_PAUSE_S = 0.1
 
 
