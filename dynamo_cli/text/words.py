@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, filterfalse, groupby
 from typing import Any
 
 from tokenizers import Tokenizer as Core
@@ -29,6 +30,7 @@ _CLASSES = {
     "S": r"$+<=>\^`|~",
 }
 _TOKEN = re.compile(r"\\p\{(\w+)\}|\\.|&&|\[\^?|\]|(\((?!\?))|.", re.DOTALL)
+_LINE_START = re.compile(r"(?<=\S\n)(?=[A-Za-z])")
 # Single digits first and then the words of GPT-2, in one pattern.
 _DIGITS_AND_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
 
@@ -40,17 +42,26 @@ class WordMemory(dict[str, tuple[int, ...]]):
         super().__init__()
         self._words = words
         self._encode_now = encode_now
+        self._cuts_lines = cuts_lines(words)
 
     def encode(self, text: str) -> list[int]:
-        if not text.isascii():
+        if text.isascii():
+            return self._encode_ascii(text)
+        if not self._cuts_lines:
             return self._encode_now(text)
+        ids: list[int] = []
+        for is_ascii, lines in groupby(_LINE_START.split(text), str.isascii):
+            ids += (self._encode_ascii if is_ascii else self._encode_now)("".join(lines))
+        return ids
+
+    def _encode_ascii(self, text: str) -> list[int]:
         words = self._words.findall(text)
         if sum(map(len, words)) != len(text):
             return self._encode_now(text)
-        unknown = set(words).difference(self)
+        unknown = list(filterfalse(self.__contains__, set(words)))
         if len(unknown) * 8 > len(words):
             # Too much is new: tokenize it whole, and learn so little of it that this costs next to nothing.
-            for word in list(unknown)[: len(words) // 16 + 4]:
+            for word in unknown[: len(words) // 16 + 4]:
                 self[word]
             return self._encode_now(text)
         return list(chain.from_iterable(map(self.__getitem__, words)))
@@ -72,6 +83,16 @@ def word_pattern(core: Core) -> re.Pattern[str] | None:
     whole = json.loads(core.pre_tokenizer.__getstate__())
     pattern = _pattern_of(whole.get("pretokenizers", [whole]))
     return None if pattern is None else ascii_pattern(pattern)
+
+
+def cuts_lines(words: re.Pattern[str]) -> bool:
+    """Whether a line that begins with a letter always begins a word, whatever non-space the line before ends with."""
+    return all(
+        words.findall(f"{before}{end}\n{letter}b") == words.findall(f"{before}{end}\n") + words.findall(f"{letter}b")
+        for before in ("", "a", " ", "\n", "1", ".")
+        for end in string.digits + string.ascii_letters + string.punctuation
+        for letter in "aZ"
+    )
 
 
 def _pattern_of(steps: list[dict[str, Any]]) -> str | None:

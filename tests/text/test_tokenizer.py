@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from dynamo_cli.text.pretokenizers import PRE_TOKENIZERS
 from dynamo_cli.text.segment_cache import SHORTEST, SegmentCache, special_tokens
 from dynamo_cli.text.tokenizer import Tokenizer
 from dynamo_cli.text.vocabulary import Vocabulary
-from dynamo_cli.text.words import MOST_WORDS, WordMemory, word_pattern
+from dynamo_cli.text.words import MOST_WORDS, WordMemory, cuts_lines, word_pattern
 from tests.text.texts import random_texts
 from tests.text.vocabularies import bpe_metadata
 
@@ -65,6 +66,24 @@ def test_remembered_words_are_the_words_of_the_tokenizer(pre: str, model_path: P
         for word in pattern.findall(text):
             memory[word]
         assert memory.encode(text) == expected, repr(text)
+
+
+@pytest.mark.parametrize("pre", WITH_WORDS)
+def test_lines_that_are_not_ascii_stand_among_those_that_are(pre: str, model_path: Path) -> None:
+    description = tokenizer_json(Vocabulary(bpe_metadata(model_path, pre=pre)))
+    assert description is not None
+    core = Core.from_str(description.decode())
+    pattern = word_pattern(core)
+    assert pattern is not None and cuts_lines(pattern)
+    memory = WordMemory(pattern, lambda text: core.encode(text, add_special_tokens=False).ids)
+    lines = [text.replace("<", "") for text in random_texts(400, seed=12)]
+    for start in range(0, 400, 4):
+        text = "\n".join(line + "x"[start % 3 :] for line in lines[start : start + 4])
+        assert memory.encode(text) == core.encode(text, add_special_tokens=False).ids, repr(text)
+
+
+def test_a_word_that_reaches_over_lines_forbids_cutting_them() -> None:
+    assert not cuts_lines(re.compile(r"\s?[A-Za-z]+|\s|.", re.ASCII))
 
 
 def test_memory_of_words_is_bounded() -> None:
