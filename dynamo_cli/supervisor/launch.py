@@ -20,8 +20,8 @@ from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor import listener, view
 from dynamo_cli.supervisor.deployments import Deployment, open_deployment
 from dynamo_cli.supervisor.exits import exit_class
-from dynamo_cli.supervisor.launcher import OWN_LOG, log_file
 from dynamo_cli.supervisor.leftovers import end_leftovers, take_down
+from dynamo_cli.supervisor.logfiles import OWN_LOG, log_file, set_aside
 from dynamo_cli.supervisor.logtail import LogFollower, last_lines
 from dynamo_cli.supervisor.processes import ProcessId, identify
 from dynamo_cli.supervisor.record import Record, take_lock, write
@@ -64,6 +64,7 @@ def claim(plan: Plan, detached: bool) -> Claim:
         if previous:
             end_leftovers(previous)
         bound = listener.listen(plan.host, plan.port) if _needs_listener(plan) else None
+        set_aside(paths)
         record = _new_record(plan, bound, detached)
         write(paths.plan, plan)
         write(paths.state, record)

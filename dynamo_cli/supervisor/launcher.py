@@ -10,15 +10,9 @@ from pathlib import Path
 
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor import guard, spawn
+from dynamo_cli.supervisor.logfiles import log_file
 from dynamo_cli.supervisor.spawn import Child
 from dynamo_cli.topology.process import ProcessSpec
-
-OWN_LOG = "supervisor"
-"""The name of the supervisor's own log among those of its services."""
-
-
-def log_file(paths: DeploymentPaths, service: str) -> Path:
-    return paths.logs / f"{service}.log"
 
 
 class Launcher:

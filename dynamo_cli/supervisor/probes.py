@@ -11,7 +11,9 @@ import msgspec
 
 from dynamo_cli.protocol.instance import INSTANCES_PREFIX, MODELS_PREFIX, Instance, ModelCard
 from dynamo_cli.runtime.discovery.base import Discovery
+from dynamo_cli.runtime.http.client import request
 from dynamo_cli.runtime.paths import DeploymentPaths
+from dynamo_cli.runtime.within import within
 from dynamo_cli.topology.process import ProcessSpec
 
 HEALTH_TIMEOUT_S = 2.0
@@ -69,7 +71,7 @@ class Prober:
         prefix = f"{INSTANCES_PREFIX}{spec.probe.endpoint.replace('.', '/')}/"
         for value in (await self._discovery.get_prefix(prefix)).values():
             try:
-                instance = msgspec.json.decode(value, type=Instance)
+                instance = msgspec.msgpack.decode(value, type=Instance)
             except msgspec.DecodeError:
                 continue
             if instance.service == spec.name:
@@ -85,7 +87,7 @@ class Prober:
     async def _types(self, model: str) -> tuple[str, ...]:
         for value in (await self._discovery.get_prefix(MODELS_PREFIX)).values():
             try:
-                card = msgspec.json.decode(value, type=ModelCard)
+                card = msgspec.msgpack.decode(value, type=ModelCard)
             except msgspec.DecodeError:
                 continue
             if card.name == model:
@@ -96,21 +98,14 @@ class Prober:
 async def _call(
     socket: Path, method: str, path: str, body: dict[str, Any] | None, *, timeout_s: float
 ) -> tuple[int, Any]:
-    import aiohttp
+    headers = {"x-dynamo-probe": "1", "content-type": "application/json"}
 
-    connector = aiohttp.UnixConnector(str(socket))
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
-    headers = {"x-dynamo-probe": "1"}
-    try:
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-            session.request(method, f"http://admin{path}", json=body, headers=headers) as response,
-        ):
-            return response.status, _json(await response.read())
-    except aiohttp.ClientConnectorError as error:
-        raise error.os_error from None
-    except aiohttp.ClientError as error:
-        raise ConnectionError(str(error) or type(error).__name__) from None
+    async def whole() -> tuple[int, Any]:
+        encoded = b"" if body is None else msgspec.json.encode(body)
+        async with await request(str(socket), method, path, headers=headers, body=encoded) as answer:
+            return answer.status, _json(await answer.read())
+
+    return await within(timeout_s, whole())
 
 
 def _json(body: bytes) -> Any:

@@ -10,7 +10,7 @@ from dynamo_cli.errors import NotReady, UsageError
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor import deployments
 from dynamo_cli.supervisor.deployments import Deployment
-from dynamo_cli.supervisor.launcher import OWN_LOG, log_file
+from dynamo_cli.supervisor.logfiles import OWN_LOG, log_file
 from dynamo_cli.supervisor.logtail import Line, LogFollower, merged
 from dynamo_cli.supervisor.record import read_plan
 

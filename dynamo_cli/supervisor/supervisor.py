@@ -20,7 +20,8 @@ from dynamo_cli.supervisor import health, spawn
 from dynamo_cli.supervisor.control_server import ControlServer
 from dynamo_cli.supervisor.events import EventBus
 from dynamo_cli.supervisor.exits import exit_class
-from dynamo_cli.supervisor.launcher import Launcher, log_file
+from dynamo_cli.supervisor.launcher import Launcher
+from dynamo_cli.supervisor.logfiles import log_file
 from dynamo_cli.supervisor.logtail import last_lines
 from dynamo_cli.supervisor.probes import Answer, Prober
 from dynamo_cli.supervisor.record import Record, write

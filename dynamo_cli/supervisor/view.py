@@ -15,7 +15,7 @@ import msgspec
 from dynamo_cli.runtime.control import DeploymentStatus
 from dynamo_cli.supervisor import table
 from dynamo_cli.supervisor.events import EventBus
-from dynamo_cli.supervisor.launcher import OWN_LOG
+from dynamo_cli.supervisor.logfiles import OWN_LOG
 from dynamo_cli.supervisor.logtail import Line, LogFollower
 
 if TYPE_CHECKING:

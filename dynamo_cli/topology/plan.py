@@ -120,7 +120,7 @@ class _Planner:
                 engine_reason=reason,
                 model=served,
                 argv=self._custom(pool, options) if custom else self._worker(pool, spec, model, options),
-                env=self._environment(gpus, ports) | pool.env,
+                env=self._environment(gpus, ports) | _drain(pool, custom) | pool.env,
                 ports=ports,
                 gpus=tuple(_assignment(gpu) for gpu in gpus),
                 probe=_probe(pool, spec, options),
@@ -202,6 +202,11 @@ def served_name(model: str) -> str:
     if not model.startswith("/"):
         return model
     return Path(model).name.removesuffix(".gguf")
+
+
+def _drain(pool: Pool, custom: bool) -> dict[str, str]:
+    """A worker gives up draining in time to end its engine itself, before the supervisor's KILL."""
+    return {} if custom else {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT": f"{pool.stop_timeout_s * 0.8:g}"}
 
 
 def _probe(pool: Pool, spec: EngineSpec, options: Mapping[str, Any]) -> Probe:

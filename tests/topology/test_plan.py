@@ -84,6 +84,7 @@ ready_timeout_s = 9
                     "CUDA_VISIBLE_DEVICES": "GPU-a,GPU-c",
                     "DYN_PORT_HTTP": "40000",
                     "DYN_PORT_KV_EVENTS": "40001",
+                    "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT": "2.4",
                     "A": "b",
                 },
                 ports={"http": 40000, "kv-events": 40001},
