@@ -13,6 +13,8 @@
     │   └── PortBusy               [4, 503]
     ├── EngineMissing              [5, 501]  an engine's package is not installed
     ├── ModelMissing               [5, 404]  a model is not on this disk or not served
+    ├── RouteMissing               [1, 404]  an HTTP path that is not served
+    ├── MethodNotAllowed           [1, 405]
     ├── Unauthorized               [1, 401]  no proof of the deployment's token
     ├── EngineFailed               [1, 500]  the engine reported an error for this request
     ├── Cancelled                  [130, 499]
@@ -92,6 +94,14 @@ class EngineMissing(DynamoError):
 
 class ModelMissing(DynamoError):
     exit_code, status, code = 5, 404, "model_not_found"
+
+
+class RouteMissing(DynamoError):
+    status, code = 404, "unknown_url"
+
+
+class MethodNotAllowed(DynamoError):
+    status, code = 405, "method_not_allowed"
 
 
 class Unauthorized(DynamoError):

@@ -138,7 +138,7 @@ def test_deciding_packages_do_no_io() -> None:
 def test_the_engines_specs_import_no_engine() -> None:
     code = "import dynamo_cli.workers.engines.registry, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"xllamacpp", "vllm", "sglang", "tokenizers", "aiohttp", "uvloop"} & set(loaded)
+    assert not {"xllamacpp", "vllm", "sglang", "tokenizers", "uvloop"} & set(loaded)
 
 
 @pytest.mark.parametrize("component", ["frontend", "worker", "mocker"])
@@ -162,4 +162,4 @@ def test_entry_modules_import_heavy_libraries_late(entry: str) -> None:
     tree = ast.parse((ROOT / entry).read_text())
     at_top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {a.name for node in at_top for a in node.names} | {getattr(node, "module", "") for node in at_top}
-    assert not {name.split(".")[0] for name in names if name} & {"aiohttp", "typer", "rich", "httpx", "tokenizers"}
+    assert not {name.split(".")[0] for name in names if name} & {"typer", "rich", "httpx", "tokenizers"}

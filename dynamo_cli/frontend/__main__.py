@@ -15,10 +15,10 @@ from typing import Any
 
 from dynamo_cli.errors import DynamoError, UsageError
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
-from dynamo_cli.frontend.http.limits import MIB, Limits
-from dynamo_cli.frontend.http.listener import bind, inherited
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
+from dynamo_cli.runtime.http.limits import MIB, Limits
+from dynamo_cli.runtime.http.listener import bind, inherited
 from dynamo_cli.runtime.logs import configure_logging
 from dynamo_cli.runtime.loop import run
 from dynamo_cli.runtime.runtime import DistributedRuntime

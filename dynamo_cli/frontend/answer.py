@@ -9,9 +9,9 @@ from dynamo_cli.errors import DynamoError
 from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import DONE, Format, Usage
-from dynamo_cli.frontend.http.envelope import error_body
-from dynamo_cli.frontend.http.exchange import Exchange
 from dynamo_cli.frontend.metrics.counts import Tracker, error_type
+from dynamo_cli.runtime.http.envelope import error_body
+from dynamo_cli.runtime.http.exchange import Exchange
 
 log = logging.getLogger(__name__)
 

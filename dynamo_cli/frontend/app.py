@@ -7,13 +7,13 @@ import socket
 from dataclasses import dataclass, field
 
 from dynamo_cli.frontend.generate import Generator
-from dynamo_cli.frontend.http.limits import Limits
-from dynamo_cli.frontend.http.server import HttpServer
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.rivals import Rivals
 from dynamo_cli.frontend.routes import Routes
 from dynamo_cli.routing.modes import DEFAULT_MODE
 from dynamo_cli.routing.registry import ModelRegistry
+from dynamo_cli.runtime.http.limits import Limits
+from dynamo_cli.runtime.http.server import HttpServer
 from dynamo_cli.runtime.runtime import DistributedRuntime
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from dynamo_cli.errors import DynamoError
-from dynamo_cli.frontend.http.envelope import error_object
+from dynamo_cli.runtime.http.envelope import error_object
 
 DONE = b"data: [DONE]\n\n"
 _encode = msgspec.json.encode

@@ -11,12 +11,12 @@ from dynamo_cli.frontend.answer import Answer, StreamedAnswer, WholeAnswer
 from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import ChatFormat, CompletionFormat, Format
-from dynamo_cli.frontend.http.exchange import Exchange
 from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.pinning import pinned_instance
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.openai import GenerateRequest, decode_chat, decode_completion
+from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.text.detokenizer import Detokenizer
 from dynamo_cli.text.stops import StopStrings
 

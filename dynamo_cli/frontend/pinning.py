@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from dynamo_cli.errors import InvalidRequest
-from dynamo_cli.frontend.http.exchange import Exchange
 from dynamo_cli.protocol.openai import GenerateRequest
+from dynamo_cli.runtime.http.exchange import Exchange
 
 HEADER = b"x-worker-instance-id"
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from aiohttp import web
+from dynamo_cli.runtime.http.exchange import Exchange, Handler
+from dynamo_cli.runtime.http.routes import RouteTable
+from dynamo_cli.runtime.http.server import HttpServer
 
 HealthStatus = Literal["starting", "loading", "ready", "draining", "failed"]
-AdminHandler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
+PROMETHEUS_TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class AdminServer:
@@ -20,66 +19,28 @@ class AdminServer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.metrics: Callable[[], str | bytes] = lambda: ""
-        self._health: dict[str, Any] = {"status": "starting", "reason": ""}
-        self._routes: list[tuple[str, str, AdminHandler]] = []
-        self._runner: web.AppRunner | None = None
+        self.metrics: Callable[[], bytes] = bytes
+        self.health: dict[str, Any] = {"status": "starting", "reason": ""}
+        self._routes = RouteTable()
+        self._server = HttpServer(self._routes.handle)
+        self.route("GET", "/health", self._get_health)
+        self.route("GET", "/live", lambda exchange: exchange.send_json({"status": "live"}))
+        self.route("GET", "/metrics", lambda exchange: exchange.send(200, self.metrics(), PROMETHEUS_TEXT))
 
-    def route(self, method: str, path: str, handler: AdminHandler) -> None:
-        """Serve `handler`; only before start()."""
-        self._routes.append((method, path, handler))
+    def route(self, method: str, path: str, handler: Handler) -> None:
+        """Serve `handler`, also in place of a route of ours."""
+        self._routes.add(method, path, handler)
 
     def set_health(self, status: HealthStatus, reason: str = "", **extra: Any) -> None:
-        self._health = {"status": status, "reason": reason, **extra}
-
-    @property
-    def health(self) -> dict[str, Any]:
-        return self._health
+        self.health = {"status": status, "reason": reason, **extra}
 
     async def start(self) -> None:
         """Listen (0600). A socket left by a dead process is replaced."""
-        from aiohttp import web
-
-        app = web.Application(client_max_size=64 << 20)
-        for method, path, handler in [*self._own_routes(), *self._routes]:
-            app.router.add_route(method, path, handler)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await self._runner.setup()
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-        mask = os.umask(0o177)
-        try:
-            await web.UnixSite(self._runner, str(self.path)).start()
-        finally:
-            os.umask(mask)
+        await self._server.listen_unix(self.path)
 
     async def close(self) -> None:
         """Stop listening and remove the socket. Idempotent."""
-        runner, self._runner = self._runner, None
-        if runner is None:
-            return
-        await runner.cleanup()
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+        await self._server.close()
 
-    def _own_routes(self) -> list[tuple[str, str, AdminHandler]]:
-        from aiohttp import web
-
-        async def health(_: web.Request) -> web.Response:
-            return web.json_response(self._health, status=200 if self._health["status"] == "ready" else 503)
-
-        async def live(_: web.Request) -> web.Response:
-            return web.json_response({"status": "live"})
-
-        async def metrics(_: web.Request) -> web.Response:
-            text = self.metrics()
-            body = text.encode() if isinstance(text, str) else text
-            return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
-
-        taken = {(method, path) for method, path, _ in self._routes}
-        own: list[tuple[str, str, AdminHandler]] = [
-            ("GET", "/health", health),
-            ("GET", "/live", live),
-            ("GET", "/metrics", metrics),
-        ]
-        return [route for route in own if route[:2] not in taken]
+    def _get_health(self, exchange: Exchange) -> None:
+        exchange.send_json(self.health, 200 if self.health["status"] == "ready" else 503)

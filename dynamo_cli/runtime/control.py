@@ -67,6 +67,12 @@ class Event(msgspec.Struct, kw_only=True):
     message: str = ""
 
 
+class StopRequest(msgspec.Struct):
+    """`force`: without patience."""
+
+    force: bool = False
+
+
 class ControlClient:
     """Speaks to a supervisor. NotReady when nobody answers on the socket."""
 
@@ -79,7 +85,7 @@ class ControlClient:
 
     def stop(self, force: bool = False) -> None:
         """Ask for an ordered stop, or for one without patience; returns at once."""
-        self._call("POST", "/stop?force=1" if force else "/stop")
+        self._call("POST", "/stop", msgspec.json.encode(StopRequest(force)))
 
     def events(self) -> Iterator[Event]:
         """What happens from now on, until the supervisor ends."""
@@ -87,16 +93,18 @@ class ControlClient:
             while line := answer.readline():
                 yield msgspec.json.decode(line, type=Event)
 
-    def _call(self, method: str, path: str) -> bytes:
-        with self._answer(method, path, self._timeout_s) as answer:
-            body: bytes = answer.read()
-        return body
+    def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        with self._answer(method, path, self._timeout_s, body) as answer:
+            content: bytes = answer.read()
+        return content
 
     @contextmanager
-    def _answer(self, method: str, path: str, timeout_s: float | None) -> Iterator[http.client.HTTPResponse]:
+    def _answer(
+        self, method: str, path: str, timeout_s: float | None, body: bytes | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = _UnixConnection(self._socket, timeout_s)
         try:
-            connection.request(method, path)
+            connection.request(method, path, body)
             answer = connection.getresponse()
             if answer.status != 200:
                 raise DynamoError(f"the supervisor refused {path}: {answer.read().decode(errors='replace').strip()}")

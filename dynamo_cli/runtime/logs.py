@@ -23,5 +23,5 @@ def configure_logging() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("aiohttp.access", "asyncio", "httpcore", "httpx"):
+    for chatty in ("asyncio", "httpcore", "httpx"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import struct
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+import asyncio
+import functools
+from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
+from dynamo_cli.errors import InvalidRequest
 from dynamo_cli.runtime.admin import AdminServer
-from dynamo_cli.runtime.control import DeploymentStatus
+from dynamo_cli.runtime.control import DeploymentStatus, StopRequest
+from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.supervisor.events import EventBus
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from aiohttp import web
-
-    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ControlServer:
@@ -28,58 +22,44 @@ class ControlServer:
     def __init__(
         self, path: Path, status: Callable[[], DeploymentStatus], stop: Callable[[bool], None], bus: EventBus
     ) -> None:
-        self._status = status
         self._stop = stop
         self._bus = bus
+        self._listeners: set[asyncio.Task[None]] = set()
         self._server = AdminServer(path)
-        self._server.route("GET", "/status", self._only_owner(self._get_status))
-        self._server.route("GET", "/events", self._only_owner(self._get_events))
-        self._server.route("POST", "/stop", self._only_owner(self._post_stop))
+        self._server.route("GET", "/status", lambda exchange: exchange.send_json(status()))
+        self._server.route("GET", "/events", self._get_events)
+        self._server.route("POST", "/stop", self._post_stop)
         self._server.set_health("ready")
 
     async def start(self) -> None:
         await self._server.start()
 
     async def close(self) -> None:
+        if self._listeners:
+            await asyncio.wait(self._listeners, timeout=1.0)
         await self._server.close()
 
-    def _only_owner(self, handler: Handler) -> Handler:
-        async def checked(request: web.Request) -> web.StreamResponse:
-            from aiohttp import web
+    def _get_events(self, exchange: Exchange) -> None:
+        task = asyncio.ensure_future(self._tell(exchange))
+        exchange.on_disconnect = functools.partial(_cancel, task)
+        self._listeners.add(task)
+        task.add_done_callback(self._listeners.discard)
 
-            peer = request.get_extra_info("socket")
-            if peer is None or peer_uid(peer) not in (os.getuid(), 0):
-                raise web.HTTPForbidden(text="only the deployment's owner may use this socket")
-            return await handler(request)
-
-        return checked
-
-    async def _get_status(self, _: web.Request) -> web.StreamResponse:
-        from aiohttp import web
-
-        return web.Response(body=msgspec.json.encode(self._status()), content_type="application/json")
-
-    async def _get_events(self, request: web.Request) -> web.StreamResponse:
-        from aiohttp import web
-
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
+    async def _tell(self, exchange: Exchange) -> None:
         with self._bus.subscribe() as queue:
+            exchange.start(b"", content_type=b"application/x-ndjson")
             while event := await queue.get():
-                await response.write(msgspec.json.encode(event) + b"\n")
-        return response
+                exchange.write(msgspec.json.encode(event) + b"\n")
+            exchange.finish(b"")
 
-    async def _post_stop(self, request: web.Request) -> web.StreamResponse:
-        from aiohttp import web
+    def _post_stop(self, exchange: Exchange) -> None:
+        try:
+            wanted = msgspec.json.decode(exchange.request.body, type=StopRequest)
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(str(error)) from None
+        self._stop(wanted.force)
+        exchange.send_json({})
 
-        self._stop("force" in request.query)
-        return web.json_response({})
 
-
-def peer_uid(peer: socket.socket) -> int:
-    """The user at the other end of a unix socket; ours where the kernel does not tell: the directory is private."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return os.getuid()
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid: int = struct.unpack("3i", credentials)[1]
-    return uid
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()

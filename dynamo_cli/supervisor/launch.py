@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from dynamo_cli.errors import NotReady, UsageError
 from dynamo_cli.runtime.control import ControlClient, DeploymentStatus
+from dynamo_cli.runtime.http import listener
 from dynamo_cli.runtime.paths import DeploymentPaths
-from dynamo_cli.supervisor import listener, view
+from dynamo_cli.supervisor import view
 from dynamo_cli.supervisor.deployments import Deployment, open_deployment
 from dynamo_cli.supervisor.exits import exit_class
 from dynamo_cli.supervisor.leftovers import end_leftovers, take_down
@@ -63,7 +64,7 @@ def claim(plan: Plan, detached: bool) -> Claim:
         previous = open_deployment(plan.deployment)
         if previous:
             end_leftovers(previous)
-        bound = listener.listen(plan.host, plan.port) if _needs_listener(plan) else None
+        bound = listener.bind(plan.host, plan.port) if _needs_listener(plan) else None
         set_aside(paths)
         record = _new_record(plan, bound, detached)
         write(paths.plan, plan)

@@ -159,9 +159,11 @@ class WorkerHost:
         instance = card.instance
         labels = f'{{model="{card.name}",engine="{card.engine}"}}'
         self._admin.metrics = lambda: (
-            f"# TYPE dynamo_worker_requests counter\ndynamo_worker_requests_total{labels} {self._requests}\n"
-            f"# TYPE dynamo_worker_inflight_requests gauge\ndynamo_worker_inflight_requests{labels} {served.inflight}\n"
-        )
+            "# TYPE dynamo_component_requests counter\n"
+            f"dynamo_component_requests_total{labels} {self._requests}\n"
+            "# TYPE dynamo_component_inflight_requests gauge\n"
+            f"dynamo_component_inflight_requests{labels} {served.inflight}\n"
+        ).encode()
         self._admin.set_health("ready", model=card.name, engine=card.engine, instance=instance.hex_id)
         _log.info("serving %s at %s as %s", card.name, instance.endpoint, instance.hex_id)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dynamo_cli.frontend.http.listener import bind
+from dynamo_cli.runtime.http.listener import bind
 from tests.frontend.processes import Process, models, started, until
 
 pytestmark = pytest.mark.slow

@@ -14,10 +14,10 @@ import pytest
 from dynamo_cli.errors import EngineFailed
 from dynamo_cli.frontend.answer import Answer
 from dynamo_cli.frontend.choice import Choice
-from dynamo_cli.frontend.http.exchange import Exchange
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.routing.dispatch import Flight
 from dynamo_cli.runtime.context import Context
+from dynamo_cli.runtime.http.exchange import Exchange
 from tests.frontend.toy import MODEL, Deployment, asyncio_deadline, endless
 
 

@@ -11,12 +11,12 @@ import msgspec
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
-from dynamo_cli.frontend.http.listener import bind
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage
 from dynamo_cli.protocol.instance import ModelCard, ModelIdentity
 from dynamo_cli.runtime.config import RuntimeConfig
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.endpoint import ServedEndpoint
+from dynamo_cli.runtime.http.listener import bind
 from dynamo_cli.runtime.runtime import DistributedRuntime
 
 MODEL = "org/toy"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from aiohttp import web
 
 from dynamo_cli.runtime.admin import AdminServer
 
@@ -45,10 +44,7 @@ async def test_metrics_come_from_the_callable(admin: AdminServer) -> None:
 
 
 async def test_own_routes_win(admin: AdminServer) -> None:
-    async def live(_: web.Request) -> web.Response:
-        return web.Response(text="mine")
-
-    admin.route("GET", "/live", live)
+    admin.route("GET", "/live", lambda exchange: exchange.send(200, b"mine", b"text/plain"))
     await admin.start()
     assert (await get(admin, "/live")).text == "mine"
     assert (await get(admin, "/other")).status_code == 404

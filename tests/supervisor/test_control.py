@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_cli.errors import DynamoError, NotReady
+from dynamo_cli.errors import NotReady
 from dynamo_cli.runtime.control import ControlClient, DeploymentStatus, ServiceStatus
-from dynamo_cli.supervisor import control_server, table
-from dynamo_cli.supervisor.control_server import ControlServer, peer_uid
+from dynamo_cli.runtime.http import connection
+from dynamo_cli.runtime.http.connection import peer_uid
+from dynamo_cli.supervisor import table
+from dynamo_cli.supervisor.control_server import ControlServer
 from dynamo_cli.supervisor.events import EventBus
 from tests.supervisor.harness import asyncio_thread
 
@@ -40,11 +42,11 @@ async def test_the_client_reads_what_the_server_says(clean_environment: Path) ->
 
 
 async def test_another_user_is_refused(clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_server, "peer_uid", lambda _: 4711)
+    monkeypatch.setattr(connection, "peer_uid", lambda _: 4711)
     server = ControlServer(clean_environment / "c.sock", lambda: STATUS, lambda _: None, EventBus())
     await server.start()
     try:
-        with pytest.raises(DynamoError, match="only the deployment's owner"):
+        with pytest.raises(NotReady, match="no supervisor answers"):
             await asyncio_thread(ControlClient(clean_environment / "c.sock").status)
     finally:
         await server.close()

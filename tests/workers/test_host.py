@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -11,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import psutil
 import pytest
@@ -20,6 +20,7 @@ from dynamo_cli.errors import InvalidRequest, PlaneError
 from dynamo_cli.protocol.engine import Delta, EngineRequest, SamplingOptions, StopConditions
 from dynamo_cli.protocol.instance import ModelCard
 from dynamo_cli.runtime.client import Client
+from dynamo_cli.runtime.http.client import request
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.workers.model import PreparedModel
 from tests.workers.processes import Worker, models, peer, worker
@@ -42,12 +43,11 @@ async def until(condition: Callable[[], Any], timeout_s: float = 5.0) -> Any:
 
 async def health(pid: int) -> dict[str, Any]:
     path = DeploymentPaths("local").runtime_dir / f"pid-{pid}.sock"
-    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
-        try:
-            async with session.get("http://admin/health") as answer:
-                return {"code": answer.status, **await answer.json()}
-        except aiohttp.ClientConnectionError:
-            return {"status": "absent"}
+    try:
+        async with await request(str(path), "GET", "/health") as answer:
+            return {"code": answer.status, **json.loads(await answer.read())}
+    except OSError:
+        return {"status": "absent"}
 
 
 async def health_becomes(pid: int, status: str) -> dict[str, Any]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from dynamo_cli.routing.registry import RoutedModel
 
 PREFIX = "dynamo_frontend_"
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 _HISTOGRAMS: list[tuple[str, str, Callable[[ModelCounts], Histogram]]] = [
     ("time_to_first_token_seconds", "Request received to first token", lambda c: c.first_token),

@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import psutil
 import pytest
 import pytest_asyncio
@@ -21,6 +20,7 @@ import pytest_asyncio
 from dynamo_cli.errors import EngineFailed, UsageError
 from dynamo_cli.protocol.engine import EngineRequest, OutputOptions, SamplingOptions, StopConditions
 from dynamo_cli.runtime.context import Context
+from dynamo_cli.runtime.http.client import request
 from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.llamacpp.engine import LlamaCppEngine
@@ -181,11 +181,10 @@ async def test_logit_bias_reaches_the_engine(engine: LlamaCppEngine) -> None:
 async def test_the_socket_refuses_strangers(engine: LlamaCppEngine) -> None:
     path = Path(engine._process.socket)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as stranger:
-        for route in ("/slots", "/props", "/completion", "/tokenize"):
-            async with stranger.get(f"http://llama{route}") as answer:
-                assert answer.status in (401, 404)
-            async with stranger.post(f"http://llama{route}", json={"prompt": "x"}) as answer:
+    for route in ("/slots", "/props", "/completion", "/tokenize"):
+        for method, body in (("GET", b""), ("POST", b'{"prompt": "x"}')):
+            headers = {"content-type": "application/json"}
+            async with await request(str(path), method, route, headers=headers, body=body) as answer:
                 assert answer.status in (401, 404)
     child = psutil.Process(engine._process._process.pid)  # type: ignore[union-attr]
     assert [c for c in child.net_connections() if c.status == psutil.CONN_LISTEN] == []

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
-    from dynamo_cli.frontend.http.connection import HttpConnection
+    from dynamo_cli.runtime.http.connection import HttpConnection
 
 JSON = b"application/json"
-SSE_HEADERS = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
+SSE = b"text/event-stream; charset=utf-8"
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {529: b"Site is overloaded"}
 
 
@@ -79,15 +81,27 @@ class Exchange:
             )
         self._complete(connection)
 
-    def start(self, payload: bytes, last: bool = False) -> None:
-        """Begin an event stream; head and first payload (and the end, if it is the last) leave together."""
+    def send_json(self, value: object, status: int = 200) -> None:
+        self.send(status, msgspec.json.encode(value))
+
+    def start(self, payload: bytes, last: bool = False, content_type: bytes = SSE) -> None:
+        """Begin a stream; head and first payload (and the end, if it is the last) leave together."""
         connection = self._connection
         if connection is None:
             return
         self.started = True
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        head = status_line(200) + SSE_HEADERS + framing + self._connection_header(connection)
-        connection.write(b"%b\r\n%b%b" % (head, self._frame(payload), self._end() if last else b""))
+        connection.write(
+            b"%bcontent-type: %b\r\ncache-control: no-cache\r\n%b%b\r\n%b%b"
+            % (
+                status_line(200),
+                content_type,
+                framing,
+                self._connection_header(connection),
+                self._frame(payload),
+                self._end() if last else b"",
+            )
+        )
         if last:
             self._complete(connection)
 
@@ -112,7 +126,7 @@ class Exchange:
             on_disconnect()
 
     def _frame(self, payload: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(payload), payload) if self._chunked else payload
+        return b"%x\r\n%b\r\n" % (len(payload), payload) if self._chunked and payload else payload
 
     def _end(self) -> bytes:
         return b"0\r\n\r\n" if self._chunked else b""

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dynamo_cli.errors import DynamoError
-from dynamo_cli.frontend.http.acceptor import Acceptor
-from dynamo_cli.frontend.http.connection import HttpConnection
-from dynamo_cli.frontend.http.envelope import error_body
-from dynamo_cli.frontend.http.exchange import Exchange, Handler
-from dynamo_cli.frontend.http.limits import Limits
+from dynamo_cli.runtime.http.acceptor import Acceptor
+from dynamo_cli.runtime.http.connection import HttpConnection
+from dynamo_cli.runtime.http.envelope import error_body
+from dynamo_cli.runtime.http.exchange import Exchange, Handler
+from dynamo_cli.runtime.http.limits import Limits
 
 log = logging.getLogger(__name__)
 TICK_S = 5.0
@@ -47,10 +47,13 @@ class HttpServer:
         mask = os.umask(0o177)
         try:
             loop = asyncio.get_running_loop()
-            server = await loop.create_unix_server(lambda: HttpConnection(self, trusted=True), str(path))
+            server = await loop.create_unix_server(self._accept_own, str(path))
         finally:
             os.umask(mask)
         self.unix_listeners.append((server, path))
+
+    def _accept_own(self) -> HttpConnection:
+        return HttpConnection(self, trusted=True)
 
     def handle(self, exchange: Exchange) -> None:
         try:
@@ -60,7 +63,7 @@ class HttpServer:
         except Exception:
             log.exception("%s %s failed", exchange.request.method, exchange.request.path)
             if not exchange.started:
-                exchange.send(500, error_body(DynamoError("internal error; the frontend's log has the details")))
+                exchange.send(500, error_body(DynamoError("internal error; this process's log has the details")))
 
     def progress(self) -> None:
         """A connection has answered or gone."""

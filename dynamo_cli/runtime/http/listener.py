@@ -1,4 +1,4 @@
-"""The public listening socket: bound once, exclusively, and a busy port named with its holder."""
+"""Listening TCP sockets: bound exclusively, a busy port named with its holder, or inherited from the supervisor."""
 
 from __future__ import annotations
 
@@ -6,25 +6,39 @@ import errno
 import shlex
 import socket
 
-from dynamo_cli.errors import PortBusy, ResourceMissing
+from dynamo_cli.errors import PortBusy, ResourceMissing, UsageError
 
-BACKLOG = 1024
+BACKLOG = 2048
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 lets the kernel choose. PortBusy names the process that holds it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on `host`:`port` (0: the kernel chooses). Raises PortBusy, ResourceMissing, or UsageError for the host."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, OverflowError, UnicodeError) as error:
+        raise UsageError(f"host {host}: {error}") from None
+    listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise _explained(error, host, port) from None
-    except BaseException:
-        listener.close()
-        raise
+    return listener
+
+
+def inherited(descriptor: int) -> socket.socket:
+    """The listening socket with this number. Raises UsageError when it is not one."""
+    try:
+        listener = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise UsageError(f"--listen-fd {descriptor}: not a socket ({error.strerror})") from None
+    if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        listener.detach()
+        raise UsageError(f"--listen-fd {descriptor}: the socket does not listen")
     return listener
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import struct
 import time
 from collections import deque
 from typing import TYPE_CHECKING, cast
@@ -11,11 +14,11 @@ from urllib.parse import unquote
 import httptools
 
 from dynamo_cli.errors import InvalidRequest
-from dynamo_cli.frontend.http.envelope import error_body
-from dynamo_cli.frontend.http.exchange import Exchange, Request, status_line
+from dynamo_cli.runtime.http.envelope import error_body
+from dynamo_cli.runtime.http.exchange import Exchange, Request, status_line
 
 if TYPE_CHECKING:
-    from dynamo_cli.frontend.http.server import HttpServer
+    from dynamo_cli.runtime.http.server import HttpServer
 
 
 class HttpConnection(asyncio.Protocol):
@@ -52,6 +55,9 @@ class HttpConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._trusted and peer_uid(transport.get_extra_info("socket")) not in (os.getuid(), 0):
+            cast(asyncio.Transport, transport).abort()
+            return
         self._transport = cast(asyncio.Transport, transport)
         self._server.connections.add(self)
 
@@ -210,3 +216,12 @@ class HttpConnection(asyncio.Protocol):
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.write(status_line(status) + head + body)
         asyncio.get_running_loop().call_later(self._limits.linger_s, self.close)
+
+
+def peer_uid(peer: socket.socket) -> int:
+    """The user at the other end of a unix socket; ours where the kernel does not tell: the directory is private."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return os.getuid()
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    uid: int = struct.unpack("3i", credentials)[1]
+    return uid

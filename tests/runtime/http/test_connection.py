@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo_cli.errors import Overloaded
-from dynamo_cli.frontend.http.connection import HttpConnection
-from dynamo_cli.frontend.http.exchange import Exchange
-from dynamo_cli.frontend.http.limits import Limits
-from dynamo_cli.frontend.http.listener import bind
-from dynamo_cli.frontend.http.server import HttpServer
+from dynamo_cli.runtime.http.connection import HttpConnection
+from dynamo_cli.runtime.http.exchange import Exchange
+from dynamo_cli.runtime.http.limits import Limits
+from dynamo_cli.runtime.http.listener import bind
+from dynamo_cli.runtime.http.server import HttpServer
 
 LIMITS = Limits(head=2000, body=5000, pipelined=2, idle_s=60.0, linger_s=0.05)
 
