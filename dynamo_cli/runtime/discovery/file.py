@@ -62,7 +62,8 @@ class FileDiscovery(Discovery):
         self._own: dict[str, _Own] = {}
         self._watchers: list[_Watcher] = []
         self._lock = threading.Lock()
-        self._closing = threading.Event()
+        self._closing = False
+        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
     async def put(self, key: str, value: bytes) -> None:
@@ -100,6 +101,7 @@ class FileDiscovery(Discovery):
         await asyncio.to_thread(observer.scan, time.monotonic())
         watcher = _Watcher(observer, QueueWatch(observer.values))
         self._watchers = [*self._watchers, watcher]
+        self._wake.set()
         self._start()
         try:
             yield watcher.watch
@@ -107,7 +109,8 @@ class FileDiscovery(Discovery):
             self._watchers = [other for other in self._watchers if other is not watcher]
 
     async def close(self) -> None:
-        self._closing.set()
+        self._closing = True
+        self._wake.set()
         with self._lock:
             for own in self._own.values():
                 _remove(own)
@@ -116,13 +119,17 @@ class FileDiscovery(Discovery):
             await asyncio.to_thread(self._thread.join)
 
     def _start(self) -> None:
-        if self._thread is None and not self._closing.is_set():
+        if self._thread is None and not self._closing:
             self._thread = threading.Thread(target=self._live, name="discovery-lease", daemon=True)
             self._thread.start()
 
     def _live(self) -> None:
         touched = time.monotonic()
-        while not self._closing.wait(_SCAN_S if self._watchers else _TOUCH_S):
+        while True:
+            self._wake.wait(_SCAN_S if self._watchers else _TOUCH_S)
+            self._wake.clear()
+            if self._closing:
+                return
             for watcher in self._watchers:
                 watcher.scan()
             if time.monotonic() - touched >= _TOUCH_S - _SCAN_S:
@@ -132,7 +139,7 @@ class FileDiscovery(Discovery):
     def _touch_all(self) -> None:
         with self._lock:
             for key, own in list(self._own.items()):
-                if self._closing.is_set():
+                if self._closing:
                     return
                 try:
                     kept = self._touch(own)

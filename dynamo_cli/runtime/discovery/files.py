@@ -63,6 +63,20 @@ class KeyFiles:
                     if key.startswith(prefix) and not entry.name.startswith(".") and (facts := _facts(entry)):
                         yield key, entry.path, facts
 
+    def stamp(self, prefix: str) -> tuple[int, int] | None:
+        """Changes when a key under the prefix is put or deleted, not when one is touched; None when it would not tell.
+
+        The kernel's time stands still for some milliseconds, and so may this.
+        """
+        parts = prefix.split("/", 2)
+        if len(parts) < 3:
+            return None
+        try:
+            facts = os.stat(f"{self.root}/{parts[0]}/{parts[1]}")
+        except OSError:
+            return 0, 0
+        return facts.st_ino, facts.st_mtime_ns
+
     def _buckets(self, prefix: str) -> list[str]:
         parts = prefix.split("/", 2)
         if len(parts) == 3:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dynamo_cli.runtime.discovery.base import WatchEvent
 from dynamo_cli.runtime.discovery.files import Envelope, FileFacts, KeyFiles
-from dynamo_cli.runtime.discovery.owner import Owner, is_dead
+from dynamo_cli.runtime.discovery.owner import is_dead
 
 LEASE_S = 10.0
 _DEATH_CHECK_S = 0.5
+_TOUCHES_CHECK_S = 1.0
 _LONGEST_STEP_S = 1.0
 
 
@@ -36,6 +37,8 @@ class Observer:
         self._clock = 0.0
         self._last_scan: float | None = None
         self._deaths_checked = float("-inf")
+        self._looked = float("-inf")
+        self._stamps: tuple[object, object] = (None, None)
 
     @property
     def values(self) -> dict[str, bytes]:
@@ -46,6 +49,20 @@ class Observer:
         if self._last_scan is not None:
             self._clock += min(now - self._last_scan, _LONGEST_STEP_S)
         self._last_scan = now
+        events = self._look_at_all() if self._is_due() else []
+        if self._clock - self._deaths_checked >= _DEATH_CHECK_S:
+            events += self._bury()
+        return events
+
+    def _is_due(self) -> bool:
+        """Whether there may be something new. A change is looked at twice: another may hide behind it."""
+        stamp = self._files.stamp(self._prefix)
+        before, self._stamps = self._stamps, (self._stamps[1], stamp)
+        changed = stamp is None or before != (stamp, stamp)
+        return changed or self._clock - self._looked >= _TOUCHES_CHECK_S
+
+    def _look_at_all(self) -> list[WatchEvent]:
+        self._looked = self._clock
         events: list[WatchEvent] = []
         present = set()
         for key, path, facts in self._files.scan(self._prefix):
@@ -53,7 +70,7 @@ class Observer:
             events += self._look(key, path, facts)
         for key in self._seen.keys() - present:
             events += self._gone(key, self._seen.pop(key))
-        return events + self._expire()
+        return events
 
     def _look(self, key: str, path: str, facts: FileFacts) -> list[WatchEvent]:
         seen = self._seen.get(key)
@@ -72,21 +89,15 @@ class Observer:
     def _gone(self, key: str, seen: _Seen) -> list[WatchEvent]:
         return [WatchEvent("delete", key)] if seen.envelope is not None and not seen.expired else []
 
-    def _expire(self) -> list[WatchEvent]:
-        dead = self._dead_owners()
+    def _bury(self) -> list[WatchEvent]:
+        """Remove the keys whose lease has run out or whose owner is dead."""
+        self._deaths_checked = self._clock
+        alive = {key: seen for key, seen in self._seen.items() if seen.envelope and not seen.expired}
+        dead = {owner for owner in {seen.envelope.owner for seen in alive.values() if seen.envelope} if is_dead(owner)}
         events = []
-        for key, seen in self._seen.items():
-            if seen.envelope is None or seen.expired:
-                continue
-            if self._clock - seen.changed_s >= LEASE_S or seen.envelope.owner in dead:
+        for key, seen in alive.items():
+            if seen.envelope and (self._clock - seen.changed_s >= LEASE_S or seen.envelope.owner in dead):
                 seen.expired = True
                 self._files.reap(seen.path, seen.envelope.version)
                 events.append(WatchEvent("delete", key))
         return events
-
-    def _dead_owners(self) -> set[Owner]:
-        if self._clock - self._deaths_checked < _DEATH_CHECK_S:
-            return set()
-        self._deaths_checked = self._clock
-        owners = {seen.envelope.owner for seen in self._seen.values() if seen.envelope and not seen.expired}
-        return {owner for owner in owners if is_dead(owner)}

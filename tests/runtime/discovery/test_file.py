@@ -149,6 +149,18 @@ async def test_a_key_taken_by_another_is_kept_alive_no_more(
     await other.close()
 
 
+async def test_a_first_watch_is_served_at_once_by_a_member_that_only_had_keys(
+    discovery: FileDiscovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_module, "_TOUCH_S", 60.0)
+    await discovery.put(KEY, b"")
+    other = FileDiscovery(tmp_path / "store")
+    async with discovery.watch_prefix("v1/a/") as watch:
+        await other.put("v1/a/new", b"1")
+        assert await asyncio.wait_for(watch.next(), 5) == [WatchEvent("put", "v1/a/new", b"1")]
+    await other.close()
+
+
 async def test_a_store_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     member = FileDiscovery(tmp_path / "file" / "store")

@@ -113,6 +113,26 @@ def test_a_touch_is_told_from_a_new_value_in_the_same_inode(scene: Scene) -> Non
     assert scene.watch(1) == [PUT]
 
 
+def test_a_quiet_store_is_listed_once_a_second(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = []
+    scan = scene.files.scan
+    monkeypatch.setattr(scene.files, "scan", lambda prefix: listed.append(scene.now) or scan(prefix))
+    scene.put()
+    scene.watch(1)
+    listed.clear()
+    assert scene.watch(5) == []
+    assert len(listed) == 5
+
+
+def test_two_puts_that_leave_the_same_stamp_are_both_seen(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scene.files, "stamp", lambda prefix: (1, 1))
+    scene.watch(0.25)
+    scene.put()
+    assert scene.watch(0.25) == [PUT]
+    scene.put(value=b"at once")
+    assert scene.watch(1) == [WatchEvent("put", KEY, b"at once")]
+
+
 def test_odd_files_are_passed_over(scene: Scene) -> None:
     scene.put()
     folder = scene.path.parent
