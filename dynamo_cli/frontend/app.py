@@ -69,3 +69,4 @@ class Frontend:
             await self._rivals.close()
         await self.models.close()
         await self.registry.close()
+        self._runtime.config.paths.tidy()

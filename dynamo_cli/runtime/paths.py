@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -73,6 +74,31 @@ class DeploymentPaths:
             _link(self.root / "run", self.runtime_dir)
         except OSError as error:
             raise ResourceMissing(f"cannot create {error.filename or self.root}: {error.strerror}") from None
+
+    def tidy(self, all_ended: bool = False) -> None:
+        """Remove the directory of the sockets when nobody uses it any more, or when all of the deployment has ended.
+
+        What dead components started by hand left there counts for nothing.
+        """
+        if all_ended:
+            shutil.rmtree(self.runtime_dir, ignore_errors=True)
+        for socket in self.runtime_dir.glob("pid-*.sock"):
+            if not _is_alive(int(socket.stem.removeprefix("pid-"))):
+                socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.runtime_dir.rmdir()
+        if not self.runtime_dir.exists():
+            (self.root / "run").unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _socket_base() -> Path:

@@ -64,6 +64,7 @@ def claim(plan: Plan, detached: bool) -> Claim:
         previous = open_deployment(plan.deployment)
         if previous:
             end_leftovers(previous)
+            paths.ensure()
         bound = listener.bind(plan.host, plan.port) if _needs_listener(plan) else None
         set_aside(paths)
         record = _new_record(plan, bound, detached)

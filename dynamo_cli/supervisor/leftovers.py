@@ -33,6 +33,7 @@ def end_leftovers(deployment: Deployment) -> int:
         _terminate(deployment)
         asyncio.run(sweep(list(record.processes.values()), marks(record.deployment_id)))
     if record.state != "STOPPED" and not record.supervised:
+        deployment.paths.tidy(all_ended=True)
         record.state, record.reason = "STOPPED", "supervisor died"
         write(deployment.paths.state, record)
     return len(left)

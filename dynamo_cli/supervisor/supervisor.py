@@ -123,6 +123,7 @@ class Supervisor:
             self.bus.close()
             await control.close()
             await self._discovery.close()
+            self.paths.tidy(all_ended=True)
 
     def launch(self, spec: ProcessSpec) -> Child:
         with contextlib.suppress(FileNotFoundError):

@@ -91,6 +91,7 @@ class WorkerHost:
                 if self._engine is not None:
                     await self._engine.stop()
                 await self._admin.close()
+                self._arguments.runtime.paths.tidy()
             return not signals.forced.is_set()
 
     async def _load(self) -> Loaded:

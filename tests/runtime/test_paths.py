@@ -72,3 +72,26 @@ def test_a_home_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceMissing, match=r"cannot create .*: Not a directory"):
         DeploymentPaths("agg", tmp_path / "file").ensure()
+
+
+def test_tidy_removes_the_directory_of_the_sockets_with_its_last_user(clean_environment: Path) -> None:
+    paths = DeploymentPaths("local")
+    paths.ensure()
+    ours = paths.runtime_dir / f"pid-{os.getpid()}.sock"
+    ours.touch()
+    (paths.runtime_dir / f"pid-{2**22 + 1}.sock").touch()
+    paths.tidy()
+    assert [file.name for file in paths.runtime_dir.iterdir()] == [ours.name]
+    ours.unlink()
+    paths.tidy()
+    assert not paths.runtime_dir.exists()
+    assert not (paths.root / "run").is_symlink()
+
+
+def test_tidy_removes_everything_when_all_has_ended(clean_environment: Path) -> None:
+    paths = DeploymentPaths("agg")
+    paths.ensure()
+    (paths.runtime_dir / "llama-x").mkdir()
+    (paths.runtime_dir / "decode-0.sock").touch()
+    paths.tidy(all_ended=True)
+    assert not paths.runtime_dir.exists()
