@@ -45,9 +45,16 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("frobnicate",), "frobnicate"),
+        (("frobnicate",), "there is no command frobnicate; `dynamo --help` lists them"),
+        (("statu",), "there is no command statu; did you mean `dynamo status`?"),
+        (("wroker",), "did you mean `dynamo worker`?"),
+        (("frontend", "--http-port", "x"), "--http-port: invalid int value: 'x'; try dynamo frontend --help"),
+        (("frontend", "extra"), "unrecognized arguments: extra; try dynamo frontend --help"),
+        (("worker", "--engine"), "--engine: expected one argument; try dynamo worker --help"),
+        (("worker", "--engine", "mock", "--options", "{"), "--options: not valid JSON"),
+        (("mocker", "--tp", "x"), "--tp: invalid int value: 'x'"),
         (("--nope",), "--nope"),
-        (("bench", "--nope"), "--nope"),
+        (("bench", "--nope"), "--nope (possible options: --model); try dynamo bench --help"),
         (("bench", "-c", "many"), "--concurrency"),
         (("completions",), "SHELL"),
         (("completions", "tcsh"), "bash, zsh, fish"),

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    @app.command()
+    @app.command(short_help="Measure a server under load.")
     def bench(
         url: str | None = typer.Option(None, help="The server. Default: the running deployment, else port 8000."),
         model: str | None = typer.Option(None, help="The model. Default: the only one served."),

@@ -4,7 +4,10 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    @app.command(help="Stop a deployment in order; exit 3 when there is none to stop, 0 with --all.")
+    @app.command(
+        short_help="Stop a deployment.",
+        help="Stop a deployment in order; exit 3 when there is none to stop, 0 with --all.",
+    )
     def down(
         name: str = typer.Argument(None, metavar="[NAME]", help="The deployment; default: the only running one."),
         all_: bool = typer.Option(False, "--all", help="Every running deployment."),

@@ -4,7 +4,10 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    @app.command(help="Show what the processes of a deployment wrote, also of the last one that was stopped.")
+    @app.command(
+        short_help="Show what its processes wrote.",
+        help="Show what the processes of a deployment wrote, also of the last one that was stopped.",
+    )
     def logs(
         services: list[str] = typer.Argument(None, metavar="[SERVICE]...", help="Default: all of them."),
         follow: bool = typer.Option(False, "-f", "--follow", help="Go on as lines come, until Ctrl-C."),

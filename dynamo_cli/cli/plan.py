@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    @app.command()
+    @app.command(short_help="Show what `up` would start.")
     def plan(
         file: str = typer.Argument(metavar="FILE", help="A topology, such as topologies/agg.toml."),
         sets: list[str] = typer.Option(

@@ -6,7 +6,10 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    @app.command(help="Show a deployment; exit 0 only when it is READY, 3 otherwise.")
+    @app.command(
+        short_help="Show a deployment's processes.",
+        help="Show a deployment; exit 0 only when it is READY, 3 otherwise.",
+    )
     def status(
         name: str = typer.Argument(None, metavar="[NAME]", help="The deployment; default: the only running one."),
         as_json: bool = typer.Option(False, "--json", help="As data."),
@@ -19,7 +22,8 @@ def register(app: typer.Typer) -> None:
         elif sys.stdout.isatty():
             from rich.console import Console
 
-            Console(highlight=False).print(table.rich_table(found))
+            console = Console(highlight=False)
+            console.print(table.rich_table(found, console.width))
         else:
             print(table.plain(found))
         raise typer.Exit(0 if found.state == "READY" else 3)

@@ -7,7 +7,9 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    @app.command(help="Start a deployment and run it until Ctrl-C, or detached with -d.")
+    @app.command(
+        short_help="Start a deployment.", help="Start a deployment and run it until Ctrl-C, or detached with -d."
+    )
     def up(
         file: Path = typer.Argument(..., metavar="FILE", help="The topology."),
         detach: bool = typer.Option(False, "-d", "--detach", help="Return when it is READY; `dynamo down` stops it."),

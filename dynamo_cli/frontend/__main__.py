@@ -16,6 +16,7 @@ from typing import Any
 from dynamo_cli.errors import DynamoError, UsageError
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
+from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
 from dynamo_cli.runtime.http.limits import MIB, Limits
 from dynamo_cli.runtime.http.listener import bind, inherited
@@ -86,7 +87,7 @@ def _calm_collector() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dynamo frontend", description=__doc__, allow_abbrev=False)
+    parser = ComponentParser("dynamo frontend", __doc__)
     parser.add_argument("--http-host", help=f"address to listen on (DYN_HTTP_HOST; default {DEFAULT_HOST})")
     parser.add_argument("--http-port", type=int, help=f"port (DYN_HTTP_PORT; default {DEFAULT_PORT}; 0: any)")
     parser.add_argument("--listen-fd", type=int, metavar="N", help="serve on this inherited listening socket")

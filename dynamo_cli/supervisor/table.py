@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 COLUMNS = ("NAME", "KIND", "STATE", "READY", "PID", "UPTIME", "RESTARTS", "PORTS/GPUS", "REASON")
+KIND, STATE, READY, PID, UPTIME, RESTARTS, HELD, REASON = range(1, 9)
+SPARED = (READY, HELD, KIND, UPTIME, RESTARTS)
+"""What a narrow terminal does without, first to last."""
+REASON_ROOM = 20
+STEADY_WIDTHS = {STATE: len("STARTING"), PID: len("1234567"), UPTIME: len("12 min")}
+"""So that the columns stay where they are while processes come and go."""
+GAP = "  "
 COLOURS = {
     "READY": "green",
     "STARTING": "yellow",
@@ -37,22 +44,42 @@ def plain(status: DeploymentStatus) -> str:
     """Aligned columns for a file, a pipe or a small terminal."""
     lines = [COLUMNS, *rows(status)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
-    aligned = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    aligned = [GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     return "\n".join([headline(status), "", *(line.rstrip() for line in aligned)])
 
 
-def rich_table(status: DeploymentStatus) -> RenderableType:
-    """The same with colours."""
+def rich_table(status: DeploymentStatus, width: int, *, one_line: bool = False) -> RenderableType:
+    """The same with colours, without the columns `width` has no room for; `one_line` cuts what would be folded."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*COLUMNS, box=None, pad_edge=False, header_style="dim")
-    for row in rows(status):
-        cells = [Text(cell, overflow="fold") for cell in row]
-        cells[2].stylize(COLOURS.get(row[2], ""))
+    lines = rows(status)
+    chosen, room = fitting(lines, width)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for i in chosen:
+        table.add_column(COLUMNS[i], no_wrap=i != REASON, overflow="fold", min_width=STEADY_WIDTHS.get(i))
+    for line in lines:
+        cells = [Text(line[i], style=COLOURS.get(line[i], "") if i == STATE else "") for i in chosen]
+        if one_line:
+            cells[-1].truncate(room, overflow="ellipsis")
         table.add_row(*cells)
-    return Group(Text(headline(status), style=COLOURS.get(status.state, "")), table)
+    head = Text(headline(status), style=COLOURS.get(status.state, ""), no_wrap=one_line, overflow="ellipsis")
+    return Group(head, table)
+
+
+def fitting(lines: list[tuple[str, ...]], width: int) -> tuple[list[int], int]:
+    """The columns that leave the reasons some room in a terminal of this width, and how much room that is."""
+    chosen = [i for i in range(len(COLUMNS)) if i != HELD or any(line[HELD] != "-" for line in lines)]
+    widths = [max(STEADY_WIDTHS.get(i, 0), *(len(line[i]) for line in [COLUMNS, *lines])) for i in range(len(COLUMNS))]
+
+    def room() -> int:
+        return width - sum(widths[i] + len(GAP) for i in chosen if i != REASON)
+
+    for spare in SPARED:
+        if room() < REASON_ROOM and spare in chosen:
+            chosen.remove(spare)
+    return chosen, max(room(), len(COLUMNS[REASON]))
 
 
 def uptime(seconds: float) -> str:

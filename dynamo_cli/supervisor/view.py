@@ -57,33 +57,37 @@ class PlainView:
 class RichView:
     """A table that stays below the coloured lines of a terminal."""
 
-    def __init__(self, services: Sequence[str]) -> None:
+    def __init__(self, services: Sequence[str], console: Console | None = None) -> None:
         from rich.console import Console
         from rich.live import Live
 
         names = [*services, OWN_LOG]
         self._width = max(map(len, names))
         self._colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
-        self._console: Console = Console(highlight=False)
+        self._console = console or Console(highlight=False)
         self._live: Live = Live(console=self._console, auto_refresh=False, transient=True)
         self._live.start()
         self._shown: tuple[object, ...] = ()
-        self._greeted = False
+        self._greeted = self._stopping = False
 
     def line(self, line: Line) -> None:
         from rich.text import Text
 
-        prefix = Text(f"{line.service.ljust(self._width)} │ ", style=self._colours.get(line.service, ""))
-        self._console.print(prefix + Text.from_ansi(line.text), soft_wrap=True)
+        prefix = (f"{line.service.ljust(self._width)} │ ", self._colours.get(line.service, ""))
+        self._console.print(Text.assemble(prefix, Text.from_ansi(line.text)), soft_wrap=True)
 
     def status(self, status: DeploymentStatus) -> None:
         if status.state == "READY" and not self._greeted:
             self._greeted = True
             self._console.print(banner(status), style="green", markup=False, soft_wrap=True)
-        shown = (status.state, status.reason, table.uptime(status.uptime_s), *table.rows(status))
+        if status.state == "STOPPING" and not self._stopping:
+            self._stopping = True
+            self._console.print("stopping in order; Ctrl-C again ends it at once", style="yellow")
+        width = self._console.width
+        shown = (width, status.state, status.reason, table.uptime(status.uptime_s), *table.rows(status))
         if shown != self._shown:
             self._shown = shown
-            self._live.update(table.rich_table(status), refresh=True)
+            self._live.update(table.rich_table(status, width, one_line=True), refresh=True)
 
     def close(self) -> None:
         self._live.stop()

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from dynamo_cli.errors import UsageError
+from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
 
 DEFAULT_GRACE_S = 30.0
@@ -56,10 +57,8 @@ def parse_arguments(argv: list[str], environ: Mapping[str, str] = os.environ) ->
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dynamo worker",
-        description="One engine replica behind the request plane. Other arguments are handed to the engine.",
-        allow_abbrev=False,
+    parser = ComponentParser(
+        "dynamo worker", "One engine replica behind the request plane. Other arguments are handed to the engine."
     )
     parser.add_argument("--engine", default="auto", help="auto, llamacpp, mock or echo")
     parser.add_argument("--model", "--model-path", dest="model", default="", help="a model's name or path")
@@ -84,7 +83,7 @@ def _json(text: str) -> Any:
     try:
         options = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise UsageError(f"--options: {error}") from None
+        raise UsageError(f"--options: not valid JSON: {error}") from None
     if not isinstance(options, dict):
         raise UsageError("--options: a JSON object is expected")
     return options

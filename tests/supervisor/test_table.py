@@ -1,0 +1,74 @@
+"""The table of a terminal: steady columns, one line per service, less when there is less room."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
+from dynamo_cli.supervisor import table
+from dynamo_cli.supervisor.logtail import Line
+from dynamo_cli.supervisor.view import RichView
+
+REASON = "last exit: killed by SIGKILL, and so on for longer than any terminal is wide " * 3
+
+
+def status(**decode: object) -> DeploymentStatus:
+    facts = {"kind": "worker", "engine": "mock", "pid": 1234567, "state": "READY", "reason": REASON, **decode}
+    services = [
+        ServiceStatus(name="frontend-0", kind="frontend", state="READY", ready=True, pid=99),
+        ServiceStatus(name="decode-0", **facts),  # type: ignore[arg-type]
+    ]
+    return DeploymentStatus(deployment="agg", state="DEGRADED", reason=REASON, services=services)
+
+
+def shown(found: DeploymentStatus, width: int, one_line: bool) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width).print(table.rich_table(found, width, one_line=one_line))
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", [40, 50, 80, 120, 200])
+def test_a_service_is_one_line_with_its_whole_name_state_and_pid(width: int) -> None:
+    head, titles, frontend, decode = shown(status(), width, one_line=True)
+    assert len(head) <= width and head.endswith("…")
+    assert titles.split()[:1] == ["NAME"] and titles.split()[-1] == "REASON"
+    assert frontend.startswith("frontend-0  ") and "READY" in frontend
+    assert len(decode) <= width and decode.endswith("…")
+    assert "decode-0" in decode and "1234567" in decode
+
+
+def test_status_tells_the_whole_reason() -> None:
+    words = "".join("".join(line[40:] for line in shown(status(), 80, one_line=False)).split())
+    assert "onforlongerthananyterminaliswide" in words
+
+
+def test_columns_stay_where_they_are() -> None:
+    before = shown(status(reason=""), 80, one_line=True)[1]
+    lost = shown(status(state="BACKOFF", pid=None, reason="killed by SIGKILL"), 80, one_line=True)[1]
+    assert before == lost
+    assert "KIND" in before and "PORTS/GPUS" not in before
+
+
+def test_ports_are_shown_where_there_are_any_and_room() -> None:
+    assert "http=99" in shown(status(ports={"http": 99}), 120, one_line=True)[3]
+
+
+def test_a_terminal_gets_the_colour_on_the_name_only() -> None:
+    out = io.StringIO()
+    view = RichView(["decode-0"], Console(file=out, width=80, force_terminal=True, color_system="standard"))
+    view.line(Line("decode-0", "plain"))
+    view.status(status(state="DRAINING"))
+    view.close()
+    assert "\x1b[36mdecode-0   │ \x1b[0mplain" in out.getvalue()
+
+
+def test_whoever_stops_it_is_told_how_to_stop_it_at_once() -> None:
+    out = io.StringIO()
+    view = RichView(["decode-0"], Console(file=out, width=80))
+    for _ in range(2):
+        view.status(DeploymentStatus(deployment="agg", state="STOPPING"))
+    view.close()
+    assert out.getvalue().count("Ctrl-C again ends it at once") == 1
