@@ -27,7 +27,8 @@ def chat(model: ServedModel, request: ChatRequest) -> list[EngineRequest]:
         return [engine_request]
     ids = _token_data(request, bundle)
     if ids is None:
-        ids = _tokenize(model, bundle.encode_chat, _render(model, bundle, request))
+        text = _render(model, bundle, request)
+        ids = _tokenize(model, bundle, bundle.encode_chat, text, "messages")
     return [_for_tokens(model, request, ids, max_tokens, "messages")]
 
 
@@ -50,7 +51,7 @@ def _completion_of(model: ServedModel, request: CompletionRequest, prompt: str |
         engine_request.prompt = prompt
         return engine_request
     if isinstance(prompt, str):
-        prompt = _tokenize(model, bundle.tokenizer.encode, prompt)
+        prompt = _tokenize(model, bundle, bundle.tokenizer.encode, prompt, "prompt")
     else:
         _check_ids(prompt, bundle, "prompt")
     return _for_tokens(model, request, prompt, request.max_tokens, "prompt")
@@ -70,7 +71,16 @@ def _render(model: ServedModel, bundle: TextBundle, request: ChatRequest) -> str
     return text
 
 
-def _tokenize(model: ServedModel, encode: Callable[[str], list[int]], text: str) -> list[int]:
+def _tokenize(
+    model: ServedModel, bundle: TextBundle, encode: Callable[[str], list[int]], text: str, param: str
+) -> list[int]:
+    """Raises ContextTooLong for what would hold up everybody else for nothing."""
+    context = model.context_length
+    if context and bundle.tokenizer.exceeds(text, context):
+        raise ContextTooLong(
+            f"{param}: the prompt has {len(text)} letters, which are more tokens than the model's context of {context}",
+            param,
+        )
     began = perf_counter()
     ids = encode(text)
     model.counts.tokenize.observe(perf_counter() - began)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer as Core
 
 from dynamo_cli.errors import InvalidRequest, ModelMissing
+from dynamo_cli.text.lengths import most_letters
 from dynamo_cli.text.pieces import Pieces, joining
 from dynamo_cli.text.segment_cache import SegmentCache, special_tokens
 from dynamo_cli.text.words import WordMemory, word_pattern
 
 CACHE_BYTES = 16 << 20
+ORDINARY_LETTERS = 16
+"""The vocabulary is looked through only for texts that have more letters a token: hardly any."""
 
 
 class Tokenizer:
@@ -42,6 +46,16 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         return int(self.core.get_vocab_size())
+
+    def exceeds(self, text: str, tokens: int) -> bool:
+        """True when the text certainly has more than so many tokens; cheap, so False says nothing."""
+        if len(text) <= tokens * ORDINARY_LETTERS or self._most_letters is None:
+            return False
+        return len(text) > tokens * self._most_letters
+
+    @cached_property
+    def _most_letters(self) -> int | None:
+        return most_letters(self.core)
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Raises InvalidRequest for a text that is not Unicode (a lone surrogate)."""

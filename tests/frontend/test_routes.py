@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from dynamo_cli.protocol.instance import ModelIdentity
+from dynamo_cli.text.tokenizer import Tokenizer
 from tests.frontend.toy import CONTEXT, MODEL, Deployment, echo_text
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -123,6 +124,29 @@ async def test_bad_fields_are_named(
     assert set(error) == {"message", "type", "param", "code"}
     too_long = "context" in says
     assert error["code"] == ("context_length_exceeded" if too_long else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "prompt"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * (50 * CONTEXT)}]}),
+        ("/v1/completions", {"prompt": ["short", "x" * (50 * CONTEXT)]}),
+    ],
+)
+async def test_a_hopelessly_long_prompt_is_refused_without_tokenizing_it(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, path: str, prompt: dict[str, Any]
+) -> None:
+    tokenized = []
+    encode = Tokenizer.encode
+
+    def remember(self: Tokenizer, text: str, **options: bool) -> list[int]:
+        tokenized.append(text)
+        return encode(self, text, **options)
+
+    monkeypatch.setattr(Tokenizer, "encode", remember)
+    answer = await http.post(path, json={"model": MODEL, **prompt})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert tokenized in ([], ["short"])
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Regex, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Core
-from tokenizers import models, pre_tokenizers
 
 from dynamo_cli.errors import InvalidRequest, ModelMissing
 from dynamo_cli.text.bundle import TextBundle
@@ -134,6 +134,25 @@ def test_a_lone_surrogate_is_a_bad_request(bundle: TextBundle) -> None:
 def test_the_empty_text(bundle: TextBundle) -> None:
     assert bundle.tokenizer.encode("") == []
     assert bundle.tokenizer.decode([]) == ""
+
+
+@given(text=st.lists(PIECES | st.sampled_from(["#" * 5000, "\u0251\u0301" * 900, "a\u0323\u0302"])).map("".join))
+def test_only_a_text_that_is_too_long_exceeds(bundle: TextBundle, text: str) -> None:
+    tokens = len(bundle.tokenizer.encode(text))
+    assert not bundle.tokenizer.exceeds(text, tokens)
+
+
+def test_a_hopelessly_long_text_is_known_by_its_length(bundle: TextBundle) -> None:
+    assert bundle.tokenizer.exceeds("word " * 100_000, 1000)
+    assert not bundle.tokenizer.exceeds("word " * 10_000, 1000)
+
+
+def test_a_tokenizer_that_squeezes_texts_exceeds_nothing(bundle: TextBundle) -> None:
+    core = Core.from_str(bundle.tokenizer.core.to_str())
+    core.normalizer = normalizers.Replace(Regex(" +"), " ")
+    assert not Tokenizer(core).exceeds(" " * 1_000_000, 1)
+    core.normalizer = normalizers.Replace(" ", "__")
+    assert Tokenizer(core).exceeds(" " * 1_000_000, 1)
 
 
 def test_vocabulary_size(bundle: TextBundle) -> None:
