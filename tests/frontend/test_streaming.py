@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import re
@@ -17,8 +18,10 @@ from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.routing.dispatch import Flight
 from dynamo_cli.runtime.context import Context
+from dynamo_cli.runtime.http.connection import HttpConnection
 from dynamo_cli.runtime.http.exchange import Exchange
 from tests.frontend.toy import MODEL, Deployment, asyncio_deadline, endless
+from tests.runtime.waiting import until
 
 
 def chat(text: str = "hello", **fields: Any) -> dict[str, Any]:
@@ -228,5 +231,19 @@ async def test_answers_leave_no_reference_cycles(http: httpx.AsyncClient, stream
         for _ in range(3):
             await http.post("/v1/chat/completions", json=chat(stream=stream))
         assert [item for item in gc.get_objects() if isinstance(item, (Answer, Choice, Exchange, Flight))] == []
+    finally:
+        gc.enable()
+
+
+async def test_connections_leave_no_reference_cycles(deployment: Deployment) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for patience in (5.0, 0.0):
+            async with httpx.AsyncClient(base_url=deployment.url, trust_env=False, timeout=patience) as client:
+                with contextlib.suppress(httpx.TimeoutException):
+                    await client.post("/v1/chat/completions", json=chat())
+        await until(lambda: not deployment.frontend.server.connections)
+        await until(lambda: not [item for item in gc.get_objects() if isinstance(item, HttpConnection)])
     finally:
         gc.enable()

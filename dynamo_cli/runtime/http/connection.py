@@ -63,6 +63,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        del self._parser  # it refers to this connection: nothing should wait for the collector
         self._waiting.clear()
         self._server.connections.discard(self)
         exchange, self._exchange = self._exchange, None

@@ -19,19 +19,24 @@ class Response:
         self.is_event_stream = False
         self._framed = False
         self._body: list[bytes] = []
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes in `data`. Raises BrokenResponse."""
+        if self._parser is None:
+            raise BrokenResponse("there is more than the response")
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             raise BrokenResponse(str(error) or type(error).__name__) from None
+        if self.done:
+            self._parser = None  # it refers to this response: nothing should wait for the collector
         body, self._body = self._body, []
         return body[0] if len(body) == 1 else b"".join(body)
 
     def close(self) -> bool:
         """The connection ended; true when that is how this body ends."""
+        self._parser = None
         self.done = self.done or (self.status != 0 and not self._framed)
         return self.done
 
@@ -45,6 +50,7 @@ class Response:
             self.is_event_stream = value.startswith(b"text/event-stream")
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None
         self.status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
@@ -54,5 +60,6 @@ class Response:
         if self.status < 200:
             self.status = 0
             return
+        assert self._parser is not None
         self.done = True
         self.keep_alive = self._parser.should_keep_alive()
