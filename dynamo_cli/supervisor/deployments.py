@@ -25,7 +25,9 @@ class Deployment(NamedTuple):
 
     @property
     def client(self) -> ControlClient:
-        return ControlClient(self.paths.control_socket)
+        """Through the directory its supervisor made, which another XDG_RUNTIME_DIR than ours may hold."""
+        usual, run = self.paths.control_socket, self.paths.root / "run"
+        return ControlClient(run.readlink() / usual.name if run.is_symlink() else usual)
 
     def leftovers(self) -> list[Entry]:
         """What still runs of it although its supervisor is gone."""

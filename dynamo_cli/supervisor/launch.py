@@ -138,6 +138,7 @@ def _log_to(paths: DeploymentPaths) -> None:
     handler = logging.FileHandler(log_file(paths, OWN_LOG), encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.raiseExceptions = False  # or a full disk makes it print stacks on the terminal
 
 
 def _start_daemon(held: Claim) -> subprocess.Popen[bytes]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 
-from dynamo_cli.errors import DynamoError
+from dynamo_cli.errors import DynamoError, ResourceMissing
 from dynamo_cli.supervisor.deployments import Deployment
 from dynamo_cli.supervisor.processes import alive, send
 from dynamo_cli.supervisor.record import read_plan, write
@@ -35,7 +36,8 @@ def end_leftovers(deployment: Deployment) -> int:
     if record.state != "STOPPED" and not record.supervised:
         deployment.paths.tidy(all_ended=True)
         record.state, record.reason = "STOPPED", "supervisor died"
-        write(deployment.paths.state, record)
+        with contextlib.suppress(ResourceMissing):  # nothing runs any more, whatever the file says
+            write(deployment.paths.state, record)
     return len(left)
 
 

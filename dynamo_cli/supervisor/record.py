@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
 
 import msgspec
 
+from dynamo_cli.errors import ResourceMissing
 from dynamo_cli.runtime.control import DeploymentState
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor.processes import ProcessId, alive, boot_id
@@ -41,10 +43,15 @@ class Record(msgspec.Struct, kw_only=True):
 
 
 def write(path: Path, value: object) -> None:
-    """Replace the file by this value as JSON, at once or not at all."""
+    """Replace the file by this value as JSON, at once or not at all. ResourceMissing when the disk refuses."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.encode(value))
-    draft.replace(path)
+    try:
+        draft.write_bytes(msgspec.json.encode(value))
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise ResourceMissing(f"cannot write {path}: {error.strerror}") from None
 
 
 def read_record(paths: DeploymentPaths) -> Record | None:

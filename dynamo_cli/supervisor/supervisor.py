@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from dynamo_cli.errors import ResourceMissing
 from dynamo_cli.runtime.control import DeploymentState, DeploymentStatus
 from dynamo_cli.runtime.discovery.file import FileDiscovery
 from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
@@ -70,6 +71,7 @@ class Supervisor:
         self._log_starts: dict[str, int] = {}
         self._answering: set[str] = set()
         self._was_ready = False
+        self._unsaved = False
         self._first_failed = ""
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -243,4 +245,10 @@ class Supervisor:
         self.bus.publish("", state, reason)
 
     def _save(self) -> None:
-        write(self.paths.state, self._record)
+        try:
+            write(self.paths.state, self._record)
+            self._unsaved = False
+        except ResourceMissing as error:
+            if not self._unsaved:
+                logger.warning("%s; the deployment goes on", error)
+            self._unsaved = True

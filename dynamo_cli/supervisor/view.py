@@ -112,10 +112,10 @@ async def show(
                 with contextlib.suppress(asyncio.TimeoutError):
                     open_ = await asyncio.wait_for(changes.get(), LOOK_S) is not None
             _look(view, follower, status)
-    except BrokenPipeError:
-        logger.warning("nobody reads our output any more")
+    except OSError as error:
+        logger.warning("nothing more is shown: cannot write to stdout: %s", error.strerror)
     finally:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             view.close()
 
 

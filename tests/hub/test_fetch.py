@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import threading
 import zipfile
 from pathlib import Path
@@ -263,3 +264,10 @@ def test_pull(capsys: pytest.CaptureFixture[str], here: Path) -> None:
 def test_pull_something_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["pull", "tinny"]) == 5
     assert capsys.readouterr().err == f"dynamo: model tinny is not on this disk; did you mean {NAME}?\n"
+
+
+def test_a_disk_without_room_is_told_before_anything_is_fetched(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 0))  # type: ignore[attr-defined]
+    with pytest.raises(ResourceMissing, match=r"models: tiny\.gguf needs 1 MB, 0 MB are free"):
+        fetch_model(NAME)
+    assert left_in(here) == [".tiny.gguf.lock"]

@@ -248,3 +248,29 @@ def test_the_next_up_ends_what_a_dead_supervisor_left(clean_environment: Path) -
     with foreground(custom_plan("exec sleep 1000")) as running:
         running.until("READY")
         assert not before & set(marked(clean_environment))
+
+
+def test_a_state_that_cannot_be_written_ends_nothing() -> None:
+    with foreground(plan(frontend(), worker())) as running:
+        running.until("READY")
+        blocked = running.paths.root / f".state.json.{running.process.pid}"
+        blocked.mkdir()
+        os.kill(running.pid("decode-0") or 0, signal.SIGKILL)
+        running.until("DEGRADED", 2.0)
+        running.until("READY", 5.0)
+        log = (running.paths.logs / "supervisor.log").read_text()
+        assert log.count("the deployment goes on") == 1
+        blocked.rmdir()
+        os.kill(running.pid("decode-0") or 0, signal.SIGKILL)
+        until(lambda: running.record.processes["decode-0"].pid == running.pid("decode-0"))
+    assert running.process.returncode == 0
+
+
+def test_another_runtime_directory_than_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with foreground(plan(frontend(), worker())) as running:
+        running.until("READY")
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "elsewhere"))
+        assert status_of(select("test")).state == "READY"
+        take_down(select("test"))
+        assert running.finish()[0] == 0
