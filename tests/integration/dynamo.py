@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,11 +27,16 @@ class Result(NamedTuple):
 
 
 class Dynamo:
-    def __init__(self, directory: Path) -> None:
+    """Runs in `environ`, or in the test's own environment as it then is."""
+
+    def __init__(self, directory: Path, environ: Mapping[str, str] | None = None) -> None:
         self._directory = directory
+        self._environ = environ
 
     def run(self, *arguments: str, timeout_s: float = 60.0) -> Result:
-        done = subprocess.run([EXECUTABLE, *arguments], capture_output=True, text=True, timeout=timeout_s)
+        done = subprocess.run(
+            [EXECUTABLE, *arguments], capture_output=True, text=True, timeout=timeout_s, env=self._environ
+        )
         return Result(done.returncode, done.stdout, done.stderr)
 
     @contextmanager
@@ -76,6 +81,18 @@ class Dynamo:
         pid = next(s["pid"] for s in self.status()["services"] if s["name"] == service)
         assert isinstance(pid, int)
         return pid
+
+
+def admin(socket: Path) -> httpx.Client:
+    """HTTP to a component's admin socket."""
+    return httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://admin", timeout=20.0)
+
+
+def metric(socket: Path, name: str) -> float:
+    """The sum of a metric over its labels."""
+    with admin(socket) as client:
+        lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
 
 
 def ask(url: str, model: str, text: str = "hello there", **more: Any) -> httpx.Response:
