@@ -14,12 +14,12 @@ import sys
 import time
 from typing import NamedTuple
 
-from dynamo_cli.errors import NotReady, UsageError
+from dynamo_cli.errors import NotReady, PortBusy, UsageError
 from dynamo_cli.runtime.control import ControlClient, DeploymentStatus
 from dynamo_cli.runtime.http import listener
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor import view
-from dynamo_cli.supervisor.deployments import Deployment, open_deployment
+from dynamo_cli.supervisor.deployments import Deployment, open_deployment, running
 from dynamo_cli.supervisor.exits import exit_class
 from dynamo_cli.supervisor.leftovers import end_leftovers, take_down
 from dynamo_cli.supervisor.logfiles import OWN_LOG, log_file, set_aside
@@ -65,7 +65,7 @@ def claim(plan: Plan, detached: bool) -> Claim:
         if previous:
             end_leftovers(previous)
             paths.ensure()
-        bound = listener.bind(plan.host, plan.port) if _needs_listener(plan) else None
+        bound = _bind(plan) if _needs_listener(plan) else None
         set_aside(paths)
         record = _new_record(plan, bound, detached)
         write(paths.plan, plan)
@@ -207,6 +207,19 @@ def _needs_listener(plan: Plan) -> bool:
     return any(spec.inherits_listener for spec in plan.processes)
 
 
+def _bind(plan: Plan) -> socket.socket:
+    try:
+        return listener.bind(plan.host, plan.port)
+    except PortBusy:
+        for other in running():
+            if other.record.port == plan.port:
+                raise PortBusy(
+                    f"port {plan.port} is in use by deployment {other.name}; `dynamo down {other.name}` stops it, "
+                    "--set frontend.port=0 takes a free port"
+                ) from None
+        raise
+
+
 def _new_record(plan: Plan, bound: socket.socket | None, detached: bool) -> Record:
     return Record(
         deployment=plan.deployment,
@@ -222,7 +235,7 @@ def _new_record(plan: Plan, bound: socket.socket | None, detached: bool) -> Reco
 
 def _already_running(name: str) -> str:
     deployment = open_deployment(name)
-    if deployment is None:
+    if deployment is None or not deployment.record.supervised:
         return f"deployment {name} is being started by another `dynamo up`"
     return _running_words(deployment)
 

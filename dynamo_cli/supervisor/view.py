@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -97,7 +98,8 @@ def open_view(services: Sequence[str], as_json: bool) -> PlainView | RichView:
     """The view that fits the standard streams; with `as_json` only JSON goes to stdout."""
     if as_json:
         return PlainView(services, sys.stderr, sys.stdout)
-    return RichView(services) if sys.stdout.isatty() else PlainView(services, sys.stdout, None)
+    can_redraw = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return RichView(services) if can_redraw else PlainView(services, sys.stdout, None)
 
 
 async def show(

@@ -8,12 +8,16 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from dynamo_cli.errors import NotReady
+from dynamo_cli.errors import NotReady, PortBusy, UsageError
+from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor.deployments import open_deployment, select, status_of
+from dynamo_cli.supervisor.launch import claim
 from dynamo_cli.supervisor.leftovers import take_down
 from dynamo_cli.supervisor.processes import entry
+from dynamo_cli.supervisor.record import take_lock
 from dynamo_cli.topology.process import Probe, RestartPolicy
 from tests.supervisor.harness import STUBBORN, foreground, gone, json_lines, marked, run_plan, until
 from tests.supervisor.plans import FAKE, custom, custom_plan, frontend, plan, worker
@@ -274,3 +278,24 @@ def test_another_runtime_directory_than_ours(tmp_path: Path, monkeypatch: pytest
         assert status_of(select("test")).state == "READY"
         take_down(select("test"))
         assert running.finish()[0] == 0
+
+
+def test_a_port_of_another_deployment_names_that() -> None:
+    with foreground(plan(frontend(), worker())) as running:
+        running.until("READY")
+        clash = msgspec.structs.replace(plan(frontend(), name="second"), port=running.record.port)
+        with pytest.raises(PortBusy, match="is in use by deployment test; `dynamo down test` stops it"):
+            claim(clash, detached=True)
+
+
+def test_a_start_beside_another_start_is_not_told_of_the_run_before() -> None:
+    with foreground(plan(frontend(), worker())) as running:
+        running.until("READY")
+    paths = DeploymentPaths("test")
+    lock = take_lock(paths)
+    assert lock is not None
+    try:
+        with pytest.raises(UsageError, match="deployment test is being started by another `dynamo up`"):
+            claim(plan(frontend(), worker()), detached=True)
+    finally:
+        os.close(lock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.console import Console
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
 from dynamo_cli.supervisor import table
 from dynamo_cli.supervisor.logtail import Line
-from dynamo_cli.supervisor.view import RichView
+from dynamo_cli.supervisor.view import PlainView, RichView, open_view
 
 REASON = "last exit: killed by SIGKILL, and so on for longer than any terminal is wide " * 3
 
@@ -63,6 +64,17 @@ def test_a_terminal_gets_the_colour_on_the_name_only() -> None:
     view.status(status(state="DRAINING"))
     view.close()
     assert "\x1b[36mdecode-0   │ \x1b[0mplain" in out.getvalue()
+
+
+@pytest.mark.parametrize(("term", "kind"), [("xterm-256color", RichView), ("dumb", PlainView)])
+def test_a_terminal_that_cannot_redraw_gets_plain_lines(term: str, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", term)
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    view = open_view(["decode-0"], as_json=False)
+    view.close()
+    assert isinstance(view, kind)
 
 
 def test_whoever_stops_it_is_told_how_to_stop_it_at_once() -> None:
