@@ -39,7 +39,7 @@ def test_a_sized_body_is_the_same_however_it_is_cut(payload: bytes, cuts: list[i
 
 
 @given(
-    st.lists(st.text(st.characters(exclude_characters="\r\n"), min_size=1).map(str.strip)),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1).map(str.strip)),
     st.lists(st.integers(0, 500)),
 )
 def test_events_are_the_same_however_they_are_cut(texts: list[str], cuts: list[int]) -> None:
