@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -31,15 +32,26 @@ def register(app: typer.Typer) -> None:
         from dynamo_cli.chat.answer import Settings
         from dynamo_cli.chat.conversation import Conversation
 
+        _read_any_bytes()
         if question is not None:
-            question = _with_piped_text(question)
+            question = _with_piped_text(_as_utf8(question))
         address = parse_url(url or default_url())
         settings = Settings(address, choose_model(address, model), temperature, max_tokens)
-        conversation = Conversation(system)
+        conversation = Conversation(_as_utf8(system))
         if question is None:
             _converse(settings, conversation)
         else:
             _ask(settings, conversation.asking(question))
+
+
+def _read_any_bytes() -> None:
+    """Text on stdin is UTF-8 whatever the locale says, and a byte that is not is no reason to crash."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+
+
+def _as_utf8(argument: str) -> str:
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _with_piped_text(question: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
@@ -30,6 +31,9 @@ COMMANDS = ("up", "down", "status", "logs", "plan", "chat", "bench", "pull", "co
 def run(argv: list[str]) -> int:
     """Run one command line; returns the exit code. Every DynamoError becomes its one line on stderr."""
     _open_closed_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         code = _dispatch(argv)
         sys.stdout.flush()

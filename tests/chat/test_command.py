@@ -44,6 +44,18 @@ def test_lines_from_a_pipe_are_a_conversation() -> None:
     assert "/system TEXT" in done.stdout
 
 
+@pytest.mark.parametrize("locale", [{"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+@pytest.mark.parametrize("question", [["日本"], []])
+def test_any_bytes_in_any_locale(locale: dict[str, str], question: list[str]) -> None:
+    environ = {**os.environ, "PYTHONCOERCECLOCALE": "0", **locale}
+    with serving() as server:
+        command = [*CHAT, *question, "--url", server.url, "--max-tokens", "1"]
+        done = subprocess.run(command, input="é\n".encode() + b"\xff\n", capture_output=True, timeout=60, env=environ)
+        contents = [body["messages"][-1]["content"] for body in server.bodies]
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert contents == (["日本\n\né\n\N{REPLACEMENT CHARACTER}"] if question else ["é", "\N{REPLACEMENT CHARACTER}"])
+
+
 @pytest.mark.parametrize(
     ("model", "code", "line"),
     [("http-503", 3, "503: not now"), ("http-500", 1, "500: not now"), ("cut", 1, "broke off")],
