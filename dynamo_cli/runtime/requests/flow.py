@@ -8,8 +8,18 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 WINDOW = 64 << 10
 DELTA_COST = 64
+
+
+def cost_beside_payload(stream: int) -> int:
+    """What each answer of a stream costs the sender beside its own bytes: its place in a frame, and DELTA_COST.
+
+    Both sides must count alike: what the reader does not return is lost, and a long stream would stop for ever.
+    """
+    return len(msgspec.msgpack.encode((stream, None))) - len(msgspec.msgpack.encode(None)) + DELTA_COST
 
 
 class Credit:

@@ -9,7 +9,7 @@ import msgspec
 
 from dynamo_cli.errors import DynamoError, EngineFailed
 from dynamo_cli.runtime.requests.base import Stream, StreamSink
-from dynamo_cli.runtime.requests.flow import DELTA_COST, Taken
+from dynamo_cli.runtime.requests.flow import Taken, cost_beside_payload
 from dynamo_cli.runtime.requests.frames import Cancel, Window
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def end_with(sink: StreamSink, error: DynamoError) -> None:
 
 
 class ReceivedStream(Stream):
-    __slots__ = ("_batch", "_decode", "_link", "_taken", "begun", "id", "sink")
+    __slots__ = ("_batch", "_cost", "_decode", "_link", "_taken", "begun", "id", "sink")
 
     def __init__(self, link: RequestLink, number: int, sink: StreamSink, decoder: msgspec.msgpack.Decoder[Any]) -> None:
         self.id = number
@@ -35,6 +35,7 @@ class ReceivedStream(Stream):
         self.begun = False
         self._link = link
         self._decode = decoder.decode
+        self._cost = cost_beside_payload(number)
         self._taken = Taken()
         self._batch: list[Any] = []
 
@@ -56,7 +57,7 @@ class ReceivedStream(Stream):
         except msgspec.DecodeError as error:
             self._give_up(EngineFailed(f"the worker's answer cannot be understood: {error}"))
             return False
-        self._taken.cost += len(payload) + DELTA_COST
+        self._taken.cost += len(payload) + self._cost
         batch = self._batch
         batch.append(answer)
         return len(batch) == 1

@@ -372,6 +372,11 @@ async def test_a_slow_reader_keeps_memory_flat(plane: Plane) -> None:
     assert seen == 10_000
 
 
+async def test_a_very_long_answer_does_not_run_out_of_window(plane: Plane) -> None:
+    plane.server.add(NAME, count)
+    assert len((await plane.ask(40_000)).answers) == 40_000
+
+
 async def test_large_answers_respect_the_window(plane: Plane) -> None:
     sent = 0
 
