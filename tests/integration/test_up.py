@@ -102,8 +102,7 @@ def test_a_killed_mock_worker_under_load(dynamo: Dynamo) -> None:
         until(lambda: len(codes) > 50)
         kill(dynamo.pid("decode-1"))
         killed_at = time.monotonic()
-        dynamo.until("DEGRADED", 3.0)
-        status = dynamo.until("READY", 10.0)
+        status = until(lambda: s if (s := dynamo.until("READY"))["services"][2]["restarts"] else None, 10.0)
         assert time.monotonic() - killed_at <= 5.0
         ready_from = len(codes)
         until(lambda: len(codes) > ready_from + 100)
@@ -186,4 +185,4 @@ def test_state_stays_in_its_home(dynamo: Dynamo, clean_environment: Path, tmp_pa
     assert {"plan.json", "state.json", "logs", "discovery", "token", "run", "lock"} == set(os.listdir(root))
     assert dynamo.run("down").code == 0
     assert os.listdir(tmp_path) == []
-    assert os.listdir(root / "run") == []
+    assert not (root / "run").exists()
