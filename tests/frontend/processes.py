@@ -8,22 +8,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+DYNAMO = (sys.executable, "-m", "dynamo_cli")
+
 
 class Process:
-    """`log` is what it wrote so far, on stdout and stderr."""
+    """`log` is what it wrote so far, on stdout and stderr. `program`: what the arguments are given to."""
 
-    def __init__(self, arguments: list[str], log: Path, **popen: Any) -> None:
+    def __init__(self, arguments: list[str], log: Path, program: Sequence[str] = DYNAMO, **popen: Any) -> None:
         self._log = log
         with log.open("wb") as output:
-            command = [sys.executable, "-m", "dynamo_cli", *arguments]
-            self.popen = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **popen)
+            self.popen = subprocess.Popen([*program, *arguments], stdout=output, stderr=subprocess.STDOUT, **popen)
 
     @property
     def log(self) -> str:

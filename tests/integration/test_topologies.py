@@ -1,0 +1,32 @@
+"""Every file in topologies/ starts, answers and stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dynamo_cli.supervisor.processes import entry
+from tests.integration.dynamo import TOPOLOGIES, Dynamo, ask
+from tests.supervisor.harness import marked
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("file", sorted(TOPOLOGIES.glob("*.toml")), ids=lambda file: file.stem)
+def test_it_starts_answers_and_stops(
+    dynamo: Dynamo, clean_environment: Path, monkeypatch: pytest.MonkeyPatch, file: Path
+) -> None:
+    monkeypatch.setenv("DYN_LLAMACPP_THREADS", "1")
+    started = dynamo.run("up", "-d", str(file), "--set", "frontend.port=0", timeout_s=120)
+    assert started.code == 0, started.err
+    status = dynamo.status()
+    assert ask(status["url"], status["models"][0]).json()["choices"][0]["message"]["content"]
+    services = status["services"]
+    names = [service["name"] for service in services]
+    assert {"frontend-0", "decode-0"} <= set(names)
+    assert all(service["name"] == f"{service['pool']}-{service['replica']}" for service in services)
+    assert all(entry(service["pid"]) for service in services)
+    assert len({service["pid"] for service in services}) == len(services)
+    assert dynamo.run("down").code == 0
+    assert not marked(clean_environment)
