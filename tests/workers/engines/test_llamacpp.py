@@ -236,7 +236,7 @@ async def test_a_file_that_is_no_model_is_one_clear_line(default_model: Prepared
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF" + bytes(100))
     engine = create(PreparedModel("m", broken, "gguf", "text"))
-    with pytest.raises(EngineFailed, match="cannot load"):
+    with pytest.raises(EngineFailed, match=r"cannot load \S+; its own lines above say why$"):
         await engine.start()
     await engine.stop()
 

@@ -53,8 +53,10 @@ class LlamaProcess:
     async def _start_failure(self, answer: str) -> EngineFailed | UsageError:
         if "llama.cpp has no" in answer:
             return UsageError(f"engine llamacpp: {answer.removeprefix('error: ')}")
+        if "check the input params" in answer:
+            return EngineFailed(f"llama.cpp cannot load {self._model}; its own lines above say why")
         why = answer.removeprefix("error: ") or await self.died()
-        return EngineFailed(f"llama.cpp cannot load {self._model}: {why}; its own lines above say more")
+        return EngineFailed(f"llama.cpp cannot load {self._model}: {why.rstrip('.')}; its own lines above say more")
 
     async def died(self) -> str:
         """Wait for the process to end; how it ended, in words."""
