@@ -11,7 +11,7 @@ import pytest
 
 from dynamo_cli import __version__
 from dynamo_cli.cli.completion import SHELLS, script
-from dynamo_cli.cli.main import COMMANDS, COMPONENTS
+from dynamo_cli.cli.main import COMMANDS, COMPONENTS, run
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -65,6 +65,18 @@ def test_a_wrong_command_line_is_one_line(args: tuple[str, ...], words: str) -> 
     assert (done.returncode, done.stdout) == (2, "")
     assert words.lower() in done.stderr.lower()
     assert done.stderr.count("\n") == 1
+
+
+def test_a_user_without_a_home_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def expanduser(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")  # for a uid that nobody knows
+
+    monkeypatch.delenv("DYNAMO_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", expanduser)
+    assert run(["status"]) == 2
+    assert capsys.readouterr().err.startswith("dynamo: there is no home directory; set HOME, or DYNAMO_HOME")
 
 
 @pytest.mark.parametrize("arguments", ["plan topologies/echo.toml", "status", "completions bash", "frontend -h"])

@@ -52,6 +52,11 @@ def run(argv: list[str]) -> int:
         _drop_output()
         print(f"dynamo: {error.filename or 'cannot write'}: {error.strerror}", file=sys.stderr)
         return ResourceMissing.exit_code
+    except RuntimeError as error:
+        if "home directory" not in str(error):
+            raise
+        print("dynamo: there is no home directory; set HOME, or DYNAMO_HOME and XDG_CACHE_HOME", file=sys.stderr)
+        return UsageError.exit_code
 
 
 def _dispatch(argv: list[str]) -> int:
