@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dynamo_cli.bench.cpu import Meter
 from dynamo_cli.bench.load import closed_loop
@@ -32,16 +36,28 @@ class Workload:
 
 
 def run_load(address: Address, model: str, workload: Workload) -> Report:
-    """Measure one workload against a server."""
-    return run(_measure(address, model, workload))
+    """Measure one workload against a server. KeyboardInterrupt when SIGINT came first."""
+    bodies = _bodies(random.Random(workload.seed), model, workload, workload.requests)
+    warmup = _bodies(random.Random(f"warmup {workload.seed}"), model, workload, workload.warmup)
+    if workload.same:
+        warmup = bodies[:1] * workload.warmup
+    report = run(_unless_interrupted(lambda: _measure(address, model, workload, warmup, bodies)))
+    if report is None:
+        raise KeyboardInterrupt
+    return report
 
 
-async def _measure(address: Address, model: str, work: Workload) -> Report:
-    bodies = _bodies(random.Random(work.seed), model, work, work.requests)
-    if work.warmup:
-        warmup = _bodies(random.Random(f"warmup {work.seed}"), model, work, work.warmup)
-        if work.same:
-            warmup = bodies[:1] * work.warmup
+async def _unless_interrupted(measure: Callable[[], Coroutine[Any, Any, Report]]) -> Report | None:
+    """Before Python 3.11 a KeyboardInterrupt can be lost in a callback of the loop; a signal handler of it is not."""
+    task = asyncio.ensure_future(measure())
+    if threading.current_thread() is threading.main_thread():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+    await asyncio.wait([task])
+    return None if task.cancelled() else task.result()
+
+
+async def _measure(address: Address, model: str, work: Workload, warmup: list[bytes], bodies: list[bytes]) -> Report:
+    if warmup:
         await closed_loop(address, warmup, concurrency=work.concurrency, timeout_s=work.timeout_s)
     meter = Meter(work.pids)
     meter.start()

@@ -15,5 +15,8 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         import uvloop
     except ImportError:
         return asyncio.run(main)
+    except KeyboardInterrupt:
+        main.close()
+        raise
     result: T = uvloop.run(main)
     return result
