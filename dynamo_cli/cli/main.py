@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import importlib
-import io
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from dynamo_cli.cli import streams
 from dynamo_cli.errors import DynamoError, ResourceMissing, UsageError
 
 if TYPE_CHECKING:
@@ -30,10 +29,7 @@ COMMANDS = ("up", "down", "status", "logs", "plan", "chat", "bench", "pull", "co
 
 def run(argv: list[str]) -> int:
     """Run one command line; returns the exit code. Every DynamoError becomes its one line on stderr."""
-    _open_closed_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    streams.make_usable()
     try:
         code = _dispatch(argv)
         sys.stdout.flush()
@@ -44,12 +40,12 @@ def run(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        _drop_output()
+        streams.drop_output()
         return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
-        _drop_output()
+        streams.drop_output()
         print(f"dynamo: {error.filename or 'cannot write'}: {error.strerror}", file=sys.stderr)
         return ResourceMissing.exit_code
     except RuntimeError as error:
@@ -65,25 +61,6 @@ def _dispatch(argv: list[str]) -> int:
         return int(importlib.import_module(module).main([*preset, *argv[1:]]) or 0)
     _check_command(argv)
     return _run_command(argv)
-
-
-def _open_closed_streams() -> None:
-    """Put the null device where a standard stream is closed, or the next file or socket gets its number."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            mode = "r" if number == 0 else "w"
-            null = os.open(os.devnull, os.O_RDWR)
-            if null != number:
-                os.dup2(null, number)
-                os.close(null)
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
-
-
-def _drop_output() -> None:
-    """What is still buffered for stdout goes nowhere, so that the interpreter does not complain at its end."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
 
 
 def _check_command(argv: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from dynamo_cli.supervisor.processes import entry
-from tests.integration.dynamo import TOPOLOGIES, Dynamo, ask, kill
+from tests.integration.dynamo import EXECUTABLE, TOPOLOGIES, Dynamo, ask, kill
 from tests.supervisor.harness import STUBBORN, gone, marked, until
 
 pytestmark = pytest.mark.slow
@@ -169,14 +170,13 @@ command = ["sh", "-c", "echo the disk is full >&2; exit 4"]
 
 def test_logs_follow_until_down(dynamo: Dynamo) -> None:
     assert dynamo.run("up", "-d", ECHO, *PORT_0).code == 0
-    lines: list[str] = []
-    follower = threading.Thread(target=lambda: lines.extend(dynamo.run("logs", "-f").out.splitlines()))
-    follower.start()
-    time.sleep(0.5)
-    assert dynamo.run("down").code == 0
-    follower.join(10)
-    assert not follower.is_alive()
-    assert any(line.startswith("supervisor | ") and "decode-0 is STOPPED" in line for line in lines)
+    with subprocess.Popen([EXECUTABLE, "logs", "-f"], stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        first = follower.stdout.readline()
+        assert dynamo.run("down").code == 0
+        rest, _ = follower.communicate(timeout=10)
+    assert " | " in first
+    assert any(line.startswith("supervisor | ") and "decode-0 is STOPPED" in line for line in rest.splitlines())
 
 
 def test_state_stays_in_its_home(dynamo: Dynamo, clean_environment: Path, tmp_path: Path) -> None:
