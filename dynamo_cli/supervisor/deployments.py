@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dynamo_cli.errors import DynamoError, NotReady, UsageError
-from dynamo_cli.runtime.control import ControlClient, DeploymentStatus, ServiceStatus
+from dynamo_cli.runtime.control import ControlClient, DeploymentStatus
 from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
+from dynamo_cli.supervisor.health import pending
 from dynamo_cli.supervisor.processes import Entry, alive, find
 from dynamo_cli.supervisor.record import Record, read_plan, read_record
 from dynamo_cli.supervisor.sweep import marks
@@ -103,20 +104,10 @@ def _unsupervised(deployment: Deployment, reason: str) -> DeploymentStatus:
     for spec in plan.processes if plan else ():
         process = record.processes.get(spec.name)
         lives = process is not None and record.this_boot and alive(process)
-        services.append(
-            ServiceStatus(
-                name=spec.name,
-                kind=spec.kind,
-                role=spec.role,
-                pool=spec.pool,
-                replica=spec.replica,
-                engine=spec.engine,
-                model=spec.model,
-                pid=process.pid if process and lives else None,
-                state="FAILED",
-                reason="runs unsupervised" if lives else "ended",
-            )
-        )
+        service = pending(spec)
+        service.pid = process.pid if process and lives else None
+        service.state, service.reason = "FAILED", "runs unsupervised" if lives else "ended"
+        services.append(service)
     return DeploymentStatus(
         deployment=deployment.name,
         state="FAILED",

@@ -1,4 +1,4 @@
-"""The state of a deployment from the states of its services. Pure."""
+"""The state of a service before it starts, and of a deployment from those of its services. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,25 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from dynamo_cli.runtime.control import DeploymentState, ServiceStatus
+from dynamo_cli.topology.process import ProcessSpec
 
 OVER = ("FAILED", "STOPPED")
 """States in which a service stays until somebody acts."""
+
+
+def pending(spec: ProcessSpec) -> ServiceStatus:
+    """What is known of a service that was never started."""
+    return ServiceStatus(
+        name=spec.name,
+        kind=spec.kind,
+        role=spec.role,
+        pool=spec.pool,
+        replica=spec.replica,
+        engine=spec.engine,
+        model=spec.model,
+        ports=spec.ports,
+        gpus=[gpu.uuid for gpu in spec.gpus],
+    )
 
 
 class Verdict(NamedTuple):

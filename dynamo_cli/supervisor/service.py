@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from dynamo_cli.runtime.control import ServiceState, ServiceStatus
 from dynamo_cli.supervisor.exits import PERMANENT, explain
+from dynamo_cli.supervisor.health import pending
 from dynamo_cli.supervisor.probes import Answer
 from dynamo_cli.supervisor.restart import Exit, GiveUp, RestartCounter
 from dynamo_cli.supervisor.spawn import Child
@@ -50,20 +51,9 @@ class Service:
         self._clock = clock
         self._restarts = RestartCounter(spec.restart)
         self._stopping = asyncio.Event()
-        self._forced = asyncio.Event()
         self._started_at = self._ready_at = 0.0
         self._verdict = ""
-        self._status = ServiceStatus(
-            name=spec.name,
-            kind=spec.kind,
-            role=spec.role,
-            pool=spec.pool,
-            replica=spec.replica,
-            engine=spec.engine,
-            model=spec.model,
-            ports=spec.ports,
-            gpus=[gpu.uuid for gpu in spec.gpus],
-        )
+        self._status = pending(spec)
 
     @property
     def status(self) -> ServiceStatus:
