@@ -7,7 +7,7 @@ import pytest
 from dynamo_cli.errors import UsageError
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.llamacpp.flags import _TABLE, parse_flags
-from dynamo_cli.workers.engines.llamacpp.settings import CPU_BATCH, settings
+from dynamo_cli.workers.engines.llamacpp.settings import CPU_BATCH_PER_THREAD, MOST_CPU_BATCH, settings
 from dynamo_cli.workers.engines.llamacpp.spec import LlamaCppOptions
 
 
@@ -92,6 +92,10 @@ def test_one_core_is_left_free(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_batches_stay_small_on_a_cpu() -> None:
-    assert settings(launch())["n_batch"] == settings(launch())["n_ubatch"] == CPU_BATCH
+    one_thread = settings(launch("--threads", "1"))
+    assert one_thread["n_batch"] == one_thread["n_ubatch"] == CPU_BATCH_PER_THREAD
+    assert settings(launch("--threads", "4"))["n_batch"] == 4 * CPU_BATCH_PER_THREAD
+    assert settings(launch("--threads", "1", "--parallel", "40"))["n_batch"] == 40
+    assert settings(launch("--threads", "100"))["n_batch"] == MOST_CPU_BATCH
     assert settings(launch("-b", "1024"))["n_ubatch"] == 512
     assert "n_batch" not in settings(launch("-ngl", "99"))

@@ -11,9 +11,10 @@ from dynamo_cli.workers.engines.llamacpp.spec import LlamaCppOptions
 
 DEFAULT_CONTEXT_LENGTH = 8192
 """Context of a sequence when nobody asks: models trained for 128k would take gigabytes of KV cache."""
-CPU_BATCH = 64
+CPU_BATCH_PER_THREAD = 16
+MOST_CPU_BATCH = 512
 """Prompt tokens of one step on a CPU. A step cannot be interrupted, so this bounds how long a cancelled prompt and
-the other streams wait; larger ones are no faster there."""
+the other streams wait; on one thread 64 are no faster than 16."""
 CACHE_RAM_MIB = 512
 """Memory for the prompt cache beyond the slots; llama.cpp's own default is 8 GiB."""
 
@@ -31,15 +32,21 @@ def settings(launch: EngineLaunch) -> Settings:
         "verbosity": 4 if os.environ.get("DYN_LOG", "").lower() in ("debug", "trace") else 1,
         "ui": False,
     }
-    if not native.get("n_gpu_layers"):
-        chosen["n_batch"] = CPU_BATCH
     chosen |= native
     chosen.setdefault("cpuparams_batch.n_threads", chosen["cpuparams.n_threads"])
+    if not native.get("n_gpu_layers"):
+        chosen.setdefault("n_batch", _cpu_batch(chosen))
     if "n_batch" in chosen:
         chosen.setdefault("n_ubatch", min(512, chosen["n_batch"]))
     if "n_ctx" not in native:
         chosen["n_ctx"] = _context(launch, max_model_len, "rope_scaling_type" in native) * _sharers(chosen)
     return chosen
+
+
+def _cpu_batch(settings: Settings) -> int:
+    """A step decodes at least one token of every slot."""
+    wanted = CPU_BATCH_PER_THREAD * int(settings["cpuparams_batch.n_threads"])
+    return max(min(wanted, MOST_CPU_BATCH), int(settings["n_parallel"]))
 
 
 def _sharers(settings: Settings) -> int:
