@@ -1,7 +1,8 @@
 """The guard of a foreground deployment: a small process that ends every child when the supervisor is gone.
 
-It reads `pid start` lines from a pipe that only the supervisor holds. The word `done` ends it quietly; the end of the
-pipe without that word means that the supervisor died, and then nothing of the deployment may stay.
+It reads `+ pid start` and `- pid start` lines from a pipe that only the supervisor holds. The word `done` ends it
+quietly; the end of the pipe without that word means that the supervisor died, and then nothing of the deployment may
+stay.
 """
 
 from __future__ import annotations
