@@ -1,7 +1,9 @@
-"""Whether a process that ended is started again, and when. Pure: the clock is an argument."""
+"""Whether a process that ended is started again, and when. Pure: clock and chance are arguments."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,20 +34,21 @@ class GiveUp(NamedTuple):
 
 @dataclass
 class RestartCounter:
-    """Decides by the policy; failures are forgotten once an incarnation was READY for the whole window.
+    """Decides by the policy; failures are forgotten once an incarnation was READY for long enough (`stable_s`).
 
     Besides `max_restarts` within `window_s`, as many starts in a row that never got READY end it too: a process
     that needs longer than the window to fail must not be started for ever.
     """
 
     policy: RestartPolicy
+    chance: Callable[[], float] = random.random
     total: int = 0
     _recent: list[float] = field(default_factory=list)
     _unready: int = 0
 
     def decide(self, exit: Exit, now: float) -> Restart | GiveUp:
         """What follows this exit at `now` (seconds of any monotonic clock)."""
-        if exit.code == 0 and self.policy.mode != "always":
+        if exit.code in self.policy.success_codes and self.policy.mode != "always":
             return GiveUp("ended by itself", failed=False)
         if self.policy.mode == "no":
             return GiveUp("restart is off")
@@ -55,6 +58,7 @@ class RestartCounter:
         if max(len(self._recent), self._unready) >= self.policy.max_restarts:
             return GiveUp(self._exhausted())
         delay = min(self.policy.backoff_s * 2.0 ** len(self._recent), self.policy.backoff_max_s)
+        delay *= 1 + self.policy.jitter * (2 * self.chance() - 1)
         self._recent.append(now)
         self._unready += 1
         self.total += 1
@@ -62,7 +66,8 @@ class RestartCounter:
 
     def _forget(self, exit: Exit, now: float) -> None:
         window = self.policy.window_s
-        if exit.ready_s >= window:
+        stable = window if self.policy.stable_s is None else self.policy.stable_s
+        if exit.ready_s >= stable:
             self._recent.clear()
         if exit.ready_s > 0:
             self._unready = 0

@@ -124,7 +124,7 @@ class Service:
             self._set("FAILED" if decision.failed else "STOPPED", f"{words}; {decision.reason}")
             return False
         self._status.restarts = self._restarts.total
-        self._set("BACKOFF", f"{words}; starts again in {decision.delay_s:g} s")
+        self._set("BACKOFF", f"{words}; starts again in {round(decision.delay_s, 2):g} s")
         await self._unless_stopped(asyncio.sleep(decision.delay_s))
         return not self._stopping.is_set()
 

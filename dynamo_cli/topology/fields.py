@@ -105,6 +105,18 @@ class Seconds(Kind):
         return float(value)
 
 
+class Share(Kind):
+    """A part of a whole, from 0 to 1."""
+
+    def read(self, value: Any, path: KeyPath, report: Report) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return _wrong("a number from 0 to 1", value, path, report)
+        if not 0 <= value <= 1:
+            report.add(path, f"must be between 0 and 1, found {_plain(value)}")
+            return INVALID
+        return float(value)
+
+
 class ListOf(Kind):
     def __init__(self, item: Kind, what: str) -> None:
         self._item = item

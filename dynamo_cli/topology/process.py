@@ -13,13 +13,21 @@ RestartMode = Literal["no", "on-failure", "always"]
 
 
 class RestartPolicy(msgspec.Struct, frozen=True):
-    """Exponential backoff from `backoff_s` to `backoff_max_s`; after `max_restarts` within `window_s` it gives up."""
+    """Exponential backoff from `backoff_s` to `backoff_max_s`; after `max_restarts` within `window_s` it gives up.
+
+    `jitter`: each delay is longer or shorter by up to this share of itself, so that replicas that failed together do
+    not start together. `stable_s`: a process that was READY this long has a clean record, None for `window_s`.
+    `success_codes`: exit codes that are no failure.
+    """
 
     mode: RestartMode = "on-failure"
     max_restarts: int = 5
     window_s: float = 60.0
     backoff_s: float = 0.25
     backoff_max_s: float = 10.0
+    jitter: float = 0.1
+    stable_s: float | None = None
+    success_codes: tuple[int, ...] = (0,)
 
 
 class Probe(msgspec.Struct, frozen=True):

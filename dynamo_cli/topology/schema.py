@@ -10,7 +10,7 @@ import msgspec
 
 from dynamo_cli.protocol.instance import DEFAULT_NAMESPACE
 from dynamo_cli.router.policies import DEFAULT_MODE, MODES
-from dynamo_cli.topology.fields import INVALID, Anything, Kind, ListOf, MapOf, OneOf, Seconds, Table, Text, Whole
+from dynamo_cli.topology.fields import INVALID, Anything, Kind, ListOf, MapOf, OneOf, Seconds, Share, Table, Text, Whole
 from dynamo_cli.topology.positions import KeyPath
 from dynamo_cli.topology.process import RestartPolicy
 from dynamo_cli.topology.report import Places, Report
@@ -146,6 +146,9 @@ class _Restart(Kind):
             "window_s": Seconds(),
             "backoff_s": Seconds(zero=True),
             "backoff_max_s": Seconds(zero=True),
+            "jitter": Share(),
+            "stable_s": Seconds(),
+            "success_codes": ListOf(Whole(0, 255), "exit codes"),
         },
     )
 

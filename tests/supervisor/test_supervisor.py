@@ -218,6 +218,15 @@ def test_detached_that_fails_leaves_nothing_and_ends_with_the_childs_last_line(c
     assert not marked(clean_environment)
 
 
+def test_an_exit_code_that_counts_as_success_is_not_restarted(clean_environment: Path) -> None:
+    done = worker(argv=("sh", "-c", "exit 3"), engine="custom", restart=RestartPolicy(success_codes=(0, 3)))
+    with foreground(plan(frontend(), done)) as running:
+        code, _, _ = running.finish()
+    log = (running.paths.logs / "supervisor.log").read_text()
+    ended = next(line for line in log.splitlines() if "decode-0 is STOPPED" in line)
+    assert code == 1 and ended.endswith("exited with code 3; ended by itself")
+
+
 def test_detached_that_is_late_leaves_nothing(clean_environment: Path) -> None:
     started = run_plan(
         plan(frontend(), worker(argv=("sh", "-c", "echo loading; exec sleep 1000"))), "-d", "--timeout", "1.5"

@@ -30,9 +30,17 @@ args = ["-x", ""]
 options = { seed = 3 }
 env = { A = "", DYN_LOG = "debug" }
 depends_on = ["frontend"]
-restart = { mode = "always", max_restarts = 1, window_s = 2, backoff_s = 0, backoff_max_s = 1.5 }
 stop_timeout_s = 1
 ready_timeout_s = 2.5
+[workers.decode.restart]
+mode = "always"
+max_restarts = 1
+window_s = 2
+backoff_s = 0
+backoff_max_s = 1.5
+jitter = 0
+stable_s = 5
+success_codes = [0, 3]
 """
 
 
@@ -68,7 +76,16 @@ def test_every_key(tmp_path: Path) -> None:
         options={"seed": 3},
         env={"A": "", "DYN_LOG": "debug"},
         depends_on=("frontend",),
-        restart=RestartPolicy(mode="always", max_restarts=1, window_s=2.0, backoff_s=0.0, backoff_max_s=1.5),
+        restart=RestartPolicy(
+            mode="always",
+            max_restarts=1,
+            window_s=2.0,
+            backoff_s=0.0,
+            backoff_max_s=1.5,
+            jitter=0.0,
+            stable_s=5.0,
+            success_codes=(0, 3),
+        ),
         stop_timeout_s=1.0,
         ready_timeout_s=2.5,
     )

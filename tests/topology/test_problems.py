@@ -154,6 +154,18 @@ TABLE = {
         GOOD + "restart.backoff_s = 20",
         ["F:4: workers.decode.restart.backoff_s: is more than backoff_max_s, which is 10"],
     ),
+    "jitter": (
+        GOOD + "restart.jitter = 1.5",
+        ["F:4: workers.decode.restart.jitter: must be between 0 and 1, found 1.5"],
+    ),
+    "jitter's type": (
+        GOOD + 'restart.jitter = "10%"',
+        ['F:4: workers.decode.restart.jitter: expected a number from 0 to 1, found text "10%"'],
+    ),
+    "success codes": (
+        GOOD + "restart.success_codes = [0, 256]",
+        ["F:4: workers.decode.restart.success_codes[1]: must be between 0 and 255, found 256"],
+    ),
     "gpus": (
         GOOD + 'gpus = "all"',
         ['F:4: workers.decode.gpus: expected "auto", a whole number or a list of GPU ids, found text "all"'],
