@@ -11,16 +11,20 @@ from typing import Literal
 
 import msgspec
 
-from dynamo_cli.errors import DynamoError, NotReady
+from dynamo_cli.errors import DynamoError, NotReady, UsageError
 
-ServiceState = Literal["PENDING", "STARTING", "READY", "DRAINING", "BACKOFF", "FAILED", "STOPPED"]
+ServiceState = Literal[
+    "PENDING", "STARTING", "LOADING", "READY", "DEGRADED", "DRAINING", "BACKOFF", "FAILED", "STOPPED"
+]
+ServiceAction = Literal["start", "stop", "restart"]
 DeploymentState = Literal["STARTING", "READY", "DEGRADED", "FAILED", "STOPPING", "STOPPED"]
 
 
 class ServiceStatus(msgspec.Struct, kw_only=True):
     """`reason` says why the service is in its state, in one line; `last_exit` how its last process ended.
 
-    `exit_code` is that of the last process, negative for a signal.
+    `exit_code` is that of the last process, negative for a signal. `since`: when it entered its state, seconds since
+    the epoch. `memory`: bytes its process and descendants hold, where that is watched.
     """
 
     name: str
@@ -33,6 +37,7 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     pid: int | None = None
     state: ServiceState = "PENDING"
     reason: str = ""
+    since: float = 0.0
     ready: bool = False
     restarts: int = 0
     uptime_s: float = 0.0
@@ -40,6 +45,7 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     exit_code: int | None = None
     ports: dict[str, int] = {}
     gpus: list[str] = []
+    memory: int = 0
 
 
 class DeploymentStatus(msgspec.Struct, kw_only=True):
@@ -73,6 +79,19 @@ class StopRequest(msgspec.Struct):
     force: bool = False
 
 
+class ActionRequest(msgspec.Struct):
+    """`names`: services or pools."""
+
+    action: ServiceAction
+    names: list[str]
+
+
+class ScaleRequest(msgspec.Struct):
+    """`replicas` by pool."""
+
+    replicas: dict[str, int]
+
+
 class ControlClient:
     """Speaks to a supervisor. NotReady when nobody answers on the socket."""
 
@@ -86,6 +105,14 @@ class ControlClient:
     def stop(self, force: bool = False) -> None:
         """Ask for an ordered stop, or for one without patience; returns at once."""
         self._call("POST", "/stop", msgspec.json.encode(StopRequest(force)))
+
+    def act(self, action: ServiceAction, names: list[str]) -> None:
+        """Start, stop or restart services or pools; returns at once. UsageError for a name it does not have."""
+        self._call("POST", "/services", msgspec.json.encode(ActionRequest(action, names)))
+
+    def scale(self, replicas: dict[str, int]) -> None:
+        """Change the number of replicas of pools; returns at once. UsageError for what cannot be."""
+        self._call("POST", "/scale", msgspec.json.encode(ScaleRequest(replicas)))
 
     def events(self) -> Iterator[Event]:
         """What happens from now on, until the supervisor ends."""
@@ -107,12 +134,22 @@ class ControlClient:
             connection.request(method, path, body)
             answer = connection.getresponse()
             if answer.status != 200:
+                if answer.status == 400:
+                    raise UsageError(error_words(answer.read()))
                 raise DynamoError(f"the supervisor refused {path}: {answer.read().decode(errors='replace').strip()}")
             yield answer
         except (OSError, http.client.HTTPException) as error:
             raise NotReady(f"no supervisor answers on {self._socket}: {error or type(error).__name__}") from None
         finally:
             connection.close()
+
+
+def error_words(body: bytes) -> str:
+    """The message of an error envelope, else the body itself."""
+    try:
+        return str(msgspec.json.decode(body)["error"]["message"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return body.decode(errors="replace").strip()
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -63,7 +63,7 @@ class Service:
     async def run(self) -> None:
         """From the first start to the last end."""
         if self.spec.depends_on:
-            self._set("PENDING", f"waits for {', '.join(self.spec.depends_on)}")
+            self._set("PENDING", f"waits for {', '.join(wanted.name for wanted in self.spec.depends_on)}")
             await self._unless_stopped(self._ground.dependencies_ready(self.spec))
         while not self._stopping.is_set():
             code = await self._live_once()

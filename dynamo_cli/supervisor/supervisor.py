@@ -152,7 +152,7 @@ class Supervisor:
 
     async def dependencies_ready(self, spec: ProcessSpec) -> None:
         with self.bus.subscribe() as queue:
-            while not all(self._services[name].status.ready for name in spec.depends_on):
+            while not all(self._services[wanted.name].status.ready for wanted in spec.depends_on):
                 await queue.get()
 
     def changed(self, service: Service) -> None:
@@ -220,7 +220,7 @@ class Supervisor:
         frontends = {name for name, s in self._services.items() if s.spec.kind == "frontend"}
 
         async def stop_one(name: str) -> None:
-            users = {other for other, s in self._services.items() if name in s.spec.depends_on}
+            users = {other for other, s in self._services.items() if name in {d.name for d in s.spec.depends_on}}
             before = users | (frontends if name not in frontends else set())
             await asyncio.gather(*(running[other] for other in before), return_exceptions=True)
             self._services[name].force() if self._force else self._services[name].stop()

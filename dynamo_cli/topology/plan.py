@@ -12,7 +12,7 @@ from dynamo_cli.errors import DynamoError, EngineMissing, ResourceMissing, Topol
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.topology.assign import GpuAssigner
 from dynamo_cli.topology.options import option_problems
-from dynamo_cli.topology.process import GpuAssignment, Plan, Probe, ProcessSpec
+from dynamo_cli.topology.process import Dependency, GpuAssignment, Plan, Probe, ProcessSpec
 from dynamo_cli.topology.schema import Pool, Topology
 from dynamo_cli.workers.engines.base import EngineSpec
 
@@ -84,7 +84,7 @@ class _Planner:
 
     def _with_dependencies(self, process: ProcessSpec, groups: Mapping[str, list[ProcessSpec]]) -> ProcessSpec:
         pool = self.topology.workers.get(process.pool)
-        names = tuple(other.name for name in pool.depends_on for other in groups[name]) if pool else ()
+        names = tuple(Dependency(other.name) for name in pool.depends_on for other in groups[name]) if pool else ()
         return msgspec.structs.replace(process, depends_on=names)
 
     def _frontend(self, replica: int) -> ProcessSpec:

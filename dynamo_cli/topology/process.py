@@ -8,7 +8,7 @@ import msgspec
 
 from dynamo_cli.protocol.instance import Role
 
-ServiceKind = Literal["frontend", "worker"]
+ServiceKind = Literal["frontend", "worker", "service"]
 RestartMode = Literal["no", "on-failure", "always"]
 
 
@@ -17,7 +17,8 @@ class RestartPolicy(msgspec.Struct, frozen=True):
 
     `jitter`: each delay is longer or shorter by up to this share of itself, so that replicas that failed together do
     not start together. `stable_s`: a process that was READY this long has a clean record, None for `window_s`.
-    `success_codes`: exit codes that are no failure.
+    `success_codes`: exit codes that are no failure. `memory_limit`: bytes the process and its
+    descendants may hold, 0 for no limit; to hold more is a failure.
     """
 
     mode: RestartMode = "on-failure"
@@ -28,18 +29,41 @@ class RestartPolicy(msgspec.Struct, frozen=True):
     jitter: float = 0.1
     stable_s: float | None = None
     success_codes: tuple[int, ...] = (0,)
+    memory_limit: int = 0
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """How a process shows that it is ready.
+    """How a process shows that it is ready, and how long its start may take.
 
     admin: GET /health on its admin socket says "ready". endpoint: an instance of `endpoint` with this service's
-    name is in discovery. started: it runs.
+    name is in discovery. started: it runs. http: GET `url` answers 2xx or 3xx. tcp: something accepts on `port`
+    of this host. exec: `command` exits with 0. log: a line of its output matches the regular expression `pattern`.
+    `timeout_s`: a process that is not ready by then is ended.
     """
 
-    kind: Literal["admin", "endpoint", "started"] = "admin"
+    kind: Literal["admin", "endpoint", "started", "http", "tcp", "exec", "log"] = "admin"
     endpoint: str = ""
+    url: str = ""
+    port: int = 0
+    command: tuple[str, ...] = ()
+    pattern: str = ""
     timeout_s: float = 600.0
+
+
+class Liveness(msgspec.Struct, frozen=True):
+    """Once READY, a process that fails its probe `failures` times in a row, asked every `interval_s`, is ended."""
+
+    interval_s: float = 5.0
+    timeout_s: float = 5.0
+    failures: int = 6
+
+
+class Dependency(msgspec.Struct, frozen=True):
+    """A service waits for `name` to be started, ready, exited with success, or to have written `pattern`."""
+
+    name: str
+    condition: Literal["started", "ready", "exited", "log"] = "ready"
+    pattern: str = ""
 
 
 class GpuAssignment(msgspec.Struct, frozen=True):
@@ -51,7 +75,8 @@ class GpuAssignment(msgspec.Struct, frozen=True):
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One process. `name` is unique in the plan: `<pool>-<n>` or `frontend-<n>`.
+    """One process. `name` is unique in the plan: `<pool>-<n>`, `frontend-<n>`, or that of a
+    `[services.NAME]` as it is written.
 
     `env` is added to the supervisor's own. `inherits_listener`: the public listening socket is passed as the
     descriptor whose number replaces the argument `{listen_fd}` in argv.
@@ -71,9 +96,10 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     ports: dict[str, int] = {}
     gpus: tuple[GpuAssignment, ...] = ()
     probe: Probe = Probe()
+    liveness: Liveness | None = None
     restart: RestartPolicy = RestartPolicy()
     stop_timeout_s: float = 10.0
-    depends_on: tuple[str, ...] = ()
+    depends_on: tuple[Dependency, ...] = ()
     inherits_listener: bool = False
 
 

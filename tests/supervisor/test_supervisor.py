@@ -18,7 +18,7 @@ from dynamo_cli.supervisor.launch import claim
 from dynamo_cli.supervisor.leftovers import take_down
 from dynamo_cli.supervisor.processes import entry
 from dynamo_cli.supervisor.record import take_lock
-from dynamo_cli.topology.process import Probe, RestartPolicy
+from dynamo_cli.topology.process import Dependency, Probe, RestartPolicy
 from tests.supervisor.harness import STUBBORN, foreground, gone, json_lines, marked, run_plan, until
 from tests.supervisor.plans import FAKE, custom, custom_plan, frontend, plan, worker
 
@@ -190,7 +190,7 @@ def test_a_second_up_is_refused_in_one_line() -> None:
 
 def test_depends_on_waits_for_ready(tmp_path: Path) -> None:
     first = custom(f"sleep 0.2; touch {tmp_path}/first; exec sleep 1000", 0)
-    second = custom(f"test -e {tmp_path}/first || exit 9; exec sleep 1000", 1, depends_on=("decode-0",))
+    second = custom(f"test -e {tmp_path}/first || exit 9; exec sleep 1000", 1, depends_on=(Dependency("decode-0"),))
     with foreground(plan(first, second, models=())) as running:
         assert [s.restarts for s in running.until("READY").services] == [0, 0]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli.errors import EngineMissing, ResourceMissing, TopologyError
-from dynamo_cli.topology.process import GpuAssignment, Plan, Probe, ProcessSpec, RestartPolicy
+from dynamo_cli.topology.process import Dependency, GpuAssignment, Plan, Probe, ProcessSpec, RestartPolicy
 from tests.topology.machines import GIB, gpu, machine, plan
 
 MOCK = 'model = "org/model"\n[workers.decode]\nengine = "mock"\n'
@@ -104,14 +104,14 @@ def test_replicas_and_the_order_of_start(tmp_path: Path) -> None:
     text = MOCK + 'replicas = 2\ndepends_on = ["late"]\n[workers.late]\nengine = "echo"\n[frontend]\nreplicas = 2\n'
     made = plan(tmp_path, text, machine())
     assert names(made) == ["frontend-0", "frontend-1", "late-0", "decode-0", "decode-1"]
-    assert worker(made, "decode-1").depends_on == ("late-0",)
+    assert worker(made, "decode-1").depends_on == (Dependency("late-0"),)
     assert worker(made, "late-0").depends_on == ()
     assert [worker(made, name).replica for name in ("decode-0", "decode-1")] == [0, 1]
 
 
 def test_a_pool_may_wait_for_the_frontends(tmp_path: Path) -> None:
     made = plan(tmp_path, MOCK + 'depends_on = ["frontend"]', machine())
-    assert worker(made).depends_on == ("frontend-0",)
+    assert worker(made).depends_on == (Dependency("frontend-0"),)
 
 
 def test_models_are_what_must_answer(tmp_path: Path) -> None:
