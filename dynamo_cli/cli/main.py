@@ -6,6 +6,7 @@ import errno
 import importlib
 import signal
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from dynamo_cli.cli import streams
@@ -77,7 +78,8 @@ def _run_command(argv: list[str]) -> int:
     import typer
 
     try:
-        return int(build_app()(argv or ["--help"], prog_name="dynamo", standalone_mode=False) or 0)
+        wanted = (argv[0],) if argv and argv[0] in COMMANDS else COMMANDS
+        return int(build_app(wanted)(argv or ["--help"], prog_name="dynamo", standalone_mode=False) or 0)
     except typer.Abort:
         return 128 + signal.SIGINT
     except Exception as error:
@@ -89,13 +91,18 @@ def _run_command(argv: list[str]) -> int:
 
 
 def _usage_line(error: Any) -> str:
-    words = " ".join(error.format_message().split()).rstrip(".")
+    """What click says, its first letters small as in all our lines, and the nearest option or where to read on."""
+    near = getattr(error, "possibilities", None)
+    if near:
+        return f"no such option {error.option_name}; did you mean {near[0]}?"
+    what, colon, why = " ".join(error.format_message().split()).rstrip(".").partition(": ")
     context = getattr(error, "ctx", None)
-    return f"{words[:1].lower()}{words[1:]}; try {context.command_path if context else 'dynamo'} --help"
+    command = context.command_path if context else "dynamo"
+    return f"{what[:1].lower()}{what[1:]}{colon}{why[:1].lower()}{why[1:]}; try {command} --help"
 
 
-def build_app() -> typer.Typer:
-    """The commands for people, as `dynamo --help` lists them."""
+def build_app(commands: Collection[str] = COMMANDS) -> typer.Typer:
+    """The commands for people, as `dynamo --help` lists them; `commands` are registered, all or the one that runs."""
     import typer
 
     from dynamo_cli import __version__
@@ -116,6 +123,6 @@ def build_app() -> typer.Typer:
             print(f"dynamo {__version__}")
             raise typer.Exit
 
-    for name in COMMANDS:
+    for name in commands:
         importlib.import_module(f"dynamo_cli.cli.{name}").register(app)
     return app

@@ -1,10 +1,9 @@
-"""Every mistake a user makes is one clear line and the right exit code."""
+"""Mistakes that need a deployment, or more than a row of test_wrong_use_table.py."""
 
 from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -23,34 +22,6 @@ def complaint(result: Result) -> str:
     return lines[0]
 
 
-def test_a_typo_names_file_line_and_the_nearest_key(dynamo: Dynamo) -> None:
-    file = dynamo.write('name = "x"\n[frontend]\nprot = 0\n[workers.decode]\nengine = "echo"\n')
-    result = dynamo.run("up", file)
-    assert result.code == 2
-    assert complaint(result).startswith(f"{file}:3: frontend.prot: ") and "did you mean port" in result.err
-
-
-def test_toml_that_is_none(dynamo: Dynamo) -> None:
-    file = dynamo.write('name = "x\n')
-    result = dynamo.run("up", file)
-    assert result.code == 2 and complaint(result).startswith(f"{file}:1: ")
-
-
-def test_a_file_that_is_not_there(dynamo: Dynamo) -> None:
-    result = dynamo.run("up", "nowhere.toml")
-    assert result.code == 2 and "nowhere.toml" in complaint(result)
-
-
-def test_an_unreadable_file(dynamo: Dynamo, tmp_path: Path) -> None:
-    result = dynamo.run("up", str(tmp_path))
-    assert result.code == 2 and str(tmp_path) in complaint(result)
-
-
-def test_a_wrong_setting(dynamo: Dynamo) -> None:
-    result = dynamo.run("up", "-d", ECHO, "--set", "workers.decode.replica=2")
-    assert result.code == 2 and "did you mean replicas" in complaint(result)
-
-
 @pytest.mark.parametrize("flags", [(), ("-d",)])
 def test_a_busy_port_names_its_holder(dynamo: Dynamo, flags: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
@@ -64,11 +35,6 @@ def test_a_missing_model(dynamo: Dynamo) -> None:
     file = dynamo.write('name = "x"\nmodel = "/nowhere/model.gguf"\n[workers.decode]\nengine = "mock"\n')
     result = dynamo.run("up", file, *PORT_0)
     assert result.code == 5 and "/nowhere/model.gguf" in result.err.strip().splitlines()[-1]
-
-
-def test_a_gpu_that_is_not_there(dynamo: Dynamo, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = dynamo.run("up", ECHO, *PORT_0, "--set", "workers.decode.gpus=64")
-    assert result.code == 4 and "GPU" in complaint(result)
 
 
 def test_a_second_up_of_the_same_name(dynamo: Dynamo) -> None:
