@@ -24,7 +24,8 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     """`reason` says why the service is in its state, in one line; `last_exit` how its last process ended.
 
     `exit_code` is that of the last process, negative for a signal. `since`: when it entered its state, seconds since
-    the epoch. `memory`: bytes its process and descendants hold, where that is watched.
+    the epoch. `memory`: bytes its process and descendants hold, where that is watched. `done`: it ended by itself as it
+    may and is not started again. `by_hand`: somebody stopped it.
     """
 
     name: str
@@ -46,6 +47,8 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     ports: dict[str, int] = {}
     gpus: list[str] = []
     memory: int = 0
+    done: bool = False
+    by_hand: bool = False
 
 
 class DeploymentStatus(msgspec.Struct, kw_only=True):

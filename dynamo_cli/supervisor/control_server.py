@@ -4,31 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import msgspec
 
-from dynamo_cli.errors import InvalidRequest
+from dynamo_cli.errors import InvalidRequest, UsageError
 from dynamo_cli.runtime.admin import AdminServer
-from dynamo_cli.runtime.control import DeploymentStatus, StopRequest
+from dynamo_cli.runtime.control import ActionRequest, DeploymentStatus, ScaleRequest, ServiceAction, StopRequest
 from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.supervisor.events import EventBus
 
+T = TypeVar("T")
+
+
+class Controls(Protocol):
+    """What can be asked of a supervisor."""
+
+    @property
+    def status(self) -> DeploymentStatus: ...
+
+    def stop(self, force: bool = False) -> None: ...
+
+    def act(self, action: ServiceAction, names: list[str]) -> None:
+        """UsageError for a name that is not there, and while it is stopping."""
+
+    def scale(self, replicas: dict[str, int]) -> None:
+        """UsageError for what cannot be."""
+
 
 class ControlServer:
-    """Serves status, events and stop until it is closed."""
+    """Serves a supervisor's status, events and verbs until it is closed."""
 
-    def __init__(
-        self, path: Path, status: Callable[[], DeploymentStatus], stop: Callable[[bool], None], bus: EventBus
-    ) -> None:
-        self._stop = stop
+    def __init__(self, path: Path, controls: Controls, bus: EventBus) -> None:
+        self._controls = controls
         self._bus = bus
         self._listeners: set[asyncio.Task[None]] = set()
         self._server = AdminServer(path)
-        self._server.route("GET", "/status", lambda exchange: exchange.send_json(status()))
+        self._server.route("GET", "/status", lambda exchange: exchange.send_json(controls.status))
         self._server.route("GET", "/events", self._get_events)
         self._server.route("POST", "/stop", self._post_stop)
+        self._server.route("POST", "/services", self._post_services)
+        self._server.route("POST", "/scale", self._post_scale)
         self._server.set_health("ready")
 
     async def start(self) -> None:
@@ -53,12 +72,35 @@ class ControlServer:
             exchange.finish(b"")
 
     def _post_stop(self, exchange: Exchange) -> None:
-        try:
-            wanted = msgspec.json.decode(exchange.request.body, type=StopRequest)
-        except msgspec.DecodeError as error:
-            raise InvalidRequest(str(error)) from None
-        self._stop(wanted.force)
+        self._controls.stop(_decoded(exchange, StopRequest).force)
         exchange.send_json({})
+
+    def _post_services(self, exchange: Exchange) -> None:
+        wanted = _decoded(exchange, ActionRequest)
+        with _refused_politely():
+            self._controls.act(wanted.action, wanted.names)
+        exchange.send_json({})
+
+    def _post_scale(self, exchange: Exchange) -> None:
+        with _refused_politely():
+            self._controls.scale(_decoded(exchange, ScaleRequest).replicas)
+        exchange.send_json({})
+
+
+def _decoded(exchange: Exchange, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(exchange.request.body, type=kind)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(str(error)) from None
+
+
+@contextmanager
+def _refused_politely() -> Iterator[None]:
+    """A wrong name is the asker's mistake."""
+    try:
+        yield
+    except UsageError as error:
+        raise InvalidRequest(str(error)) from None
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

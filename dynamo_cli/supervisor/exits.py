@@ -9,10 +9,14 @@ PERMANENT = (2, 5)
 """Exit codes of our own components after which another start cannot help: wrong usage, missing engine or model."""
 
 
-def explain(code: int, last_line: str = "") -> str:
-    """`killed by SIGKILL`, or `exited with code 3: <last line>`; `code` is negative for a signal."""
+def explain(code: int, last_line: str = "", oom: str = "") -> str:
+    """`killed by SIGKILL`, or `exited with code 3: <last line>`; `code` is negative for a signal.
+
+    `oom`: why the kernel killed for want of memory while the process ran, empty when it did not.
+    """
     if code < 0:
-        return f"killed by {SIGNAL_NAMES.get(-code, f'signal {-code}')}"
+        words = f"killed by {SIGNAL_NAMES.get(-code, f'signal {-code}')}"
+        return f"{words}: {oom}" if oom and -code == signal.SIGKILL else words
     words = f"exited with code {code}"
     return f"{words}: {last_line}" if last_line and code else words
 

@@ -39,6 +39,7 @@ def judge(
 
     `answering`: the models that gave a token since the last change. `was_ready`: it has been READY before.
     """
+    services = [s for s in services if not _finished(s)]
     lost = lost_causes(services, models)
     if lost and (not was_ready or len(lost) == _causes(services, models)):
         return Verdict("FAILED", lost[0])
@@ -52,10 +53,10 @@ def judge(
 
 
 def lost_causes(services: Sequence[ServiceStatus], models: Sequence[str]) -> list[str]:
-    """Why each model (or each custom pool, without models) that can never serve again cannot."""
+    """Why each model (or without models all workers, or without workers all services) that can never serve cannot."""
     lost = []
     for group in _groups(services, models):
-        if group and all(s.state in OVER for s in group):
+        if group and all(s.state in OVER and not s.by_hand for s in group):
             first = group[0]
             lost.append(f"{first.name}: {first.reason}")
     return lost
@@ -74,10 +75,15 @@ def _groups(services: Sequence[ServiceStatus], models: Sequence[str]) -> list[li
     frontends = [s for s in services if s.kind == "frontend"]
     if frontends and all(s.state in OVER for s in frontends):
         return [frontends] * max(1, len(models))
-    workers = [s for s in services if s.kind != "frontend"]
+    workers = [s for s in services if s.kind == "worker"]
     if models:
         return [[s for s in workers if s.model == model] for model in models]
-    return [workers]
+    return [workers or [s for s in services if s.kind == "service"]]
+
+
+def _finished(service: ServiceStatus) -> bool:
+    """A task that did its work and ended: nothing is missing."""
+    return service.kind == "service" and service.done
 
 
 def _causes(services: Sequence[ServiceStatus], models: Sequence[str]) -> int:

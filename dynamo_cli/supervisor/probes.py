@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -14,6 +15,7 @@ from dynamo_cli.runtime.discovery.base import Discovery
 from dynamo_cli.runtime.http.client import request
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.runtime.within import within
+from dynamo_cli.supervisor.outside_probes import Answer, CommandProbes, ask_http, ask_tcp
 from dynamo_cli.topology.process import ProcessSpec
 
 HEALTH_TIMEOUT_S = 2.0
@@ -22,27 +24,41 @@ STARTED_S = 0.3
 """A process that only has to be started must still be there after this long."""
 
 
-class Answer(NamedTuple):
-    """`reason`: why not, in one line."""
-
-    ready: bool
-    reason: str = ""
-
-
 class Prober:
     """Asks by admin sockets and discovery; the answers are about now."""
 
-    def __init__(self, paths: DeploymentPaths, discovery: Discovery) -> None:
+    def __init__(self, paths: DeploymentPaths, discovery: Discovery, wrote: Callable[[str, str], bool]) -> None:
+        """`wrote(service, pattern)`: whether its current incarnation has written such a line."""
         self._paths = paths
         self._discovery = discovery
+        self._wrote = wrote
+        self.commands = CommandProbes(paths)
 
     async def ready(self, spec: ProcessSpec, uptime_s: float) -> Answer:
         """Whether the process shows that it is ready, in the way its probe says."""
-        if spec.probe.kind == "started":
+        probe = spec.probe
+        if probe.kind == "started":
             return Answer(True) if uptime_s >= STARTED_S else Answer(False, "starting")
-        if spec.probe.kind == "endpoint":
+        if probe.kind == "endpoint":
             return await self._endpoint(spec)
+        if probe.kind == "log":
+            wrote = self._wrote(spec.name, probe.pattern)
+            return Answer(wrote, "" if wrote else f'has not written "{probe.pattern}" yet')
+        if probe.kind == "exec":
+            return await self.commands.ask(spec)
+        if probe.kind in ("http", "tcp"):
+            return await (ask_http(probe.url) if probe.kind == "http" else ask_tcp(probe.port))
         return await self._admin(spec)
+
+    async def alive(self, spec: ProcessSpec, timeout_s: float) -> bool:
+        """Whether it answers in time at all; a component that is alive may well not be ready."""
+        try:
+            if spec.probe.kind == "admin":
+                status, _ = await _call(self._paths.admin_socket(spec.name), "GET", "/live", None, timeout_s=timeout_s)
+                return status == 200
+            return (await within(timeout_s, self.ready(spec, STARTED_S))).ready
+        except (OSError, asyncio.TimeoutError):
+            return False
 
     async def first_token(self, frontend: str, model: str) -> Answer:
         """Whether the model gives one token through this frontend."""
@@ -65,7 +81,7 @@ class Prober:
             return Answer(False, "its admin socket does not answer")
         health = answer if isinstance(answer, dict) else {}
         words = str(health.get("reason") or health.get("status") or f"health answers {status}")
-        return Answer(status == 200, "" if status == 200 else words)
+        return Answer(status == 200, "" if status == 200 else words, loading=health.get("status") == "loading")
 
     async def _endpoint(self, spec: ProcessSpec) -> Answer:
         prefix = f"{INSTANCES_PREFIX}{spec.probe.endpoint.replace('.', '/')}/"

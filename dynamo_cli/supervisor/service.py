@@ -10,15 +10,21 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from dynamo_cli.runtime.control import ServiceState, ServiceStatus
-from dynamo_cli.supervisor.exits import PERMANENT, explain
+from dynamo_cli.supervisor.dependencies import Wait
+from dynamo_cli.supervisor.exits import PERMANENT
 from dynamo_cli.supervisor.health import pending
-from dynamo_cli.supervisor.probes import Answer
+from dynamo_cli.supervisor.outside_probes import Answer
 from dynamo_cli.supervisor.restart import Exit, GiveUp, RestartCounter
 from dynamo_cli.supervisor.spawn import Child
+from dynamo_cli.supervisor.words import gibibytes
 from dynamo_cli.topology.process import ProcessSpec
 
 EAGER_S, EAGER_FOR_S, PATIENT_S, STEADY_S = 0.05, 3.0, 0.25, 1.0
 """How often readiness is asked: at first, how long that lasts, while a model loads, and once it is READY."""
+MEMORY_S = 1.0
+"""How often the memory of a process that has a limit is measured."""
+DEPENDENCIES_S = 0.05
+BY_HAND = "stopped by hand"
 
 
 class Ground(Protocol):
@@ -32,28 +38,43 @@ class Ground(Protocol):
 
     async def probe(self, spec: ProcessSpec, uptime_s: float) -> Answer: ...
 
-    def last_words(self, spec: ProcessSpec) -> str:
-        """The last line the current incarnation wrote."""
+    async def alive(self, spec: ProcessSpec) -> bool:
+        """Whether it answers its liveness probe."""
 
-    async def dependencies_ready(self, spec: ProcessSpec) -> None: ...
+    def memory(self, child: Child) -> int:
+        """Bytes the child and its descendants hold."""
+
+    async def explain(self, spec: ProcessSpec, code: int) -> str:
+        """How the current incarnation ended, in one line."""
+
+    def waits_for(self, spec: ProcessSpec) -> Wait:
+        """What it still has to wait for before it may start."""
 
     def changed(self, service: Service) -> None:
         """The status of this service is another one now."""
 
 
 class Service:
-    """`run()` until the process is wanted no more; everything known of it is in `status`."""
+    """`run()` until `close()`; everything known of it is in `status`.
+
+    A life is the series of its incarnations from a start to the point where it is not started again: it ended as it
+    may, it gave up, or somebody stopped it. `start()` begins another life.
+    """
 
     def __init__(self, spec: ProcessSpec, ground: Ground, clock: Callable[[], float] = time.monotonic) -> None:
         self.spec = spec
         self.child: Child | None = None
+        self.lives = 0
         self._ground = ground
         self._clock = clock
         self._restarts = RestartCounter(spec.restart)
-        self._stopping = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._recalled = asyncio.Event()
+        self._closed = False
         self._started_at = self._ready_at = 0.0
         self._verdict = ""
         self._status = pending(spec)
+        self._status.since = time.time()
 
     @property
     def status(self) -> ServiceStatus:
@@ -61,32 +82,73 @@ class Service:
         return self._status
 
     async def run(self) -> None:
-        """From the first start to the last end."""
-        if self.spec.depends_on:
-            self._set("PENDING", f"waits for {', '.join(wanted.name for wanted in self.spec.depends_on)}")
-            await self._unless_stopped(self._ground.dependencies_ready(self.spec))
-        while not self._stopping.is_set():
-            code = await self._live_once()
-            if code is None or self._stopping.is_set() or not await self._comes_back(code):
-                break
-        if self._stopping.is_set():
-            self._set("STOPPED", self._status.reason if self._status.state in ("FAILED", "STOPPED") else "")
+        """One life after another."""
+        while not self._closed:
+            await self._live()
+            if not self._closed:
+                await self._recalled.wait()
+                self._begin_anew()
+
+    def start(self) -> None:
+        """Begin another life if it is at rest, or as soon as the one that is ending has ended."""
+        if self._ending.is_set() or self._status.state in ("FAILED", "STOPPED"):
+            self._recalled.set()
 
     def stop(self) -> None:
-        """Ask for an ordered end: TERM now, KILL after the service's stop timeout. `run()` returns when it is done."""
-        if self._stopping.is_set():
+        """Ask for the end of this life: TERM now, KILL after the service's stop timeout. Policy does not revive it."""
+        self._recalled.clear()
+        if self._ending.is_set():
             return
-        self._stopping.set()
+        self._ending.set()
         if self.child:
-            self._set("DRAINING")
-            self.child.signal(signal.SIGTERM, group=self.spec.engine == "custom")
+            self._set("DRAINING", "" if self._closed else BY_HAND)
+            self.child.signal(signal.SIGTERM, group=self.spec.kind == "service" or self.spec.engine == "custom")
             asyncio.get_running_loop().call_later(self.spec.stop_timeout_s, self._kill, self.child)
+        elif not self._closed and self._status.state in ("FAILED", "STOPPED"):
+            self._rest("STOPPED", BY_HAND, by_hand=True)
+
+    def restart(self) -> None:
+        """End this life in order and begin another."""
+        self.stop()
+        self._recalled.set()
+
+    def close(self) -> None:
+        """End this life in order; no other one follows, and `run()` returns."""
+        self._closed = True
+        self.stop()
+        self._recalled.set()
 
     def force(self) -> None:
-        """End it without patience."""
-        self._stopping.set()
+        """The same without patience."""
+        self._closed = True
+        self._ending.set()
+        self._recalled.set()
         if self.child:
             self.child.signal(signal.SIGKILL)
+
+    def _begin_anew(self) -> None:
+        self._recalled.clear()
+        self._ending.clear()
+        if not self._closed:
+            self._restarts = RestartCounter(self.spec.restart)
+            self._status.restarts, self._status.by_hand, self._status.done = 0, False, False
+
+    async def _live(self) -> None:
+        self.lives += 1
+        await self._unless_ending(self._dependencies_met())
+        while not self._ending.is_set():
+            code = await self._live_once()
+            if code is None or self._ending.is_set() or not await self._comes_back(code):
+                break
+        if self._closed:
+            self._rest("STOPPED", self._status.reason if self._status.state in ("FAILED", "STOPPED") else "")
+        elif self._ending.is_set():
+            self._rest("STOPPED", BY_HAND, by_hand=True)
+
+    async def _dependencies_met(self) -> None:
+        while wait := self._ground.waits_for(self.spec):
+            self._set("FAILED" if wait.hopeless else "PENDING", wait.words)
+            await asyncio.sleep(DEPENDENCIES_S)
 
     async def _live_once(self) -> int | None:
         self._verdict = ""
@@ -99,34 +161,41 @@ class Service:
         self.child, self._started_at, self._ready_at = child, self._clock(), 0.0
         self._status.pid = child.id.pid
         self._set("STARTING", "starting")
-        watching = asyncio.ensure_future(self._watch_readiness(child))
+        watching = [asyncio.ensure_future(watch) for watch in self._watches(child)]
         code = await child.wait()
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
-        self._note_exit(code)
+        for watch in watching:
+            watch.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        self._note_exit(code, self._verdict or await self._ground.explain(self.spec, code))
         await self._ground.clear_away(self.spec, child)
         return code
 
-    def _note_exit(self, code: int) -> None:
-        words = self._verdict or explain(code, self._ground.last_words(self.spec))
+    def _note_exit(self, code: int, words: str) -> None:
         self.child, self._status.pid, self._status.ready = None, None, False
-        self._status.exit_code, self._status.last_exit = code, words
-        if not self._stopping.is_set():
+        self._status.exit_code, self._status.last_exit, self._status.memory = code, words, 0
+        if not self._ending.is_set():
             self._status.state, self._status.reason = "BACKOFF", words
 
     async def _comes_back(self, code: int) -> bool:
         ready_s = self._clock() - self._ready_at if self._ready_at else 0.0
-        permanent = self.spec.engine != "custom" and code in PERMANENT
+        permanent = self.spec.kind != "service" and self.spec.engine != "custom" and code in PERMANENT
         decision = self._restarts.decide(Exit(code, ready_s, permanent), self._clock())
         words = self._status.last_exit
         if isinstance(decision, GiveUp):
-            self._set("FAILED" if decision.failed else "STOPPED", f"{words}; {decision.reason}")
+            self._rest("FAILED" if decision.failed else "STOPPED", f"{words}; {decision.reason}")
             return False
         self._status.restarts = self._restarts.total
         self._set("BACKOFF", f"{words}; starts again in {round(decision.delay_s, 2):g} s")
-        await self._unless_stopped(asyncio.sleep(decision.delay_s))
-        return not self._stopping.is_set()
+        await self._unless_ending(asyncio.sleep(decision.delay_s))
+        return not self._ending.is_set()
+
+    def _watches(self, child: Child) -> list[Coroutine[Any, Any, None]]:
+        watches = [self._watch_readiness(child)]
+        if self.spec.liveness:
+            watches.append(self._watch_liveness(child))
+        if self.spec.restart.memory_limit:
+            watches.append(self._watch_memory(child))
+        return watches
 
     async def _watch_readiness(self, child: Child) -> None:
         while True:
@@ -134,37 +203,68 @@ class Service:
             answer = await self._ground.probe(self.spec, uptime)
             self._note_answer(answer)
             if not self._ready_at and uptime > self.spec.probe.timeout_s:
-                self._verdict = f"not ready within {self.spec.probe.timeout_s:g} s"
-                self._kill(child)
-                return
+                return self._condemn(child, f"not ready within {self.spec.probe.timeout_s:g} s")
             eager = PATIENT_S if uptime > EAGER_FOR_S else EAGER_S
             await asyncio.sleep(STEADY_S if answer.ready else eager)
 
+    async def _watch_liveness(self, child: Child) -> None:
+        liveness = self.spec.liveness
+        assert liveness
+        missed = 0
+        while missed < liveness.failures:
+            await asyncio.sleep(liveness.interval_s)
+            if self._ready_at:
+                missed = 0 if await self._ground.alive(self.spec) else missed + 1
+        self._condemn(child, f"no answer to {missed} liveness probes")
+
+    async def _watch_memory(self, child: Child) -> None:
+        limit = self.spec.restart.memory_limit
+        while True:
+            held = self._status.memory = self._ground.memory(child)
+            if held > limit:
+                return self._condemn(child, f"held {gibibytes(held)} of memory, its limit is {gibibytes(limit)}")
+            await asyncio.sleep(MEMORY_S)
+
     def _note_answer(self, answer: Answer) -> None:
-        if self._stopping.is_set():
+        if self._ending.is_set():
             return
         if answer.ready and not self._ready_at:
             self._ready_at = self._clock()
-        reason = answer.reason
-        if answer.ready and self._status.restarts:
-            reason = f"last exit: {self._status.last_exit}"
-        self._set("READY" if answer.ready else "STARTING", reason)
+        if answer.ready:
+            self._set("READY", f"last exit: {self._status.last_exit}" if self._status.restarts else answer.reason)
+        elif self._ready_at:
+            self._set("DEGRADED", answer.reason)
+        else:
+            self._set("LOADING" if answer.loading else "STARTING", answer.reason)
+
+    def _condemn(self, child: Child, verdict: str) -> None:
+        self._verdict = verdict
+        self._kill(child)
 
     def _kill(self, child: Child) -> None:
         if self.child is child:
             child.signal(signal.SIGKILL)
 
-    async def _unless_stopped(self, waiting: Coroutine[Any, Any, None]) -> None:
-        stopped = asyncio.ensure_future(self._stopping.wait())
+    async def _unless_ending(self, waiting: Coroutine[Any, Any, None]) -> None:
+        ending = asyncio.ensure_future(self._ending.wait())
         wanted = asyncio.ensure_future(waiting)
-        await asyncio.wait({stopped, wanted}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopped, wanted):
-            task.cancel()
-        await asyncio.gather(stopped, wanted, return_exceptions=True)
+        try:
+            await asyncio.wait({ending, wanted}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (ending, wanted):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(ending, wanted, return_exceptions=True)
+
+    def _rest(self, state: ServiceState, reason: str, *, by_hand: bool = False) -> None:
+        self._status.by_hand, self._status.done = by_hand, state == "STOPPED" and not by_hand and not self._closed
+        self._set(state, reason)
 
     def _set(self, state: ServiceState, reason: str = "") -> None:
         status = self._status
         if (status.state, status.reason) == (state, reason):
             return
+        if status.state != state:
+            status.since = time.time()
         status.state, status.reason, status.ready = state, reason, state == "READY"
         self._ground.changed(self)

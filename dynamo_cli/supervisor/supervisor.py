@@ -13,22 +13,27 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dynamo_cli.errors import ResourceMissing
-from dynamo_cli.runtime.control import DeploymentState, DeploymentStatus
+from dynamo_cli.errors import ResourceMissing, UsageError
+from dynamo_cli.runtime.control import DeploymentState, DeploymentStatus, ServiceAction
 from dynamo_cli.runtime.discovery.file import FileDiscovery
 from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
 from dynamo_cli.supervisor import health, spawn
+from dynamo_cli.supervisor.actions import Crew
 from dynamo_cli.supervisor.control_server import ControlServer
+from dynamo_cli.supervisor.dependencies import Wait, unmet
 from dynamo_cli.supervisor.events import EventBus
-from dynamo_cli.supervisor.exits import exit_class
+from dynamo_cli.supervisor.exits import exit_class, explain
 from dynamo_cli.supervisor.launcher import Launcher
-from dynamo_cli.supervisor.logfiles import log_file
-from dynamo_cli.supervisor.logtail import last_lines
-from dynamo_cli.supervisor.probes import Answer, Prober
+from dynamo_cli.supervisor.memory import tree_memory
+from dynamo_cli.supervisor.oom import OomKills, oom_kills, oom_words
+from dynamo_cli.supervisor.output import Output
+from dynamo_cli.supervisor.outside_probes import Answer
+from dynamo_cli.supervisor.probes import Prober
 from dynamo_cli.supervisor.record import Record, write
 from dynamo_cli.supervisor.service import Service
 from dynamo_cli.supervisor.spawn import Child
 from dynamo_cli.supervisor.sweep import end_adopted, marks, reap_adopted, sweep
+from dynamo_cli.topology.ports import free_ports
 from dynamo_cli.topology.process import Plan, ProcessSpec
 
 logger = logging.getLogger("dynamo.supervisor")
@@ -51,7 +56,7 @@ class Supervisor:
     """Also the ground its services stand on (see service.Ground)."""
 
     def __init__(self, assignment: Assignment, clock: Callable[[], float] = time.monotonic) -> None:
-        self.plan, self.paths = assignment.plan, assignment.paths
+        self.paths = assignment.paths
         self.bus = EventBus()
         self.exit_code = 0
         self.failure = ""
@@ -67,8 +72,9 @@ class Supervisor:
             dies_with_us=not self._record.detached,
         )
         self._discovery = FileDiscovery(self.paths.discovery)
-        self._prober = Prober(self.paths, self._discovery)
-        self._log_starts: dict[str, int] = {}
+        self._output = Output(self.paths)
+        self._prober = Prober(self.paths, self._discovery, self._output.wrote)
+        self._oom_kills: dict[str, OomKills] = {}
         self._answering: set[str] = set()
         self._was_ready = False
         self._unsaved = False
@@ -76,7 +82,22 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._force = False
-        self._services = {spec.name: Service(spec, self, clock) for spec in self.plan.processes}
+        self._crew = Crew(
+            assignment.plan,
+            self.bus,
+            make=lambda spec: Service(spec, self, clock),
+            save=lambda plan: write(self.paths.plan, plan),
+            changed=self._changed.set,
+            free_ports=free_ports(),
+        )
+
+    @property
+    def plan(self) -> Plan:
+        return self._crew.plan
+
+    @property
+    def _services(self) -> Mapping[str, Service]:
+        return self._crew.services
 
     @property
     def status(self) -> DeploymentStatus:
@@ -106,20 +127,35 @@ class Supervisor:
             for service in self._services.values():
                 service.force()
 
+    def act(self, action: ServiceAction, names: list[str]) -> None:
+        """Start, stop or restart services or pools; returns at once. UsageError for a name that is not there."""
+        self._refuse_while_stopping()
+        logger.info("%s by hand: %s", action, ", ".join(names))
+        self._crew.act(action, names)
+
+    def scale(self, replicas: dict[str, int]) -> None:
+        """Change the number of replicas of pools; returns at once. UsageError for what cannot be."""
+        self._refuse_while_stopping()
+        logger.info("scale by hand: %s", ", ".join(f"{pool}={count}" for pool, count in replicas.items()))
+        self._crew.scale(replicas)
+
     async def run(self) -> None:
         """The whole life of the deployment, until stop() or until nothing can serve any more (foreground only)."""
         self._prepare()
-        control = ControlServer(self.paths.control_socket, lambda: self.status, self.stop, self.bus)
-        running = {name: asyncio.ensure_future(s.run()) for name, s in self._services.items()}
+        control = ControlServer(self.paths.control_socket, self, self.bus)
+        self._crew.begin()
         asking = asyncio.ensure_future(self._ask_models())
         try:
             await asyncio.sleep(0)  # the children start before we import a web server
             await control.start()
             await self._judge_until_stopped()
-            await self._stop_in_order(running)
+            await self._stop_in_order()
         finally:
             asking.cancel()
-            await asyncio.gather(asking, *running.values(), return_exceptions=True)
+            await self._crew.close()
+            for service in self._services.values():
+                service.force()
+            await asyncio.gather(asking, *self._crew.running.values(), return_exceptions=True)
             await self._end_everything()
             self._publish("STOPPED", self.failure)
             self.bus.close()
@@ -130,8 +166,8 @@ class Supervisor:
     def launch(self, spec: ProcessSpec) -> Child:
         with contextlib.suppress(FileNotFoundError):
             self.paths.admin_socket(spec.name).unlink()
-        file = log_file(self.paths, spec.name)
-        self._log_starts[spec.name] = file.stat().st_size if file.exists() else 0
+        self._output.begins(spec.name)
+        self._oom_kills[spec.name] = oom_kills()
         child = self._launcher.start(spec)
         self._record.processes[spec.name] = child.id
         self._save()
@@ -146,14 +182,19 @@ class Supervisor:
     async def probe(self, spec: ProcessSpec, uptime_s: float) -> Answer:
         return await self._prober.ready(spec, uptime_s)
 
-    def last_words(self, spec: ProcessSpec) -> str:
-        lines = last_lines(log_file(self.paths, spec.name), 1, self._log_starts.get(spec.name, 0))
-        return lines[0][:300] if lines else ""
+    async def alive(self, spec: ProcessSpec) -> bool:
+        return await self._prober.alive(spec, spec.liveness.timeout_s if spec.liveness else 0.0)
 
-    async def dependencies_ready(self, spec: ProcessSpec) -> None:
-        with self.bus.subscribe() as queue:
-            while not all(self._services[wanted.name].status.ready for wanted in spec.depends_on):
-                await queue.get()
+    def memory(self, child: Child) -> int:
+        return tree_memory(child.id.pid)
+
+    async def explain(self, spec: ProcessSpec, code: int) -> str:
+        oom = oom_words(self._oom_kills.get(spec.name, OomKills()), oom_kills())
+        return explain(code, self._output.last_line(spec.name), oom)
+
+    def waits_for(self, spec: ProcessSpec) -> Wait:
+        services = {name: service.status for name, service in self._services.items()}
+        return unmet(spec.depends_on, services, self._output.wrote)
 
     def changed(self, service: Service) -> None:
         status = service.status
@@ -173,7 +214,7 @@ class Supervisor:
 
     def _reap_adopted(self) -> list[int]:
         own = {s.child.id.pid for s in self._services.values() if s.child}
-        return reap_adopted(own | self._launcher.own_pids)
+        return reap_adopted(own | self._launcher.own_pids | self._prober.commands.pids)
 
     async def _judge_until_stopped(self) -> None:
         stopped = asyncio.ensure_future(self._stopping.wait())
@@ -199,7 +240,7 @@ class Supervisor:
         while True:
             ready = [s.status for s in self._services.values() if s.status.ready]
             frontends = [s.name for s in ready if s.kind == "frontend"]
-            served = {s.model for s in ready if s.kind != "frontend"}
+            served = {s.model for s in ready if s.kind == "worker"}
             for model in self.plan.models:
                 if frontends and model in served and model not in self._answering:
                     await self._ask_model(frontends[0], model)
@@ -213,24 +254,30 @@ class Supervisor:
         else:
             logger.debug("%s", answer.reason)
 
-    async def _stop_in_order(self, running: Mapping[str, asyncio.Future[None]]) -> None:
+    def _refuse_while_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise UsageError(f"{self.plan.deployment} is stopping")
+
+    async def _stop_in_order(self) -> None:
+        """Frontends first, and each service after those that depend on it."""
         self._publish("STOPPING", self.failure)
         if self._listener:
             self._listener.close()
+        running = dict(self._crew.running)
         frontends = {name for name, s in self._services.items() if s.spec.kind == "frontend"}
 
         async def stop_one(name: str) -> None:
             users = {other for other, s in self._services.items() if name in {d.name for d in s.spec.depends_on}}
             before = users | (frontends if name not in frontends else set())
             await asyncio.gather(*(running[other] for other in before), return_exceptions=True)
-            self._services[name].force() if self._force else self._services[name].stop()
-            await running[name]
+            service = self._services.get(name)
+            if service:
+                service.force() if self._force else service.close()
+            await asyncio.wait({running[name]})
 
         await asyncio.gather(*(stop_one(name) for name in running), return_exceptions=True)
 
     async def _end_everything(self) -> None:
-        for service in self._services.values():
-            service.force()
         await sweep([], marks(self._record.deployment_id))
         await end_adopted(self._launcher.own_pids)
         self._launcher.close()

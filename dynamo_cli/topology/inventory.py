@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-from collections.abc import Iterator
 
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.gpus.nvml import read_gpus
 from dynamo_cli.hub.resolve import resolve_model
 from dynamo_cli.topology.plan import Inventory
+from dynamo_cli.topology.ports import free_ports
 from dynamo_cli.topology.schema import Topology
 from dynamo_cli.workers.engines import registry
 
@@ -50,15 +49,3 @@ def _look_up(model: str) -> tuple[str, str]:
         return resolve_model(model).kind, ""
     except ModelMissing as error:
         return "", str(error)
-
-
-def free_ports(host: str = "127.0.0.1") -> Iterator[int]:
-    """Ports nobody listens on now, none twice; the sockets that hold them are closed before each is told."""
-    told: set[int] = set()
-    while True:
-        with socket.socket() as probe:
-            probe.bind((host, 0))
-            port = int(probe.getsockname()[1])
-        if port not in told:
-            told.add(port)
-            yield port

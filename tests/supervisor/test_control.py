@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_cli.errors import NotReady
-from dynamo_cli.runtime.control import ControlClient, DeploymentStatus, ServiceStatus
+from dynamo_cli.errors import NotReady, UsageError
+from dynamo_cli.runtime.control import ControlClient, DeploymentStatus, ServiceAction, ServiceStatus
 from dynamo_cli.runtime.http import connection
 from dynamo_cli.runtime.http.connection import peer_uid
 from dynamo_cli.supervisor import table
@@ -27,9 +27,29 @@ STATUS = DeploymentStatus(
 )
 
 
+class Controls:
+    """A supervisor that only takes notes."""
+
+    status = STATUS
+
+    def __init__(self, notes: list[object]) -> None:
+        self.notes = notes
+
+    def stop(self, force: bool = False) -> None:
+        self.notes.append(force)
+
+    def act(self, action: ServiceAction, names: list[str]) -> None:
+        if "decod" in names:
+            raise UsageError("agg has no service decod; did you mean decode?")
+        self.notes.append((action, names))
+
+    def scale(self, replicas: dict[str, int]) -> None:
+        self.notes.append(replicas)
+
+
 async def test_the_client_reads_what_the_server_says(clean_environment: Path) -> None:
-    stops: list[bool] = []
-    server = ControlServer(clean_environment / "c.sock", lambda: STATUS, stops.append, EventBus())
+    stops: list[object] = []
+    server = ControlServer(clean_environment / "c.sock", Controls(stops), EventBus())
     await server.start()
     try:
         client = ControlClient(clean_environment / "c.sock")
@@ -41,9 +61,24 @@ async def test_the_client_reads_what_the_server_says(clean_environment: Path) ->
         await server.close()
 
 
+async def test_verbs_arrive_and_a_wrong_name_comes_back_as_a_usage_error(clean_environment: Path) -> None:
+    notes: list[object] = []
+    server = ControlServer(clean_environment / "c.sock", Controls(notes), EventBus())
+    await server.start()
+    try:
+        client = ControlClient(clean_environment / "c.sock")
+        await asyncio_thread(lambda: client.act("restart", ["decode-0", "frontend"]))
+        await asyncio_thread(lambda: client.scale({"decode": 3}))
+        assert notes == [("restart", ["decode-0", "frontend"]), {"decode": 3}]
+        with pytest.raises(UsageError, match="agg has no service decod; did you mean decode"):
+            await asyncio_thread(lambda: client.act("stop", ["decod"]))
+    finally:
+        await server.close()
+
+
 async def test_another_user_is_refused(clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "peer_uid", lambda _: 4711)
-    server = ControlServer(clean_environment / "c.sock", lambda: STATUS, lambda _: None, EventBus())
+    server = ControlServer(clean_environment / "c.sock", Controls([]), EventBus())
     await server.start()
     try:
         with pytest.raises(NotReady, match="no supervisor answers"):

@@ -64,3 +64,24 @@ def test_many_in_trouble_are_counted() -> None:
     reason = judge([FRONTEND, *[service(f"decode-{i}", "STARTING") for i in range(6)]], MODELS, set(), False).reason
     assert reason.startswith("decode-0: starting; decode-1: starting; ")
     assert reason.endswith("; and 3 more")
+
+
+def test_a_task_that_is_done_is_not_missed() -> None:
+    task = ServiceStatus(name="setup", kind="service", state="STOPPED", done=True)
+    assert judge([FRONTEND, READY, task], MODELS, {"m"}, False).state == "READY"
+    failed = ServiceStatus(name="setup", kind="service", state="FAILED", reason="exited with code 1")
+    assert judge([FRONTEND, READY, failed], MODELS, {"m"}, True) == Verdict("DEGRADED", "setup: exited with code 1")
+
+
+def test_what_somebody_stopped_degrades_but_never_fails() -> None:
+    stopped = ServiceStatus(
+        name="decode-0", kind="worker", model="m", state="STOPPED", by_hand=True, reason="stopped by hand"
+    )
+    assert judge([FRONTEND, stopped], MODELS, set(), True) == Verdict("DEGRADED", "decode-0: stopped by hand")
+
+
+def test_services_alone() -> None:
+    serving = ServiceStatus(name="web", kind="service", state="READY", ready=True)
+    assert judge([serving], (), set(), False).state == "READY"
+    lost = ServiceStatus(name="web", kind="service", state="FAILED", reason="gave up")
+    assert judge([lost], (), set(), True) == Verdict("FAILED", "web: gave up")

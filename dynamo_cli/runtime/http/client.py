@@ -1,4 +1,4 @@
-"""HTTP/1.1 to a unix socket, one connection per request."""
+"""HTTP/1.1 to a unix socket or a port, one connection per request."""
 
 from __future__ import annotations
 
@@ -68,12 +68,24 @@ class Answer:
 
 
 async def request(
-    socket: str, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+    server: str | tuple[str, int],
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
 ) -> Answer:
-    """Send a request and wait for the head of its answer. OSError when nobody answers there."""
-    lines = [f"{method} {path} HTTP/1.1", "host: localhost", f"content-length: {len(body)}", "connection: close"]
+    """Send a request to a socket's path or to (host, port) and wait for the head of its answer.
+
+    OSError when nobody answers there.
+    """
+    name = "localhost" if isinstance(server, str) else f"{server[0]}:{server[1]}"
+    lines = [f"{method} {path} HTTP/1.1", f"host: {name}", f"content-length: {len(body)}", "connection: close"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    reader, writer = await asyncio.open_unix_connection(socket, limit=READ_SIZE)
+    if isinstance(server, str):
+        reader, writer = await asyncio.open_unix_connection(server, limit=READ_SIZE)
+    else:
+        reader, writer = await asyncio.open_connection(*server, limit=READ_SIZE)
     answer = Answer(reader, writer)
     try:
         writer.write("\r\n".join([*lines, "", ""]).encode() + body)

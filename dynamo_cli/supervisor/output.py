@@ -1,0 +1,50 @@
+"""What the current incarnation of each service has written so far."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from dynamo_cli.runtime.paths import DeploymentPaths
+from dynamo_cli.supervisor.logfiles import log_file
+from dynamo_cli.supervisor.logtail import Tail, last_lines
+
+
+@dataclass
+class _Search:
+    tail: Tail
+    pattern: re.Pattern[str]
+    found: bool = False
+
+    def look(self) -> bool:
+        while not self.found and (lines := self.tail.read()):
+            self.found = any(map(self.pattern.search, lines))
+        return self.found
+
+
+@dataclass
+class Output:
+    """`begins(service)` at each start; everything is about what came after it."""
+
+    paths: DeploymentPaths
+    _starts: dict[str, int] = field(default_factory=dict)
+    _searches: dict[tuple[str, str], _Search] = field(default_factory=dict)
+
+    def begins(self, service: str) -> None:
+        file = log_file(self.paths, service)
+        self._starts[service] = file.stat().st_size if file.exists() else 0
+        self._searches = {key: search for key, search in self._searches.items() if key[0] != service}
+
+    def last_line(self, service: str) -> str:
+        lines = last_lines(log_file(self.paths, service), 1, self._starts.get(service, 0))
+        return lines[0][:300] if lines else ""
+
+    def wrote(self, service: str, pattern: str) -> bool:
+        """Whether a line matched the regular expression; what was read once is not read again."""
+        if service not in self._starts:
+            return False
+        search = self._searches.get((service, pattern))
+        if search is None:
+            tail = Tail(log_file(self.paths, service), self._starts[service])
+            search = self._searches[service, pattern] = _Search(tail, re.compile(pattern))
+        return search.look()
