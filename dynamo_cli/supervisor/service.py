@@ -132,6 +132,7 @@ class Service:
         if not self._closed:
             self._restarts = RestartCounter(self.spec.restart)
             self._status.restarts, self._status.by_hand, self._status.done = 0, False, False
+            self._set("PENDING", "started by hand")
 
     async def _live(self) -> None:
         self.lives += 1
