@@ -32,7 +32,7 @@ _dynamo() {
             return ;;
         frontend:--http-host | frontend:--http-port | frontend:--listen-fd | frontend:--router-mode | frontend:--model-name | frontend:--served-model-name | frontend:--namespace | frontend:--namespace-prefix | frontend:--discovery-backend | frontend:--store-kv | frontend:--request-plane)
             return ;;
-        logs:-n | logs:--tail | logs:--deployment)
+        logs:-n | logs:--tail | logs:--since | logs:--until | logs:--grep | logs:--level | logs:-d | logs:--deployment)
             return ;;
         mocker:--engine | mocker:--model | mocker:--model-path | mocker:--model-name | mocker:--served-model-name | mocker:--endpoint | mocker:--options | mocker:--tensor-parallel-size | mocker:--tp | mocker:--namespace | mocker:--namespace-prefix | mocker:--discovery-backend | mocker:--store-kv | mocker:--request-plane)
             return ;;
@@ -55,7 +55,7 @@ _dynamo() {
             chat) words="--url --model --system --temperature --max-tokens" ;;
             down) words="--all --timeout" ;;
             frontend) words="-h --help --http-host --http-port --listen-fd --router-mode --model-name --served-model-name --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
-            logs) words="-f --follow -n --tail --deployment" ;;
+            logs) words="-f --follow -n --tail --since --until --grep --level -t --timestamps --json -d --deployment" ;;
             mocker) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
             plan) words="--set --json --commands" ;;
             sglang) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;

@@ -18,7 +18,7 @@ _dynamo() {
         'completions:Print the completion script of a shell.'
         'down:Stop a deployment in order; exit 3 when there is none to stop, 0 with --all.'
         'frontend:`dynamo frontend`: the OpenAI-compatible server of a deployment.'
-        'logs:Show what the processes of a deployment wrote, also of the last one that was stopped.'
+        'logs:Show what the processes of a deployment wrote, in order of time, also of the last one that was stopped.'
         'mocker:Run a worker with the mock engine.'
         'plan:Show the processes, GPUs, ports and commands that `dynamo up FILE` would start.'
         'pull:Fetch a model, so that `up` need not.'
@@ -89,11 +89,19 @@ _dynamo() {
                 '*::argument:_default' ;;
         logs)
             _arguments \
-                '*-f[Go on as lines come, until Ctrl-C.]' \
-                '*--follow[Go on as lines come, until Ctrl-C.]' \
-                '*-n[Only the last N lines of each.]:value: ' \
-                '*--tail[Only the last N lines of each.]:value: ' \
-                '*--deployment[Default\: the only running one, else the last.]:value: ' \
+                '*-f[Go on as lines come, until Ctrl-C or its end.]' \
+                '*--follow[Go on as lines come, until Ctrl-C or its end.]' \
+                '*-n[Only the last N lines of each service.]:value: ' \
+                '*--tail[Only the last N lines of each service.]:value: ' \
+                '*--since[From then on\: 5m, 2h30m, 14\:30, 2026-01-31T14\:30\:00Z.]:value: ' \
+                '*--until[Up to then, written like --since.]:value: ' \
+                '*--grep[Only lines in which the expression is found.]:value: ' \
+                '*--level[From this level on\: trace, debug, info, warning, error.]:value: ' \
+                '*-t[When each line arrived, in UTC.]' \
+                '*--timestamps[When each line arrived, in UTC.]' \
+                '*--json[A JSON object a line\: time, service, level, text.]' \
+                '*-d[Default\: the running or the last one.]:value: ' \
+                '*--deployment[Default\: the running or the last one.]:value: ' \
                 '*::argument:_default' ;;
         mocker)
             _arguments \

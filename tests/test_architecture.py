@@ -19,7 +19,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 GROUND = {"protocol", "runtime"}
 PARTS = {"text", "hub", "router", "routing", "workers", "frontend"}
 OPERATION = GROUND | {"hub", "router", "gpus", "topology", "workers"}
-EVERYTHING = GROUND | PARTS | {"gpus", "topology", "supervisor", "bench", "chat"}
+EVERYTHING = GROUND | PARTS | {"gpus", "topology", "logs", "supervisor", "bench", "chat"}
 
 MAY_IMPORT = {
     "protocol": set(),
@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "frontend": GROUND | {"routing", "text", "hub"},
     "gpus": GROUND,
     "topology": OPERATION - {"topology"},
-    "supervisor": OPERATION,
+    "logs": GROUND,
+    "supervisor": OPERATION | {"logs"},
     "bench": OPERATION | {"supervisor"},
     "chat": OPERATION | {"supervisor", "bench"},
     "cli": EVERYTHING,

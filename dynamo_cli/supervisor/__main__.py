@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--lock-fd", type=int, required=True)
     parser.add_argument("--listen-fd", type=int)
     arguments = parser.parse_args(argv)
-    configure_logging()
+    configure_logging(stamped=True)
     asyncio.run(supervise(_assignment(arguments)))
     return 0
 

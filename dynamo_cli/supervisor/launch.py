@@ -15,15 +15,17 @@ import time
 from typing import NamedTuple
 
 from dynamo_cli.errors import NotReady, PortBusy, UsageError
+from dynamo_cli.logs.files import OWN_LOG, log_file, set_aside
+from dynamo_cli.logs.keeping import rotation
+from dynamo_cli.logs.tail import LogFollower, last_lines
 from dynamo_cli.runtime.control import ControlClient, DeploymentStatus
 from dynamo_cli.runtime.http import listener
+from dynamo_cli.runtime.logs import configure_handler, log_settings
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor import view
 from dynamo_cli.supervisor.deployments import Deployment, open_deployment, running
 from dynamo_cli.supervisor.exits import exit_class
 from dynamo_cli.supervisor.leftovers import end_leftovers, take_down
-from dynamo_cli.supervisor.logfiles import OWN_LOG, log_file, set_aside
-from dynamo_cli.supervisor.logtail import LogFollower, last_lines
 from dynamo_cli.supervisor.processes import ProcessId, identify
 from dynamo_cli.supervisor.record import Record, take_lock, write
 from dynamo_cli.supervisor.supervisor import INTERRUPTED, Assignment, Supervisor
@@ -55,6 +57,8 @@ class Claim(NamedTuple):
 
 def claim(plan: Plan, detached: bool) -> Claim:
     """Take the name, end what a dead supervisor left under it, and bind the port. UsageError when it runs already."""
+    log_settings(os.environ)
+    rotation(os.environ)
     paths = DeploymentPaths(plan.deployment)
     paths.ensure()
     lock = take_lock(paths)
@@ -135,9 +139,7 @@ async def _foreground(assignment: Assignment, as_json: bool) -> Outcome:
 
 
 def _log_to(paths: DeploymentPaths) -> None:
-    handler = logging.FileHandler(log_file(paths, OWN_LOG), encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    configure_handler(logging.FileHandler(log_file(paths, OWN_LOG), encoding="utf-8"), stamped=True)
     logging.raiseExceptions = False  # or a full disk makes it print stacks on the terminal
 
 

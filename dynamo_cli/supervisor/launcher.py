@@ -1,4 +1,4 @@
-"""From a process spec to a running child: environment, log file, descriptors, and word to the guard."""
+"""From a process spec to a running child: environment, descriptors, a pipe to the log keeper, and word to the guard."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from dynamo_cli.logs.keeping import LogKeeper, rotation
+from dynamo_cli.runtime.logs import engine_levels
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor import guard, spawn
-from dynamo_cli.supervisor.logfiles import log_file
 from dynamo_cli.supervisor.spawn import Child
 from dynamo_cli.topology.process import ProcessSpec
 
@@ -33,6 +34,7 @@ class Launcher:
         self._dies_with_us = dies_with_us
         self._environ = {
             **environ,
+            **engine_levels(environ),
             "PYTHONUNBUFFERED": "1",
             "DYN_DISCOVERY_BACKEND": "file",
             "DYN_FILE_KV": str(paths.discovery),
@@ -43,13 +45,14 @@ class Launcher:
             "DYNAMO_DEPLOYMENT_ID": deployment_id,
         }
         self._guard = Guard(deployment_id) if dies_with_us else None
+        self.logs = LogKeeper(paths.logs, home, rotation(environ))
 
     def start(self, spec: ProcessSpec) -> Child:
-        """Start one incarnation; its output is appended to its log file. OSError when it cannot be started."""
+        """Start one incarnation; its output goes to its log file. OSError when it cannot be started."""
         passed = self._listen_fd if spec.inherits_listener else None
         argv = [word.replace("{listen_fd}", str(passed)) for word in spec.argv]
         environ = {**self._environ, **spec.env, **self._marks, "DYNAMO_SERVICE": spec.name}
-        output = os.open(log_file(self._paths, spec.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        output = self.logs.pipe(spec.name)
         try:
             child = spawn.start(
                 argv,
@@ -65,16 +68,19 @@ class Launcher:
             self._guard.tell("+", child)
         return child
 
-    def ended(self, child: Child) -> None:
-        """Its group has been swept: the guard forgets it."""
+    def ended(self, spec: ProcessSpec, child: Child) -> None:
+        """Its group has been swept: the guard forgets it, and nobody writes to its log any more."""
+        self.logs.ended(spec.name)
         if self._guard:
             self._guard.tell("-", child)
 
     @property
     def own_pids(self) -> set[int]:
-        return {self._guard.pid} if self._guard else set()
+        return {self.logs.pid} | ({self._guard.pid} if self._guard else set())
 
     def close(self) -> None:
+        """Nothing runs any more."""
+        self.logs.close()
         if self._guard:
             self._guard.close()
 

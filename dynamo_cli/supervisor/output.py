@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from dynamo_cli.logs.files import log_file
+from dynamo_cli.logs.tail import Tail, last_lines
 from dynamo_cli.runtime.paths import DeploymentPaths
-from dynamo_cli.supervisor.logfiles import log_file
-from dynamo_cli.supervisor.logtail import Tail, last_lines
 
 
 @dataclass
@@ -18,7 +18,7 @@ class _Search:
 
     def look(self) -> bool:
         while not self.found and (lines := self.tail.read()):
-            self.found = any(map(self.pattern.search, lines))
+            self.found = any(self.pattern.search(line.text) for line in lines)
         return self.found
 
 
@@ -33,7 +33,8 @@ class Output:
     def begins(self, service: str) -> None:
         file = log_file(self.paths, service)
         self._starts[service] = file.stat().st_size if file.exists() else 0
-        self._searches = {key: search for key, search in self._searches.items() if key[0] != service}
+        for key in [key for key in self._searches if key[0] == service]:
+            self._searches.pop(key).tail.close()
 
     def last_line(self, service: str) -> str:
         lines = last_lines(log_file(self.paths, service), 1, self._starts.get(service, 0))
@@ -45,6 +46,6 @@ class Output:
             return False
         search = self._searches.get((service, pattern))
         if search is None:
-            tail = Tail(log_file(self.paths, service), self._starts[service])
+            tail = Tail(service, log_file(self.paths, service), self._starts[service])
             search = self._searches[service, pattern] = _Search(tail, re.compile(pattern))
         return search.look()

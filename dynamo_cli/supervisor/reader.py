@@ -1,36 +1,55 @@
-"""`dynamo logs`: the log files of one deployment as one stream of prefixed lines."""
+"""`dynamo logs`: the log files of one deployment as one stream of lines."""
 
 from __future__ import annotations
 
-import difflib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from dynamo_cli.errors import NotReady, UsageError
+from dynamo_cli.errors import NotReady
+from dynamo_cli.logs.files import OWN_LOG, log_file
+from dynamo_cli.logs.query import Filter, Query, last_of_each
+from dynamo_cli.logs.tail import Line, LogFollower, merged
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor import deployments
 from dynamo_cli.supervisor.deployments import Deployment
-from dynamo_cli.supervisor.logfiles import OWN_LOG, log_file
-from dynamo_cli.supervisor.logtail import Line, LogFollower, merged
+from dynamo_cli.supervisor.names import resolve
 from dynamo_cli.supervisor.record import read_plan
 
 LOOK_S = 0.1
 
 
-def read_logs(name: str | None, services: Sequence[str], tail: int | None, follow: bool) -> Iterator[str]:
-    """Prefixed lines; with `follow` until the deployment is down. UsageError for an unknown service."""
+def read_logs(
+    name: str | None,
+    wanted: Sequence[str],
+    query: Query,
+    follow: bool,
+    make_writer: Callable[[int], Callable[[Line], str]],
+) -> Iterator[str]:
+    """Lines as `make_writer(width of the names)` writes them; with `follow` until the deployment is down.
+
+    `wanted`: services or pools, all without any. UsageError for an unknown one.
+    """
     deployment = _choose(name)
-    chosen = _check(deployment, services)
-    width = max(map(len, chosen))
+    chosen = _check(deployment, wanted)
+    write = make_writer(max(map(len, chosen)))
     files = [(service, log_file(deployment.paths, service)) for service in chosen]
     follower = LogFollower(files)
-    for line in merged(files, tail):
-        yield _prefixed(line, width)
+    yield from map(write, _recorded(files, query))
+    passes = Filter(query)
     while follow:
-        for line in follower.read():
-            yield _prefixed(line, width)
         follow = _still_running(deployment.paths)
+        yield from (write(line) for line in follower.read() if passes.wants(line))
+        follower.follow((service, log_file(deployment.paths, service)) for service in _check(deployment, wanted))
         time.sleep(LOOK_S)
+
+
+def _recorded(files: Sequence[tuple[str, Path]], query: Query) -> Iterator[Line]:
+    if query.takes_all:
+        return merged(files, query.tail)
+    passes = Filter(query)
+    lines = (line for line in merged(files) if passes.wants(line))
+    return lines if query.tail is None else last_of_each(lines, query.tail)
 
 
 def _choose(name: str | None) -> Deployment:
@@ -47,21 +66,13 @@ def _choose(name: str | None) -> Deployment:
     return (running or known)[0]
 
 
-def _check(deployment: Deployment, services: Sequence[str]) -> list[str]:
+def _check(deployment: Deployment, wanted: Sequence[str]) -> list[str]:
     plan = read_plan(deployment.paths)
-    names = [*(spec.name for spec in plan.processes), OWN_LOG] if plan else [OWN_LOG]
-    for service in services:
-        if service not in names:
-            near = difflib.get_close_matches(service, names, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-            raise UsageError(f"{deployment.name} has no service {service}; {hint}")
-    return list(services) or names
+    pools = {spec.name: spec.pool for spec in plan.processes} if plan else {}
+    pools[OWN_LOG] = OWN_LOG
+    return resolve(wanted, pools, deployment.name) if wanted else list(pools)
 
 
 def _still_running(paths: DeploymentPaths) -> bool:
     found = deployments.open_deployment(paths.deployment)
     return found is not None and found.record.supervised
-
-
-def _prefixed(line: Line, width: int) -> str:
-    return f"{line.service.ljust(width)} | {line.text}"

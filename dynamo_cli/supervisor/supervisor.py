@@ -175,7 +175,7 @@ class Supervisor:
 
     async def clear_away(self, spec: ProcessSpec, child: Child) -> None:
         await sweep([child.id], marks(self._record.deployment_id, spec.name))
-        self._launcher.ended(child)
+        self._launcher.ended(spec, child)
         child.reap()
         self._reap_adopted()
 
@@ -189,6 +189,7 @@ class Supervisor:
         return tree_memory(child.id.pid)
 
     async def explain(self, spec: ProcessSpec, code: int) -> str:
+        await self._launcher.logs.synced()
         oom = oom_words(self._oom_kills.get(spec.name, OomKills()), oom_kills())
         return explain(code, self._output.last_line(spec.name), oom)
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
+from dynamo_cli.logs.files import OWN_LOG
+from dynamo_cli.logs.tail import Line, LogFollower
 from dynamo_cli.runtime.control import DeploymentStatus
 from dynamo_cli.supervisor import table
 from dynamo_cli.supervisor.events import EventBus
-from dynamo_cli.supervisor.logfiles import OWN_LOG
-from dynamo_cli.supervisor.logtail import Line, LogFollower
 
 if TYPE_CHECKING:
     from rich.console import Console

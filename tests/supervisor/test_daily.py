@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from dynamo_cli.errors import NotReady, UsageError
+from dynamo_cli.logs.files import log_file
 from dynamo_cli.runtime.control import ServiceStatus
-from dynamo_cli.supervisor.logfiles import log_file
 from dynamo_cli.supervisor.record import read_plan
 from dynamo_cli.topology.ports import free_ports
 from dynamo_cli.topology.process import Dependency, Liveness, Probe, ProcessSpec, RestartPolicy

@@ -8,9 +8,9 @@ import sys
 import pytest
 from rich.console import Console
 
+from dynamo_cli.logs.tail import Line
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
 from dynamo_cli.supervisor import table
-from dynamo_cli.supervisor.logtail import Line
 from dynamo_cli.supervisor.view import PlainView, RichView, open_view
 
 REASON = "last exit: killed by SIGKILL, and so on for longer than any terminal is wide " * 3

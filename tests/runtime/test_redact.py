@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamo_cli.runtime.redact import COVER, redact, redact_environment
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+SECRET = st.text(ALPHABET, min_size=12, max_size=30)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "token hf_{} refused",
+        "key sk-{}",
+        "Authorization: Bearer {}",
+        "GET https://user:{}@host/path",
+        "--api-key {} --port 1",
+        "--api-key={}",
+        "HF_TOKEN={} dynamo up",
+        '{{"api_key": "{}"}}',
+        "password: {}",
+        "https://h/v1?api_key={}&x=1",
+        "AWS_SECRET={}",
+    ],
+)
+@given(secret=SECRET)
+def test_no_secret_is_left(template: str, secret: str) -> None:
+    text = redact(template.format(secret))
+    assert secret not in text and COVER in text
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max_tokens=16",
+        "prompt_tokens: 300",
+        "tokens: 12.",
+        "a token was made",
+        "--max-tokens 5",
+        "https://host:8000/v1",
+        "basic",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_environments_by_name() -> None:
+    covered = redact_environment(
+        {"HF_TOKEN": "x", "OPENAI_API_KEY": "y", "PATH": "/bin", "URL": "http://u:p@h", "DB_PASSWORD": ""}
+    )
+    assert covered == {
+        "HF_TOKEN": COVER,
+        "OPENAI_API_KEY": COVER,
+        "PATH": "/bin",
+        "URL": f"http://u:{COVER}@h",
+        "DB_PASSWORD": "",
+    }
