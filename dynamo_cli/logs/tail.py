@@ -95,17 +95,18 @@ class Tail:
 
 
 class LogFollower:
-    """What is appended to (service, file) pairs from the moment they are named."""
+    """What is appended to (service, file) pairs from now on."""
 
     def __init__(self, files: Sequence[tuple[str, Path]]) -> None:
-        self._tails: dict[str, Tail] = {}
-        self.follow(files)
+        self._tails = {
+            service: Tail(service, path, path.stat().st_size if path.exists() else 0) for service, path in files
+        }
 
     def follow(self, files: Iterable[tuple[str, Path]]) -> None:
-        """These too, where they are new."""
+        """The whole of these too, where they are new."""
         for service, path in files:
             if service not in self._tails:
-                self._tails[service] = Tail(service, path, path.stat().st_size if path.exists() else 0)
+                self._tails[service] = Tail(service, path)
 
     def read(self) -> Iterator[Line]:
         """What is new, up to a bound for each file; nothing when there is nothing."""

@@ -127,7 +127,9 @@ async def _foreground(assignment: Assignment, as_json: bool) -> Outcome:
     for signum in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(signum, supervisor.stop)
     shown = view.open_view(names, as_json)
-    showing = asyncio.ensure_future(view.show(shown, follower, supervisor.bus, lambda: supervisor.status))
+    showing = asyncio.ensure_future(
+        view.show(shown, follower, assignment.paths, supervisor.bus, lambda: supervisor.status)
+    )
     try:
         await supervisor.run()
     finally:

@@ -8,14 +8,17 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
-from dynamo_cli.logs.files import OWN_LOG
+from dynamo_cli.logs.files import OWN_LOG, log_file
 from dynamo_cli.logs.tail import Line, LogFollower
 from dynamo_cli.runtime.control import DeploymentStatus
+from dynamo_cli.runtime.paths import DeploymentPaths
+from dynamo_cli.runtime.within import within
 from dynamo_cli.supervisor import table
 from dynamo_cli.supervisor.events import EventBus
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.1
+LAST_WORDS_S = 2.0
+"""How long the last lines may take when nobody reads them."""
 PALETTE = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 
 
@@ -102,23 +107,69 @@ def open_view(services: Sequence[str], as_json: bool) -> PlainView | RichView:
     return RichView(services) if can_redraw else PlainView(services, sys.stdout, None)
 
 
+class _Showing(threading.Thread):
+    """Writes from a thread of its own: a reader that does not read (Ctrl-S, a full pipe) must not stop supervision."""
+
+    def __init__(
+        self, view: PlainView | RichView, follower: LogFollower, paths: DeploymentPaths, ended: Callable[[], object]
+    ) -> None:
+        super().__init__(daemon=True)
+        self._view = view
+        self._follower = follower
+        self._paths = paths
+        self._ended = ended
+        self._status: DeploymentStatus | None = None
+        self._news = threading.Event()
+        self._over = False
+
+    def tell(self, status: DeploymentStatus, over: bool = False) -> None:
+        self._status, self._over = status, over
+        self._news.set()
+
+    def run(self) -> None:
+        try:
+            while not self._over:
+                self._news.wait()
+                self._news.clear()
+                self._look()
+            self._look()
+        except OSError as error:
+            logger.warning("nothing more is shown: cannot write to stdout: %s", error.strerror)
+        finally:
+            with contextlib.suppress(OSError):
+                self._view.close()
+            self._follower.close()
+            with contextlib.suppress(RuntimeError):  # nobody waits any more
+                self._ended()
+
+    def _look(self) -> None:
+        status = self._status
+        assert status
+        self._follower.follow((s.name, log_file(self._paths, s.name)) for s in status.services)
+        for line in self._follower.read():
+            self._view.line(line)
+        self._view.status(status)
+
+
 async def show(
-    view: PlainView | RichView, follower: LogFollower, bus: EventBus, status: Callable[[], DeploymentStatus]
+    view: PlainView | RichView,
+    follower: LogFollower,
+    paths: DeploymentPaths,
+    bus: EventBus,
+    status: Callable[[], DeploymentStatus],
 ) -> None:
     """New lines a few times a second and every change at once, until the bus is closed."""
-    open_ = True
-    try:
-        with bus.subscribe() as changes:
-            while open_:
-                _look(view, follower, status)
-                with contextlib.suppress(asyncio.TimeoutError):
-                    open_ = await asyncio.wait_for(changes.get(), LOOK_S) is not None
-            _look(view, follower, status)
-    except OSError as error:
-        logger.warning("nothing more is shown: cannot write to stdout: %s", error.strerror)
-    finally:
-        with contextlib.suppress(OSError):
-            view.close()
+    loop, ended, open_ = asyncio.get_running_loop(), asyncio.Event(), True
+    showing = _Showing(view, follower, paths, lambda: loop.call_soon_threadsafe(ended.set))
+    with bus.subscribe() as changes:
+        showing.tell(status())
+        showing.start()
+        while open_:
+            with contextlib.suppress(asyncio.TimeoutError):
+                open_ = await asyncio.wait_for(changes.get(), LOOK_S) is not None
+            showing.tell(status(), over=not open_)
+    with contextlib.suppress(asyncio.TimeoutError):
+        await within(LAST_WORDS_S, ended.wait())
 
 
 def as_json(status: DeploymentStatus) -> str:
@@ -136,9 +187,3 @@ def banner(status: DeploymentStatus) -> str:
         header = "Content-Type: application/json"
         lines.append(f"  curl {status.url}/v1/chat/completions -H '{header}' -d '{json.dumps(body)}'")
     return "\n".join(lines)
-
-
-def _look(view: PlainView | RichView, follower: LogFollower, status: Callable[[], DeploymentStatus]) -> None:
-    for line in follower.read():
-        view.line(line)
-    view.status(status())

@@ -142,8 +142,8 @@ def test_follower_starts_at_the_end(tmp_path: Path, closing: ExitStack) -> None:
 def test_a_follower_learns_of_new_services(tmp_path: Path, closing: ExitStack) -> None:
     follower = LogFollower([])
     closing.callback(follower.close)
-    append(tmp_path / "a.log", "old\n")
-    follower.follow([("a", tmp_path / "a.log")])
-    follower.follow([("a", tmp_path / "a.log")])
-    append(tmp_path / "a.log", "new\n")
-    assert list(follower.read()) == [Line("a", "new")]
+    append(tmp_path / "a.log", "first\n")
+    for _ in range(2):
+        follower.follow([("a", tmp_path / "a.log")])
+    append(tmp_path / "a.log", "second\n")
+    assert list(follower.read()) == [Line("a", "first"), Line("a", "second")]

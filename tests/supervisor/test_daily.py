@@ -232,3 +232,14 @@ def test_a_task_that_depends_on_nothing_stops_with_the_rest() -> None:
 
 def custom_plan_of_services() -> Any:
     return plan(service("a"), service("b", depends_on=(Dependency("a"),)), models=())
+
+
+def test_a_reader_that_does_not_read_stops_nothing() -> None:
+    noisy = service("noisy", "while true; do echo 0123456789012345678901234567890123456789; done")
+    with foreground(plan(frontend(), worker(0), noisy)) as running:
+        running.until("READY")
+        until(lambda: log_file(running.paths, "noisy").stat().st_size > 4 << 20)
+        os.kill(running.pid("decode-0") or 0, signal.SIGKILL)
+        until(lambda: of(running, "decode-0").restarts == 1 and of(running, "decode-0").ready)
+        running.client.stop()
+        until(lambda: not running.paths.control_socket.exists(), what="the end of supervision")
