@@ -10,9 +10,9 @@ from dynamo_cli.hub.catalogue import CATALOGUE
 from dynamo_cli.hub.resolve import resolve_model
 from dynamo_cli.topology.inventory import gather
 from dynamo_cli.topology.load import load_topology
+from dynamo_cli.topology.parts import Topology
 from dynamo_cli.topology.plan import make_plan
 from dynamo_cli.topology.process import Plan
-from dynamo_cli.topology.schema import Topology
 from dynamo_cli.workers.engines.registry import SPECS
 
 Fetch = Callable[[str], object]

@@ -8,7 +8,7 @@ from dynamo_cli.errors import ResourceMissing
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.gpus.pick import pick_gpus
 from dynamo_cli.gpus.visible import find_gpu
-from dynamo_cli.topology.schema import Pool, Topology
+from dynamo_cli.topology.parts import Pool, Topology
 
 _CROWDED = 0.1
 

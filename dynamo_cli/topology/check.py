@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
+from dynamo_cli.topology.check_processes import check_processes
 from dynamo_cli.topology.options import OptionProblem, option_problems
+from dynamo_cli.topology.parts import Pool, Topology
 from dynamo_cli.topology.positions import KeyPath
 from dynamo_cli.topology.report import Report
-from dynamo_cli.topology.schema import Pool, Topology
 from dynamo_cli.topology.words import listed, nearest, quoted, suggestion
 from dynamo_cli.workers.engines.base import EngineSpec
 from dynamo_cli.workers.engines.registry import LATER
 
 AUTO = "auto"
-_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*[:}]")
-
 Specs = Mapping[str, EngineSpec]
 
 
-def check(topology: Topology, document: dict[str, Any], specs: Specs, report: Report) -> None:
+def check(topology: Topology, specs: Specs, report: Report) -> None:
     """Add every problem that is left once each value is right by itself."""
-    _check_variables(document, (), report)
-    if not topology.workers and not report.touches(("workers",)):
+    empty = not topology.workers and not topology.services
+    if empty and not report.touches(("workers",)) and not report.touches(("services",)):
         report.add(("workers",), "no pool of workers; add a table such as [workers.decode]")
     for pool in topology.workers.values():
         _PoolCheck(pool, topology, specs, report).run()
-    for name, after in _dependency_cycles(topology.workers):
-        report.add(("workers", name, "depends_on"), f"depends on itself by way of {after}")
-
-
-def _check_variables(value: Any, path: KeyPath, report: Report) -> None:
-    """Variables come with a later release: a text must not change its meaning then."""
-    items: Iterator[tuple[Any, Any]] = iter(())
-    if isinstance(value, dict):
-        items = iter(value.items())
-    elif isinstance(value, list):
-        items = iter(enumerate(value))
-    elif isinstance(value, str) and _VARIABLE.search(value) and not report.touches(path):
-        report.add(path, f"variables are not available yet, found {quoted(value)}; write the value itself")
-    for key, item in items:
-        _check_variables(item, (*path, key), report)
+    check_processes(topology, report)
 
 
 class _PoolCheck:
@@ -62,11 +45,6 @@ class _PoolCheck:
             self.check_model()
         if self.sound("gpus", "tensor_parallel"):
             self.check_gpus()
-        if self.sound("restart") and self.pool.restart.backoff_s > self.pool.restart.backoff_max_s:
-            most = self.pool.restart.backoff_max_s
-            self.report.add((*self.path, "restart", "backoff_s"), f"is more than backoff_max_s, which is {most:g}")
-        if self.sound("depends_on"):
-            self.check_dependencies()
 
     def engine_known(self) -> bool:
         engine = self.pool.engine
@@ -103,28 +81,3 @@ class _PoolCheck:
         count = len(gpus) if isinstance(gpus, tuple) else gpus
         if isinstance(count, int) and 0 < count < size:
             self.add("gpus", f'{count} is too few for tensor_parallel = {size}; write gpus = {size} or gpus = "auto"')
-
-    def check_dependencies(self) -> None:
-        others = [name for name in ("frontend", *self.topology.workers) if name != self.pool.name]
-        for position, name in enumerate(self.pool.depends_on):
-            if name not in others:
-                what = f"no pool {quoted(name)}{suggestion(name, others)}"
-                what = "a pool cannot depend on itself" if name == self.pool.name else what
-                self.report.add((*self.path, "depends_on", position), what)
-
-
-def _dependency_cycles(pools: Mapping[str, Pool]) -> Iterator[tuple[str, str]]:
-    """(pool, the chain that leads back to it) once for each cycle."""
-    done: set[str] = set()
-
-    def walk(name: str, trail: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        for other in pools[name].depends_on:
-            if other in trail and other != name:
-                yield other, " -> ".join((*trail[trail.index(other) :], other))
-            elif other in pools and other not in done and other != name:
-                yield from walk(other, (*trail, other))
-        done.add(name)
-
-    for name in pools:
-        if name not in done:
-            yield from walk(name, (name,))

@@ -7,9 +7,9 @@ import sys
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.gpus.nvml import read_gpus
 from dynamo_cli.hub.resolve import resolve_model
+from dynamo_cli.topology.parts import Topology
 from dynamo_cli.topology.plan import Inventory
 from dynamo_cli.topology.ports import free_ports
-from dynamo_cli.topology.schema import Topology
 from dynamo_cli.workers.engines import registry
 
 

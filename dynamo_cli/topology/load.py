@@ -2,86 +2,93 @@
 
 from __future__ import annotations
 
+import os
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from dynamo_cli.errors import TopologyError
 from dynamo_cli.topology.check import Specs, check
-from dynamo_cli.topology.files import read_text
-from dynamo_cli.topology.positions import KeyPath, key_lines
+from dynamo_cli.topology.layers import read_layers
+from dynamo_cli.topology.parts import Managed, Topology
+from dynamo_cli.topology.positions import KeyPath
 from dynamo_cli.topology.report import Places, Report
-from dynamo_cli.topology.schema import TOPOLOGY, Pool, Topology, key_homes
+from dynamo_cli.topology.schema import TOPOLOGY, key_homes
 from dynamo_cli.topology.settings import apply_settings
-from dynamo_cli.topology.words import one_line
+from dynamo_cli.topology.variables import expand, read_env_file
 from dynamo_cli.workers.engines.registry import SPECS
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+M = TypeVar("M", bound=Managed)
 
 
-def load_topology(path: Path, sets: Sequence[str] = (), *, specs: Specs = SPECS) -> Topology:
-    """Read and check `path`; raises TopologyError with every problem, sorted by line, those of `sets` last."""
-    document, places = _parse(path)
-    report = Report(places, key_homes())
+class Document(NamedTuple):
+    """What the files and settings say together, before it is judged."""
+
+    values: dict[str, Any]
+    report: Report
+
+
+def read_document(path: Path, sets: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Document:
+    """The file with all it extends, its variables and `sets`; raises TopologyError for what cannot be read."""
+    layer = read_layers(path)
+    report = Report(Places(str(path), layer.places), key_homes())
+    variables = {**read_env_file(path.parent / ".env"), **environ}
+    document = expand(layer.document, variables, report)
     apply_settings(document, sets, report)
+    return Document(document, report)
+
+
+def load_topology(
+    path: Path, sets: Sequence[str] = (), *, specs: Specs = SPECS, environ: Mapping[str, str] = os.environ
+) -> Topology:
+    """Read and check `path`; raises TopologyError with every problem, sorted by line, those of `sets` last."""
+    document, report = read_document(path, sets, environ)
     topology: Topology = TOPOLOGY.read(document, (), report)
-    topology = _completed(topology, path, places)
-    check(topology, document, specs, report)
+    topology = _completed(topology, path, report.places)
+    check(topology, specs, report)
     report.raise_problems()
     return topology
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], Places]:
-    text = read_text(path)
-    try:
-        document = tomllib.loads(text)
-        return document, Places(str(path), key_lines(text))
-    except RecursionError:
-        raise TopologyError([f"{path}:1: not valid TOML: nested too deeply"]) from None
-    except ValueError as error:
-        raise TopologyError([_syntax_problem(path, text, str(error))]) from None
-
-
-def _syntax_problem(path: Path, text: str, message: str) -> str:
-    what, _, place = message.partition(" (at ")
-    at = re.match(r"line (\d+), column (\d+)", place)
-    last = len(text.rstrip("\n").split("\n"))
-    line, column = (int(at[1]), f" (column {at[2]})") if at else (last if place else 1, "")
-    return one_line(f"{path}:{line}: not valid TOML: {what[:1].lower()}{what[1:]}{column}")
-
-
 def _completed(topology: Topology, path: Path, places: Places) -> Topology:
-    """Defaults that depend on the file's name and place, and pools that know their names."""
+    """Defaults that depend on the file's name and place, and parts that know their names."""
     stem = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_")[:40] or "local"
     return msgspec.structs.replace(
         topology,
         name=topology.name or stem,
-        model=_located(topology.model, ("model",), path, places),
+        model=_model(topology.model, ("model",), places),
         source=str(path),
         places=places,
         workers={
             name: msgspec.structs.replace(
-                pool, name=name, model=_located(pool.model, ("workers", name, "model"), path, places)
+                _placed(pool, ("workers", name), places), model=_model(pool.model, ("workers", name, "model"), places)
             )
             for name, pool in topology.workers.items()
-            if isinstance(pool, Pool)
+            if isinstance(pool, Managed)
+        },
+        services={
+            name: _placed(service, ("services", name), places)
+            for name, service in topology.services.items()
+            if isinstance(service, Managed)
         },
     )
 
 
-def _located(model: str, key: KeyPath, path: Path, places: Places) -> str:
-    """A relative path in the file starts at the file; one given on the command line where the user stands."""
-    if not is_path(model):
-        return model
-    base = Path.cwd() if places.is_set(key) else path.absolute().parent
-    return str((base / Path(model).expanduser()).resolve())
+def _placed(part: M, path: KeyPath, places: Places) -> M:
+    cwd = _located(part.cwd, (*path, "cwd"), places) if part.cwd else ""
+    return msgspec.structs.replace(part, name=str(path[-1]), cwd=cwd)
+
+
+def _model(model: str, key: KeyPath, places: Places) -> str:
+    return _located(model, key, places) if is_path(model) else model
+
+
+def _located(text: str, key: KeyPath, places: Places) -> str:
+    """A relative path starts at the file that says it; one given on the command line where the user stands."""
+    base = Path.cwd() if places.is_set(key) else Path(places.place(key).file).absolute().parent
+    return str((base / Path(text).expanduser()).resolve())
 
 
 def is_path(model: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,16 @@ from dynamo_cli.errors import DynamoError, EngineMissing, ResourceMissing, Topol
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.topology.assign import GpuAssigner
 from dynamo_cli.topology.options import option_problems
-from dynamo_cli.topology.process import Dependency, GpuAssignment, Plan, Probe, ProcessSpec
-from dynamo_cli.topology.schema import Pool, Topology
+from dynamo_cli.topology.parts import Managed, Pool, ServicePart, Topology
+from dynamo_cli.topology.process import (
+    Dependency,
+    GpuAssignment,
+    Liveness,
+    Plan,
+    Probe,
+    ProcessSpec,
+    RestartPolicy,
+)
 from dynamo_cli.workers.engines.base import EngineSpec
 
 LISTEN_FD = "{listen_fd}"
@@ -57,6 +66,8 @@ class _Planner:
         groups = {"frontend": [self._frontend(replica) for replica in range(self.topology.frontend.replicas)]}
         for name, pool in self.topology.workers.items():
             groups[name] = list(self._pool(pool))
+        for name, service in self.topology.services.items():
+            groups[name] = [self._service(service)]
         processes = [self._with_dependencies(process, groups) for name in self._order() for process in groups[name]]
         return Plan(
             deployment=self.topology.name,
@@ -69,23 +80,32 @@ class _Planner:
         )
 
     def _order(self) -> list[str]:
-        """Frontends first, then pools as written, each after those it depends on."""
-        order = ["frontend"]
+        """Frontends first, then pools and services as written, each after those it depends on."""
+        order, parts = ["frontend"], self._parts
 
         def visit(name: str) -> None:
             if name not in order:
-                for other in self.topology.workers[name].depends_on:
-                    visit(other)
+                for wanted in parts[name].depends_on:
+                    visit(wanted.name)
                 order.append(name)
 
-        for name in self.topology.workers:
+        for name in parts:
             visit(name)
         return order
 
+    @property
+    def _parts(self) -> dict[str, Managed]:
+        return {**self.topology.workers, **self.topology.services}
+
     def _with_dependencies(self, process: ProcessSpec, groups: Mapping[str, list[ProcessSpec]]) -> ProcessSpec:
-        pool = self.topology.workers.get(process.pool)
-        names = tuple(Dependency(other.name) for name in pool.depends_on for other in groups[name]) if pool else ()
-        return msgspec.structs.replace(process, depends_on=names)
+        """A pool is waited for replica by replica."""
+        part = self._parts.get(process.pool)
+        wanted = [
+            Dependency(other.name, each.condition, each.pattern)
+            for each in (part.depends_on if part else ())
+            for other in groups[each.name]
+        ]
+        return msgspec.structs.replace(process, depends_on=tuple(wanted))
 
     def _frontend(self, replica: int) -> ProcessSpec:
         command = (self.inventory.python, "-m", "dynamo_cli", "frontend", "--listen-fd", LISTEN_FD)
@@ -97,6 +117,7 @@ class _Planner:
             argv=(*command, "--router-mode", self.topology.router.mode),
             env=self._environment(),
             inherits_listener=True,
+            liveness=Liveness(),
         )
 
     def _pool(self, pool: Pool) -> Iterator[ProcessSpec]:
@@ -107,7 +128,7 @@ class _Planner:
             self.warnings.append(f"pool {pool.name}: {self.inventory.missing_models[model]}")
         for replica in range(pool.replicas):
             gpus = self.gpus.assign(pool, self._wanted(pool, spec))
-            ports = self._ports(pool, spec)
+            ports = self._ports(f"pool {pool.name}", spec.ports)
             custom = spec.name == "custom"
             served = served_name(model) if not custom or pool.model or self.topology.model else ""
             yield ProcessSpec(
@@ -121,12 +142,35 @@ class _Planner:
                 model=served,
                 argv=self._custom(pool, options) if custom else self._worker(pool, spec, model, options),
                 env=self._environment(gpus, ports) | _drain(pool, custom) | pool.env,
+                cwd=pool.cwd,
                 ports=ports,
                 gpus=tuple(_assignment(gpu) for gpu in gpus),
                 probe=_probe(pool, spec, options),
-                restart=pool.restart,
+                liveness=_liveness(pool, None if custom else Liveness()),
+                restart=_restart(pool),
                 stop_timeout_s=pool.stop_timeout_s,
             )
+
+    def _service(self, service: ServicePart) -> ProcessSpec:
+        ports = self._ports(f"service {service.name}", service.ports)
+
+        def filled(text: str) -> str:
+            return re.sub(r"\{port:([^}]*)\}", lambda found: str(ports[found[1]]), text)
+
+        return ProcessSpec(
+            name=service.name,
+            kind="service",
+            pool=service.name,
+            replica=0,
+            argv=tuple(map(filled, service.command)),
+            env=self._environment(ports=ports) | {name: filled(value) for name, value in service.env.items()},
+            cwd=service.cwd,
+            ports=ports,
+            probe=service_probe(service, filled, ports),
+            liveness=_liveness(service, None),
+            restart=_restart(service),
+            stop_timeout_s=service.stop_timeout_s,
+        )
 
     def _engine(self, pool: Pool) -> tuple[EngineSpec, str]:
         """The engine and why it is this one; raises EngineMissing when it cannot start here."""
@@ -179,12 +223,12 @@ class _Planner:
     def _custom(self, pool: Pool, options: dict[str, Any]) -> tuple[str, ...]:
         return (*options["command"], *pool.args)
 
-    def _ports(self, pool: Pool, spec: EngineSpec) -> dict[str, int]:
+    def _ports(self, whose: str, names: Iterable[str]) -> dict[str, int]:
         ports = {}
-        for name in spec.ports:
+        for name in names:
             port = next(self.inventory.free_ports, None)
             if port is None:
-                raise ResourceMissing(f"pool {pool.name}: no free port for {name}")
+                raise ResourceMissing(f"{whose}: no free port for {name}")
             ports[name] = port
         return ports
 
@@ -207,6 +251,31 @@ def served_name(model: str) -> str:
 def _drain(pool: Pool, custom: bool) -> dict[str, str]:
     """A worker gives up draining in time to end its engine itself, before the supervisor's KILL."""
     return {} if custom else {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT": f"{pool.stop_timeout_s * 0.8:g}"}
+
+
+def _restart(part: Managed) -> RestartPolicy:
+    return msgspec.structs.replace(part.restart, memory_limit=part.memory_limit)
+
+
+def _liveness(part: Managed, default: Liveness | None) -> Liveness | None:
+    if part.liveness is None:
+        return default
+    return part.liveness or None
+
+
+def service_probe(service: ServicePart, filled: Callable[[str], str], ports: Mapping[str, int]) -> Probe:
+    """As the topology says it, with its ports; a service that says nothing is ready when it runs."""
+    asked, patience = service.probe, service.ready_timeout_s
+    if asked is None:
+        return Probe(kind="started", timeout_s=patience)
+    if asked.http:
+        base = f"http://127.0.0.1:{next(iter(ports.values()))}" if asked.http.startswith("/") else ""
+        return Probe(kind="http", url=base + filled(asked.http), timeout_s=patience)
+    if asked.tcp:
+        return Probe(kind="tcp", port=int(filled(str(asked.tcp))), timeout_s=patience)
+    if asked.exec:
+        return Probe(kind="exec", command=tuple(map(filled, asked.exec)), timeout_s=patience)
+    return Probe(kind="log", pattern=asked.log, timeout_s=patience)
 
 
 def _probe(pool: Pool, spec: EngineSpec, options: Mapping[str, Any]) -> Probe:

@@ -52,7 +52,7 @@ def _value(text: str) -> Any:
 
 
 def _write(document: dict[str, Any], path: KeyPath, value: Any) -> str | None:
-    problem = _new_pool_problem(document, path)
+    problem = _new_name_problem(document, path)
     if problem:
         return problem
     table: Any = document
@@ -65,9 +65,14 @@ def _write(document: dict[str, Any], path: KeyPath, value: Any) -> str | None:
     return None
 
 
-def _new_pool_problem(document: dict[str, Any], path: KeyPath) -> str | None:
-    """A mistyped pool must not become a new one: only a whole table makes a pool."""
-    pools = document.get("workers", {})
-    if path[0] != "workers" or len(path) < 3 or not isinstance(pools, dict) or not pools or path[1] in pools:
+_NAMED: dict[str | int, str] = {"workers": "pool of workers", "services": "service"}
+
+
+def _new_name_problem(document: dict[str, Any], path: KeyPath) -> str | None:
+    """A mistyped name must not become a new one: only a whole table makes a pool or a service."""
+    if path[0] not in _NAMED or len(path) < 3:
         return None
-    return f"no pool of workers has this name{suggestion(str(path[1]), pools)}"
+    named = document.get(str(path[0]), {})
+    if not isinstance(named, dict) or not named or path[1] in named:
+        return None
+    return f"no {_NAMED[path[0]]} has this name{suggestion(str(path[1]), named)}"

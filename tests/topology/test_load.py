@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dynamo_cli.topology.load import load_topology
-from dynamo_cli.topology.process import RestartPolicy
-from dynamo_cli.topology.schema import Frontend, Pool, Router, Runtime, Topology
+from dynamo_cli.topology.parts import Frontend, Pool, Router, Runtime, Topology
+from dynamo_cli.topology.process import Dependency, Liveness, RestartPolicy
 
 SMALL = 'model = "org/model"\n[workers.decode]\n'
 
@@ -30,6 +30,9 @@ args = ["-x", ""]
 options = { seed = 3 }
 env = { A = "", DYN_LOG = "debug" }
 depends_on = ["frontend"]
+cwd = "."
+liveness = { interval_s = 1, timeout_s = 2, failures = 3 }
+memory_limit = "8GiB"
 stop_timeout_s = 1
 ready_timeout_s = 2.5
 [workers.decode.restart]
@@ -75,7 +78,7 @@ def test_every_key(tmp_path: Path) -> None:
         args=("-x", ""),
         options={"seed": 3},
         env={"A": "", "DYN_LOG": "debug"},
-        depends_on=("frontend",),
+        depends_on=(Dependency("frontend"),),
         restart=RestartPolicy(
             mode="always",
             max_restarts=1,
@@ -86,6 +89,9 @@ def test_every_key(tmp_path: Path) -> None:
             stable_s=5.0,
             success_codes=(0, 3),
         ),
+        cwd=str(tmp_path),
+        liveness=Liveness(interval_s=1.0, timeout_s=2.0, failures=3),
+        memory_limit=8 << 30,
         stop_timeout_s=1.0,
         ready_timeout_s=2.5,
     )

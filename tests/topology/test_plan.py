@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli.errors import EngineMissing, ResourceMissing, TopologyError
-from dynamo_cli.topology.process import Dependency, GpuAssignment, Plan, Probe, ProcessSpec, RestartPolicy
+from dynamo_cli.topology.process import Dependency, GpuAssignment, Liveness, Plan, Probe, ProcessSpec, RestartPolicy
 from tests.topology.machines import GIB, gpu, machine, plan
 
 MOCK = 'model = "org/model"\n[workers.decode]\nengine = "mock"\n'
@@ -64,6 +64,7 @@ ready_timeout_s = 9
                 ),
                 env={"DYN_NAMESPACE": "sky"},
                 inherits_listener=True,
+                liveness=Liveness(),
             ),
             ProcessSpec(
                 name="decode-0",
@@ -93,6 +94,7 @@ ready_timeout_s = 9
                     GpuAssignment(2, "GPU-c", "Fake", 80 * GIB, 80 * GIB),
                 ),
                 probe=Probe(kind="admin", timeout_s=9.0),
+                liveness=Liveness(),
                 restart=RestartPolicy(mode="always"),
                 stop_timeout_s=3.0,
             ),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamo_cli.topology.load import tomllib
+from dynamo_cli.topology.layers import tomllib
 from dynamo_cli.topology.positions import KeyPath, key_lines, split_key
 
 EXAMPLE = '''\

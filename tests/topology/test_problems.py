@@ -47,7 +47,8 @@ TABLE = {
         GOOD + '"a\\nb" = 1',
         [
             'F:4: workers.decode."a\\nb": unknown key; known here: engine, model, role, replicas, gpus, '
-            "tensor_parallel, args, options, env, depends_on, restart, stop_timeout_s, ready_timeout_s",
+            "tensor_parallel, args, options, env, cwd, depends_on, restart, liveness, memory_limit, stop_timeout_s, "
+            "ready_timeout_s",
         ],
     ),
     "dotted key": (
@@ -259,8 +260,8 @@ TABLE = {
     "depends": (
         GOOD + 'depends_on = ["decode", "deocde2"]\n[workers.decode2]\nengine = "mock"',
         [
-            "F:4: workers.decode.depends_on[0]: a pool cannot depend on itself",
-            'F:4: workers.decode.depends_on[1]: no pool "deocde2"; did you mean decode2',
+            "F:4: workers.decode.depends_on[0]: a process cannot depend on itself",
+            'F:4: workers.decode.depends_on[1]: no pool or service "deocde2"; did you mean decode2',
         ],
     ),
     "cycle": (
@@ -285,22 +286,88 @@ TABLE = {
         ['F:4: workers.decode.role: role "prefill" is not available yet; use aggregated'],
     ),
     "tables": (
-        'extends = "agg.toml"\n' + GOOD + "[workers.decode.kv_offload]\n[planner]\nsla = 1\n[services.etcd]\n"
-        "[supervisor]\n[runtime]\ndiscovery = 'etcd'",
+        GOOD + "[workers.decode.kv_offload]\n[planner]\nsla = 1\n[supervisor]\n[runtime]\ndiscovery = 'etcd'",
         [
-            "F:1: extends: not available yet in this release; leave it out",
-            "F:5: workers.decode.kv_offload: not available yet in this release; leave it out",
-            "F:6: planner: not available yet in this release; leave it out",
-            "F:8: services: not available yet in this release; leave it out",
-            "F:9: supervisor: not available yet in this release; leave it out",
-            "F:11: runtime.discovery: not available yet in this release; leave it out",
+            "F:4: workers.decode.kv_offload: not available yet in this release; leave it out",
+            "F:5: planner: not available yet in this release; leave it out",
+            "F:7: supervisor: not available yet in this release; leave it out",
+            "F:9: runtime.discovery: not available yet in this release; leave it out",
         ],
     ),
     "variables": (
-        GOOD + 'args = ["${HOME}/x", "$HOME", "${X:-1}"]',
+        GOOD + 'args = ["${NOT_SET}/x", "$HOME", "${X:-1}", "$${X}", "${X%y}"]',
         [
-            'F:4: workers.decode.args[0]: variables are not available yet, found "${HOME}/x"; write the value itself',
-            'F:4: workers.decode.args[2]: variables are not available yet, found "${X:-1}"; write the value itself',
+            "F:4: workers.decode.args[0]: the variable NOT_SET is not set; set it, put it into .env beside the file, "
+            "or write ${NOT_SET:-default}",
+            'F:4: workers.decode.args[4]: found "${X%y}"; write ${NAME} or ${NAME:-default}, and $${ for a literal ${',
+        ],
+    ),
+    "depends table": (
+        GOOD + 'depends_on = { frontend = "exited", x = "ready", b = "done", c = { log = "(" }, d = {} }\n'
+        '[services.b]\ncommand = "true"\n[services.c]\ncommand = "true"\n[services.d]\ncommand = "true"',
+        [
+            'F:4: workers.decode.depends_on.b: unknown condition "done"; known here: started, ready, exited',
+            "F:4: workers.decode.depends_on.c.log: not a regular expression: missing ), unterminated subpattern "
+            "at position 0",
+            'F:4: workers.decode.depends_on.d: expected { log = "a regular expression" }',
+        ],
+    ),
+    "depends conditions": (
+        GOOD + 'depends_on = { frontend = "exited", b = "exited", x = "ready" }\n'
+        '[services.b]\ncommand = "true"\nrestart = "always"',
+        [
+            "F:4: workers.decode.depends_on.frontend: frontend does not end by itself; "
+            "wait until it is ready or started",
+            'F:4: workers.decode.depends_on.b: b has restart = "always" and so never ends',
+            'F:4: workers.decode.depends_on.x: no pool or service "x"; known here: frontend, b',
+        ],
+    ),
+    "services": (
+        GOOD + '[services.decode]\ncommand = []\n[services.decode-1]\ncommand = "a \'"\n[services.web]\n'
+        'command = "serve {port:http} {port:htp}"\nports = ["http", "X"]\n[services.empty]\n'
+        '[services.frontend]\ncommand = "x"\n[services.cwd]\ncommand = "x"\ncwd = "/not/there"',
+        [
+            "F:4: services.decode: a pool of workers has this name too; choose another one",
+            "F:5: services.decode.command: must not be empty",
+            "F:6: services.decode-1: is what a replica of decode is called; choose another name",
+            "F:7: services.decode-1.command: not a command: no closing quotation",
+            'F:10: services.web.ports[1]: must be lower-case letters, digits, "-" and "_", beginning with a letter, '
+            'found "X"',
+            "F:11: services.empty.command: is missing; a service is a command",
+            "F:12: services.frontend: the name frontend is taken by our own; choose another service name",
+            "F:16: services.cwd.cwd: there is no directory /not/there",
+        ],
+    ),
+    "service ports": (
+        GOOD + '[services.web]\ncommand = "serve {port:htp}"\nports = ["http"]\nenv = { P = "{port:x}" }\n'
+        'probe = { tcp = "http" }\n[services.b]\ncommand = "b {port:a}"',
+        [
+            'F:5: services.web.command: no port "htp"; did you mean http',
+            'F:7: services.web.env.P: no port "x"; known here: http',
+            'F:8: services.web.probe.tcp: expected a port or {port:NAME}, found "http"',
+            'F:10: services.b.command: no port "a"; add ports = ["a"]',
+        ],
+    ),
+    "probes": (
+        GOOD + '[services.a]\ncommand = "a"\nprobe = { http = "/", tcp = 80 }\n[services.b]\ncommand = "b"\n'
+        'probe = { log = "[" }\n[services.c]\ncommand = "c"\nprobe = { http = "/health" }\n[services.d]\n'
+        'command = "d"\nprobe = { exec = [] }\n[services.e]\ncommand = "e"\nprobe = { http = "https://x" }',
+        [
+            "F:6: services.a.probe: expected exactly one of http, tcp, exec, log, found 2",
+            "F:9: services.b.probe.log: not a regular expression: unterminated character set at position 0",
+            'F:12: services.c.probe.http: a path needs a port to ask; add ports = ["http"] or write the whole URL',
+            "F:15: services.d.probe.exec: must not be empty",
+            "F:18: services.e.probe.http: https is not available yet; use http or exec",
+        ],
+    ),
+    "memory and liveness": (
+        GOOD + 'memory_limit = "8 gigs"\nliveness = 3\n[services.a]\ncommand = "a"\nmemory_limit = -1\n'
+        "liveness = { failures = 0 }",
+        [
+            'F:4: workers.decode.memory_limit: expected bytes, such as "8GiB" or "500MB", found "8 gigs"',
+            "F:5: workers.decode.liveness: expected true or false, found the whole number 3",
+            "F:8: services.a.memory_limit: must be between 0 and 1152921504606846976, found -1",
+            "F:9: services.a.liveness.failures: must be between 1 and 1000, found 0",
         ],
     ),
 }

@@ -9,7 +9,7 @@ import pytest
 
 from dynamo_cli.errors import TopologyError
 from dynamo_cli.topology.load import load_topology
-from dynamo_cli.topology.schema import Topology
+from dynamo_cli.topology.parts import Topology
 
 TEXT = """\
 name = "agg"
@@ -126,7 +126,6 @@ def test_a_whole_pool_may_be_added(file: Path) -> None:
             '--set router.mode: router mode "kv" is not available yet; '
             "use round-robin, random, power-of-two, least-loaded, direct",
         ),
-        ("model=${M}", '--set model: variables are not available yet, found "${M}"; write the value itself'),
     ],
 )
 def test_a_problem_stands_at_the_argument(file: Path, setting: str, problem: str) -> None:

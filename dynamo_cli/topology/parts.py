@@ -1,0 +1,91 @@
+"""The typed value a topology file becomes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from dynamo_cli.protocol.instance import DEFAULT_NAMESPACE
+from dynamo_cli.router.policies import DEFAULT_MODE
+from dynamo_cli.topology.process import Dependency, Liveness, RestartPolicy
+from dynamo_cli.topology.report import Places
+
+GpuChoice = Literal["auto"] | int | tuple[int | str, ...]
+
+
+class Frontend(msgspec.Struct, frozen=True, kw_only=True):
+    """`port` 0 lets the kernel choose."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    replicas: int = 1
+
+
+class Router(msgspec.Struct, frozen=True, kw_only=True):
+    mode: str = DEFAULT_MODE
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    namespace: str = DEFAULT_NAMESPACE
+
+
+class Managed(msgspec.Struct, frozen=True, kw_only=True):
+    """What every process of ours and of others has. `depends_on` names pools and services.
+
+    `liveness` None means none is asked, False that the file switched it off. `memory_limit` in bytes, 0 for none.
+    """
+
+    name: str = ""
+    env: dict[str, str] = {}
+    cwd: str = ""
+    depends_on: tuple[Dependency, ...] = ()
+    restart: RestartPolicy = RestartPolicy()
+    liveness: Liveness | Literal[False] | None = None
+    memory_limit: int = 0
+    stop_timeout_s: float = 10.0
+    ready_timeout_s: float = 600.0
+
+
+class Pool(Managed, frozen=True, kw_only=True):
+    """Identical replicas of one worker. `gpus` is per replica; `model` "" means the topology's."""
+
+    engine: str = "auto"
+    model: str = ""
+    role: str = "aggregated"
+    replicas: int = 1
+    gpus: GpuChoice = "auto"
+    tensor_parallel: int = 1
+    args: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
+
+
+class ServiceProbe(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the four is given. `{port:NAME}` in a text stands for a port of the service."""
+
+    http: str = ""
+    tcp: str | int = ""
+    exec: tuple[str, ...] = ()
+    log: str = ""
+
+
+class ServicePart(Managed, frozen=True, kw_only=True):
+    """A process that knows nothing of us. `ports`: names of ports it is given."""
+
+    command: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    probe: ServiceProbe | None = None
+
+
+class Topology(msgspec.Struct, frozen=True, kw_only=True):
+    """`places` knows the line of every key, for problems that only planning can see."""
+
+    name: str = ""
+    model: str = ""
+    frontend: Frontend = Frontend()
+    router: Router = Router()
+    runtime: Runtime = Runtime()
+    workers: dict[str, Pool] = {}
+    services: dict[str, ServicePart] = {}
+    source: str = ""
+    places: Places = Places("")
