@@ -4,6 +4,7 @@
 # make check    ruff and mypy
 # make bench    the performance budgets, measured
 # make completions  regenerate completions/
+# make schema   regenerate the JSON schema of topologies
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 ARGS ?=
 
-.PHONY: up install model test check bench completions clean
+.PHONY: up install model test check bench completions schema clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -39,6 +40,9 @@ bench: $(READY) model
 completions: $(READY)
 	@for shell in bash zsh fish; do file=completions/dynamo.$$shell; \
 	$(BIN)/dynamo completions $$shell > $$file.new && mv $$file.new $$file || exit; done
+
+schema: $(READY)
+	@file=dynamo_cli/topology/topology.schema.json; $(BIN)/dynamo topology schema > $$file.new && mv $$file.new $$file
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

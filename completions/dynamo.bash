@@ -19,7 +19,7 @@ _dynamo() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        words="bench chat completions down frontend logs mocker plan pull sglang status trtllm up vllm worker"
+        words="bench chat completions down frontend logs mocker plan pull sglang status topology trtllm up vllm worker"
         COMPREPLY=($(compgen -W "$words" -- "$current"))
         return
     fi

@@ -96,6 +96,7 @@ complete -c dynamo -n '__fish_seen_subcommand_from sglang' -l request-plane -x -
 complete -c dynamo -n __fish_use_subcommand -a status -d 'Show a deployment; exit 0 only when it is READY, 3 otherwise.'
 complete -c dynamo -n '__fish_seen_subcommand_from status' -a '(__dynamo_deployments)'
 complete -c dynamo -n '__fish_seen_subcommand_from status' -l json -d 'As data.'
+complete -c dynamo -n __fish_use_subcommand -a topology -d 'List topology files, show what one says in the end, or print their JSON schema.'
 complete -c dynamo -n __fish_use_subcommand -a trtllm -d 'Run a worker with the trtllm engine.'
 complete -c dynamo -n '__fish_seen_subcommand_from trtllm' -s h -l help -d 'show this help message and exit'
 complete -c dynamo -n '__fish_seen_subcommand_from trtllm' -l engine -x -d 'auto, llamacpp, mock or echo'

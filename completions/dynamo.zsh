@@ -24,6 +24,7 @@ _dynamo() {
         'pull:Fetch a model, so that `up` need not.'
         'sglang:Run a worker with the sglang engine.'
         'status:Show a deployment; exit 0 only when it is READY, 3 otherwise.'
+        'topology:List topology files, show what one says in the end, or print their JSON schema.'
         'trtllm:Run a worker with the trtllm engine.'
         'up:Start a deployment and run it until Ctrl-C, or detached with -d.'
         'vllm:Run a worker with the vllm engine.'
@@ -154,6 +155,9 @@ _dynamo() {
             _arguments \
                 '*--json[As data.]' \
                 '*:deployment:_dynamo_deployments' ;;
+        topology)
+            _arguments \
+                '*::argument:_default' ;;
         trtllm)
             _arguments \
                 '*-h[show this help message and exit]' \

@@ -34,7 +34,7 @@ def read_text(path: Path) -> str:
 def _suggested(path: Path) -> str:
     """The existing topology whose name is nearest, first beside the wanted one."""
     for folder in dict.fromkeys((path.parent, Path("topologies"), Path(), path.parent / "topologies")):
-        there = {file.stem: file for file in _topologies(folder)}
+        there = {file.stem: file for file in topologies_in(folder)}
         near = path.stem if path.stem in there else nearest(path.stem, there)
         if near:
             return f"; did you mean {there[near]}"
@@ -42,11 +42,12 @@ def _suggested(path: Path) -> str:
 
 
 def _listed(folder: Path) -> str:
-    there = [str(file) for file in _topologies(folder)]
+    there = [str(file) for file in topologies_in(folder)]
     return f"; it holds {', '.join(there)}" if 0 < len(there) <= 8 else ""
 
 
-def _topologies(folder: Path) -> Iterator[Path]:
+def topologies_in(folder: Path) -> Iterator[Path]:
+    """TOML files by name; none where nothing can be listed."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:

@@ -170,7 +170,8 @@ class Probe(Kind):
 
     def schema(self) -> Schema:
         table = self.table.schema()
-        table["properties"]["tcp"] = {"anyOf": [Whole(1, 65535).schema(), {"type": "string"}]}
+        del table["properties"]["tcp"]["type"]
+        table["properties"]["tcp"]["anyOf"] = [Whole(1, 65535).schema(), {"type": "string"}]
         return {**table, "minProperties": 1, "maxProperties": 1}
 
 

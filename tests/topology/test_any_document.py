@@ -13,7 +13,8 @@ from dynamo_cli.errors import DynamoError, TopologyError
 from tests.topology.machines import gpu, machine, plan
 
 KEYS = st.sampled_from(
-    "name model frontend router runtime workers services decode frontend planner extends probe log tcp liveness host port replicas mode namespace engine role "
+    "name model frontend router runtime workers decode frontend planner host port replicas mode namespace engine role "
+    "extends services probe log tcp liveness "
     "gpus tensor_parallel args options env depends_on restart max_restarts backoff_s command endpoint seed x ü".split()
 ) | st.text(st.characters(codec="utf-8"), max_size=3)
 WORDS = st.sampled_from(
