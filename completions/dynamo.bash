@@ -19,7 +19,7 @@ _dynamo() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        words="bench chat completions down frontend logs mocker plan pull sglang status topology trtllm up vllm worker"
+        words="attach bench chat completions down events frontend logs mocker plan ps pull restart scale sglang start status stop topology trtllm up vllm worker"
         COMPREPLY=($(compgen -W "$words" -- "$current"))
         return
     fi
@@ -38,7 +38,17 @@ _dynamo() {
             return ;;
         plan:--set)
             return ;;
+        restart:-d | restart:--deployment | restart:--timeout)
+            return ;;
+        scale:-d | scale:--deployment | scale:--timeout)
+            return ;;
         sglang:--engine | sglang:--model | sglang:--model-path | sglang:--model-name | sglang:--served-model-name | sglang:--endpoint | sglang:--options | sglang:--tensor-parallel-size | sglang:--tp | sglang:--namespace | sglang:--namespace-prefix | sglang:--discovery-backend | sglang:--store-kv | sglang:--request-plane)
+            return ;;
+        start:-d | start:--deployment | start:--timeout)
+            return ;;
+        status:--interval | status:--wait | status:--timeout)
+            return ;;
+        stop:-d | stop:--deployment | stop:--timeout)
             return ;;
         trtllm:--engine | trtllm:--model | trtllm:--model-path | trtllm:--model-name | trtllm:--served-model-name | trtllm:--endpoint | trtllm:--options | trtllm:--tensor-parallel-size | trtllm:--tp | trtllm:--namespace | trtllm:--namespace-prefix | trtllm:--discovery-backend | trtllm:--store-kv | trtllm:--request-plane)
             return ;;
@@ -54,14 +64,20 @@ _dynamo() {
             bench) words="--url --model --concurrency -c --requests -n --isl --osl --stream --no-stream --warmup --seed --pid --timeout --json" ;;
             chat) words="--url --model --system --temperature --max-tokens" ;;
             down) words="--all --timeout" ;;
+            events) words="--json" ;;
             frontend) words="-h --help --http-host --http-port --listen-fd --router-mode --model-name --served-model-name --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
             logs) words="-f --follow -n --tail --since --until --grep --level -t --timestamps --json -d --deployment" ;;
             mocker) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
             plan) words="--set --json --commands" ;;
+            ps) words="-a --all --json" ;;
+            restart) words="-d --deployment --no-wait --timeout" ;;
+            scale) words="-d --deployment --no-wait --timeout" ;;
             sglang) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
-            status) words="--json" ;;
+            start) words="-d --deployment --no-wait --timeout" ;;
+            status) words="--json -w --watch --interval --wait --timeout" ;;
+            stop) words="-d --deployment --no-wait --timeout" ;;
             trtllm) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
-            up) words="-d --detach --set --timeout --json" ;;
+            up) words="-d --detach --set --no-deps --share-gpus --timeout --json" ;;
             vllm) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
             worker) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
         esac
@@ -69,8 +85,10 @@ _dynamo() {
         return
     fi
     case ${COMP_WORDS[1]} in
+        attach) _dynamo_deployments "$current" ;;
         completions) COMPREPLY=($(compgen -W "bash zsh fish" -- "$current")) ;;
         down) _dynamo_deployments "$current" ;;
+        events) _dynamo_deployments "$current" ;;
         plan) _dynamo_topologies "$current" ;;
         status) _dynamo_deployments "$current" ;;
         up) _dynamo_topologies "$current" ;;

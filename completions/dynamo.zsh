@@ -13,17 +13,24 @@ _dynamo_deployments() {
 
 _dynamo() {
     local -a commands=(
+        'attach:Show a running deployment as `up` does; Ctrl-C leaves it running.'
         'bench:Measure a server under load: TTFT, ITL, end-to-end latency, tokens and requests per second, errors.'
         'chat:Talk to a served model.'
         'completions:Print the completion script of a shell.'
         'down:Stop a deployment in order; exit 3 when there is none to stop, 0 with --all.'
+        'events:Follow what happens in a deployment, until it ends or Ctrl-C.'
         'frontend:`dynamo frontend`: the OpenAI-compatible server of a deployment.'
         'logs:Show what the processes of a deployment wrote, in order of time, also of the last one that was stopped.'
         'mocker:Run a worker with the mock engine.'
         'plan:Show the processes, GPUs, ports and commands that `dynamo up FILE` would start.'
+        'ps:List the deployments of this user.'
         'pull:Fetch a model, so that `up` need not.'
+        'restart:Restart services, the replicas of a pool one after another.'
+        'scale:Change the number of replicas of pools; those that go finish what they have begun.'
         'sglang:Run a worker with the sglang engine.'
-        'status:Show a deployment; exit 0 only when it is READY, 3 otherwise.'
+        'start:Start services that were stopped, or had given up.'
+        'status:Show a deployment. Exits with 0 when it is READY, or in the state that --wait names; with 3 otherwise.'
+        'stop:Stop services; nothing but `dynamo start` or `restart` revives them.'
         'topology:List topology files, show what one says in the end, or print their JSON schema.'
         'trtllm:Run a worker with the trtllm engine.'
         'up:Start a deployment and run it until Ctrl-C, or detached with -d.'
@@ -38,6 +45,9 @@ _dynamo() {
     shift words
     (( CURRENT-- ))
     case $command in
+        attach)
+            _arguments \
+                '*:deployment:_dynamo_deployments' ;;
         bench)
             _arguments \
                 '*--url[The server. Default\: the running deployment, else port 8000.]:value: ' \
@@ -71,6 +81,10 @@ _dynamo() {
             _arguments \
                 '*--all[Every running deployment.]' \
                 '*--timeout[Then without patience.]:value: ' \
+                '*:deployment:_dynamo_deployments' ;;
+        events)
+            _arguments \
+                '*--json[A JSON object a line\: time, service, state, message.]' \
                 '*:deployment:_dynamo_deployments' ;;
         frontend)
             _arguments \
@@ -129,8 +143,28 @@ _dynamo() {
                 '*--json[Print the plan as JSON.]' \
                 '*--commands[Print the command of each process, one a line.]' \
                 '*:topology:_dynamo_topologies' ;;
+        ps)
+            _arguments \
+                '*-a[Those that are stopped, too.]' \
+                '*--all[Those that are stopped, too.]' \
+                '*--json[Print JSON.]' \
+                '*::argument:_default' ;;
         pull)
             _arguments \
+                '*::argument:_default' ;;
+        restart)
+            _arguments \
+                '*-d[Default\: the only running one.]:value: ' \
+                '*--deployment[Default\: the only running one.]:value: ' \
+                '*--no-wait[Return at once.]' \
+                '*--timeout[How long to wait.]:value: ' \
+                '*::argument:_default' ;;
+        scale)
+            _arguments \
+                '*-d[Default\: the only running one.]:value: ' \
+                '*--deployment[Default\: the only running one.]:value: ' \
+                '*--no-wait[Return at once.]' \
+                '*--timeout[How long to wait.]:value: ' \
                 '*::argument:_default' ;;
         sglang)
             _arguments \
@@ -151,10 +185,29 @@ _dynamo() {
                 '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
                 '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
                 '*::argument:_default' ;;
+        start)
+            _arguments \
+                '*-d[Default\: the only running one.]:value: ' \
+                '*--deployment[Default\: the only running one.]:value: ' \
+                '*--no-wait[Return at once.]' \
+                '*--timeout[How long to wait.]:value: ' \
+                '*::argument:_default' ;;
         status)
             _arguments \
                 '*--json[As data.]' \
+                '*-w[Again and again, until it ends or Ctrl-C.]' \
+                '*--watch[Again and again, until it ends or Ctrl-C.]' \
+                '*--interval[With --watch\: how often.]:value: ' \
+                '*--wait[Wait for it to be ready, degraded, failed or stopped.]:value: ' \
+                '*--timeout[With --wait\: how long.]:value: ' \
                 '*:deployment:_dynamo_deployments' ;;
+        stop)
+            _arguments \
+                '*-d[Default\: the only running one.]:value: ' \
+                '*--deployment[Default\: the only running one.]:value: ' \
+                '*--no-wait[Return at once.]' \
+                '*--timeout[How long to wait.]:value: ' \
+                '*::argument:_default' ;;
         topology)
             _arguments \
                 '*::argument:_default' ;;
@@ -182,6 +235,8 @@ _dynamo() {
                 '*-d[Return when it is READY; `dynamo down` stops it.]' \
                 '*--detach[Return when it is READY; `dynamo down` stops it.]' \
                 '*--set[Override a value of the file.]:value: ' \
+                '*--no-deps[With PART\: not what these depend on.]' \
+                '*--share-gpus[Take GPUs that another deployment has, too.]' \
                 '*--timeout[With -d\: how long it may take.]:value: ' \
                 '*--json[Only JSON on stdout; logs go to stderr.]' \
                 '*:topology:_dynamo_topologies' ;;

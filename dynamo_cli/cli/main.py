@@ -25,7 +25,11 @@ COMPONENTS = {
 }
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 """What the machine says when it does not let us: told in a line, not as a crash."""
-COMMANDS = ("up", "down", "status", "logs", "plan", "topology", "chat", "bench", "pull", "completions")
+COMMANDS = (
+    *("up", "down", "ps", "status", "logs", "events", "attach"),
+    *("restart", "stop", "start", "scale"),
+    *("plan", "topology", "chat", "bench", "pull", "completions"),
+)
 
 
 def run(argv: list[str]) -> int:

@@ -1,29 +1,73 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dynamo_cli.runtime.control import DeploymentStatus
+
 
 def register(app: typer.Typer) -> None:
-    @app.command(
-        short_help="Show a deployment's processes.",
-        help="Show a deployment; exit 0 only when it is READY, 3 otherwise.",
-    )
+    @app.command(short_help="Show a deployment's processes.")
     def status(
-        name: str = typer.Argument(None, metavar="[NAME]", help="The deployment; default: the only running one."),
+        name: str = typer.Argument(None, metavar="[DEPLOYMENT]", help="Default: the only running one."),
         as_json: bool = typer.Option(False, "--json", help="As data."),
+        watch: bool = typer.Option(False, "-w", "--watch", help="Again and again, until it ends or Ctrl-C."),
+        interval: float = typer.Option(1.0, metavar="S", min=0.1, help="With --watch: how often."),
+        wait: str = typer.Option(None, metavar="STATE", help="Wait for it to be ready, degraded, failed or stopped."),
+        timeout: float = typer.Option(120.0, metavar="S", min=0.0, help="With --wait: how long."),
     ) -> None:
-        from dynamo_cli.supervisor import deployments, table, view
+        """Show a deployment. Exits with 0 when it is READY, or in the state that --wait names; with 3 otherwise."""
+        from dynamo_cli.errors import UsageError
+        from dynamo_cli.supervisor import deployments, watching
 
-        found = deployments.status_of(deployments.select(name))
-        if as_json:
-            print(view.as_json(found))
-        elif sys.stdout.isatty():
-            from rich.console import Console
-
-            console = Console(highlight=False)
-            console.print(table.rich_table(found, console.width))
-        else:
-            print(table.plain(found))
+        if wait is not None:
+            if wait.lower() not in watching.WANTED:
+                raise UsageError(f"--wait {wait}: expected one of {', '.join(watching.WANTED)}")
+            if watch:
+                raise UsageError("status: choose one of --wait and --watch")
+            found = watching.wait_for(name, wait.lower(), timeout)
+            if found:
+                _print(found, as_json)
+            return
+        chosen = deployments.select(name)
+        if watch:
+            _watch(watching.statuses(chosen, interval), as_json)
+            return
+        found = deployments.status_of(chosen)
+        _print(found, as_json)
         raise typer.Exit(0 if found.state == "READY" else 3)
+
+
+def _print(found: DeploymentStatus, as_json: bool) -> None:
+    from dynamo_cli.supervisor import table, view
+
+    if as_json:
+        print(view.as_json(found), flush=True)
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        console.print(table.rich_table(found, console.width))
+    else:
+        print(table.plain(found), flush=True)
+
+
+def _watch(each: Iterable[DeploymentStatus], as_json: bool) -> None:
+    if as_json or not sys.stdout.isatty():
+        for found in each:
+            _print(found, as_json)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    from dynamo_cli.supervisor import table
+
+    console = Console(highlight=False)
+    with Live(console=console, auto_refresh=False) as live:
+        for found in each:
+            live.update(table.rich_table(found, console.width), refresh=True)

@@ -7,24 +7,33 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    @app.command(
-        short_help="Start a deployment.", help="Start a deployment and run it until Ctrl-C, or detached with -d."
-    )
+    @app.command(short_help="Start a deployment.")
     def up(
         file: Path = typer.Argument(..., metavar="FILE", help="The topology."),
+        names: list[str] = typer.Argument(None, metavar="[PART]...", help="Only these pools and services."),
         detach: bool = typer.Option(False, "-d", "--detach", help="Return when it is READY; `dynamo down` stops it."),
         sets: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Override a value of the file."),
+        no_deps: bool = typer.Option(False, "--no-deps", help="With PART: not what these depend on."),
+        share_gpus: bool = typer.Option(False, "--share-gpus", help="Take GPUs that another deployment has, too."),
         timeout: float = typer.Option(120.0, "--timeout", metavar="S", help="With -d: how long it may take."),
         as_json: bool = typer.Option(False, "--json", help="Only JSON on stdout; logs go to stderr."),
     ) -> None:
+        """Start a deployment and run it until Ctrl-C, or detached with -d.
+
+        With names of pools and services only these are started, with what they depend on; frontends always are.
+        """
         from dynamo_cli.cli.pull import fetch_with_progress
         from dynamo_cli.supervisor import launch, view
-        from dynamo_cli.supervisor.prepare import plan_from_file
+        from dynamo_cli.supervisor.prepare import plan_here, read_topology
+        from dynamo_cli.supervisor.reservation import reservation
 
-        plan = plan_from_file(file, sets, fetch_with_progress)
+        topology = read_topology(file, sets, names or [], not no_deps, fetch_with_progress)
+        with reservation():
+            plan = plan_here(topology, share_gpus=share_gpus)
+            held = launch.claim(plan, detach)
         for warning in plan.warnings:
             print(f"dynamo: {warning}", file=sys.stderr)
-        outcome = launch.run_detached(plan, timeout) if detach else launch.run_foreground(plan, as_json)
+        outcome = launch.run_detached(held, timeout) if detach else launch.run_foreground(held, as_json)
         if outcome.complaint:
             print(outcome.complaint, file=sys.stderr)
         if detach and outcome.status and as_json:

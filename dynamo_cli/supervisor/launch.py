@@ -80,18 +80,16 @@ def claim(plan: Plan, detached: bool) -> Claim:
     return Claim(Assignment(plan, paths, record, bound), lock)
 
 
-def run_foreground(plan: Plan, as_json: bool = False) -> Outcome:
+def run_foreground(held: Claim, as_json: bool = False) -> Outcome:
     """Run the deployment until Ctrl-C, SIGTERM, `down`, or until nothing of it can serve any more."""
-    held = claim(plan, detached=False)
     try:
         return asyncio.run(_foreground(held.assignment, as_json))
     finally:
         held.release()
 
 
-def run_detached(plan: Plan, timeout_s: float) -> Outcome:
+def run_detached(held: Claim, timeout_s: float) -> Outcome:
     """Start a supervisor of its own session and return when the deployment is READY, else when all of it is gone."""
-    held = claim(plan, detached=True)
     paths = held.assignment.paths
     try:
         daemon = _start_daemon(held)
@@ -248,4 +246,5 @@ def _running_words(deployment: Deployment) -> str:
     where = f"pid {deployment.record.supervisor.pid}"
     if deployment.record.url:
         where += f", {deployment.record.url}"
-    return f"deployment {deployment.name} is already running ({where}); `dynamo down {deployment.name}` stops it"
+    verbs = f"`dynamo attach {deployment.name}` shows it, `dynamo down {deployment.name}` stops it"
+    return f"deployment {deployment.name} is already running ({where}); {verbs}"

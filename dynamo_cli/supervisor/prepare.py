@@ -8,26 +8,39 @@ from pathlib import Path
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.hub.catalogue import CATALOGUE
 from dynamo_cli.hub.resolve import resolve_model
+from dynamo_cli.supervisor.reservation import held_by_others
 from dynamo_cli.topology.inventory import gather
 from dynamo_cli.topology.load import load_topology
 from dynamo_cli.topology.parts import Topology
 from dynamo_cli.topology.plan import make_plan
 from dynamo_cli.topology.process import Plan
+from dynamo_cli.topology.subset import subset
 from dynamo_cli.workers.engines.registry import SPECS
 
 Fetch = Callable[[str], object]
 
 
-def plan_from_file(file: Path, sets: Sequence[str], fetch: Fetch) -> Plan:
-    """Read, fetch catalogue models that are missing, look at the machine, and plan.
+def read_topology(file: Path, sets: Sequence[str], names: Sequence[str], dependencies: bool, fetch: Fetch) -> Topology:
+    """The topology, or the named part of it, with the catalogue models it needs on this disk.
 
-    Raises TopologyError, ResourceMissing, EngineMissing, or ModelMissing with the command that helps.
+    Raises TopologyError, UsageError for an unknown name, or ModelMissing with the command that helps.
     """
     topology = load_topology(file, sets)
+    if names:
+        topology = subset(topology, names, with_dependencies=dependencies)
     for _, model in _wanted(topology):
         if model in CATALOGUE and _problem(model):
             fetch(model)
-    plan = make_plan(topology, gather(topology))
+    return topology
+
+
+def plan_here(topology: Topology, *, share_gpus: bool = False) -> Plan:
+    """Look at the machine and at what other deployments hold of it, and plan. Only within `reservation()`.
+
+    Raises ResourceMissing, EngineMissing, or ModelMissing.
+    """
+    held = held_by_others(topology.name)
+    plan = make_plan(topology, gather(topology, held._replace(gpus={}) if share_gpus else held))
     for pool, model in _wanted(topology):
         problem = _problem(model)
         if problem:

@@ -98,7 +98,7 @@ def _row(service: ServiceStatus) -> tuple[str, ...]:
         service.name,
         service.engine or service.kind,
         service.state,
-        "yes" if service.ready else "no",
+        "yes" if service.ready else "done" if service.done else "no",
         str(service.pid or "-"),
         uptime(service.uptime_s) if service.pid else "-",
         str(service.restarts),

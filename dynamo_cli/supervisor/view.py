@@ -143,12 +143,16 @@ class _Showing(threading.Thread):
                 self._ended()
 
     def _look(self) -> None:
-        status = self._status
-        assert status
-        self._follower.follow((s.name, log_file(self._paths, s.name)) for s in status.services)
-        for line in self._follower.read():
-            self._view.line(line)
-        self._view.status(status)
+        assert self._status
+        look(self._view, self._follower, self._paths, self._status)
+
+
+def look(view: PlainView | RichView, follower: LogFollower, paths: DeploymentPaths, status: DeploymentStatus) -> None:
+    """Show what is new."""
+    follower.follow((service.name, log_file(paths, service.name)) for service in status.services)
+    for line in follower.read():
+        view.line(line)
+    view.status(status)
 
 
 async def show(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dynamo_cli.errors import ResourceMissing
 from dynamo_cli.gpus.gpu import Gpu
@@ -16,14 +16,16 @@ _CROWDED = 0.1
 class GpuAssigner:
     """Hands each GPU to one replica, unless the topology lists it for several."""
 
-    def __init__(self, gpus: Sequence[Gpu], reason: str, topology: Topology) -> None:
+    def __init__(self, gpus: Sequence[Gpu], reason: str, topology: Topology, held: Mapping[str, str]) -> None:
+        """`held`: the deployment that has a GPU already, by the GPU's UUID."""
         self._gpus = gpus
         self._reason = reason
-        self._taken = self._listed(topology)
+        self._held = held
+        self._taken = {uuid: f"deployment {name}" for uuid, name in held.items()} | self._listed(topology)
         self.warnings: list[str] = []
 
     def left(self) -> int:
-        return len(self._gpus) - len(self._taken)
+        return sum(gpu.uuid not in self._taken for gpu in self._gpus)
 
     def assign(self, pool: Pool, wanted: int) -> tuple[Gpu, ...]:
         """The GPUs of one replica; raises ResourceMissing when the machine is short."""
@@ -46,6 +48,12 @@ class GpuAssigner:
         gpu = find_gpu(self._gpus, name)
         if gpu is None:
             raise ResourceMissing(f"pool {pool.name} wants GPU {name}, found {self._there()}; {self._help(pool)}")
+        if gpu.uuid in self._held:
+            holder = self._held[gpu.uuid]
+            raise ResourceMissing(
+                f"pool {pool.name} wants GPU {name}, which deployment {holder} has; take another one, "
+                f"`dynamo down {holder}`, or let them share it with --share-gpus"
+            )
         return gpu
 
     def _short(self, pool: Pool, wanted: int) -> str:

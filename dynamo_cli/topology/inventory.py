@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.gpus.nvml import read_gpus
@@ -13,7 +15,17 @@ from dynamo_cli.topology.ports import free_ports
 from dynamo_cli.workers.engines import registry
 
 
-def gather(topology: Topology) -> Inventory:
+class Held(NamedTuple):
+    """What other deployments have: ports, and GPUs by UUID with the deployment's name."""
+
+    ports: frozenset[int] = frozenset()
+    gpus: Mapping[str, str] = {}
+
+
+NOTHING_HELD = Held()
+
+
+def gather(topology: Topology, held: Held = NOTHING_HELD) -> Inventory:
     """What `topology` needs to know of this machine, and no more."""
     driver = read_gpus()
     used = {pool.engine for pool in topology.workers.values()}
@@ -22,7 +34,8 @@ def gather(topology: Topology) -> Inventory:
     return Inventory(
         gpus=driver.gpus,
         gpu_reason=driver.reason,
-        free_ports=free_ports(),
+        held_gpus=held.gpus,
+        free_ports=(port for port in free_ports() if port not in held.ports),
         python=sys.executable,
         specs=registry.SPECS,
         choose=registry.choose,

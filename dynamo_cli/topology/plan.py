@@ -36,11 +36,12 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     `gpu_reason`: why there are no or fewer GPUs. `free_ports` yields ports nobody listens on. `specs` are the engines
     by name and `unavailable` the reason of each that cannot start here; `choose` resolves engine = "auto" from the
     GPUs a replica could have and the kind of its model. `model_kinds`: gguf or hf of each model on this disk;
-    `missing_models`: the line for each that is not.
+    `missing_models`: the line for each that is not. `held_gpus`: the deployment that has a GPU already, by its UUID.
     """
 
     gpus: tuple[Gpu, ...] = ()
     gpu_reason: str = ""
+    held_gpus: Mapping[str, str] = {}
     free_ports: Iterator[int]
     python: str
     specs: Mapping[str, EngineSpec]
@@ -59,7 +60,7 @@ class _Planner:
     def __init__(self, topology: Topology, inventory: Inventory) -> None:
         self.topology = topology
         self.inventory = inventory
-        self.gpus = GpuAssigner(inventory.gpus, inventory.gpu_reason, topology)
+        self.gpus = GpuAssigner(inventory.gpus, inventory.gpu_reason, topology, inventory.held_gpus)
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:

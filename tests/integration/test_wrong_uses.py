@@ -44,7 +44,10 @@ def test_a_second_up_of_the_same_name(dynamo: Dynamo) -> None:
         result = dynamo.run("up", ECHO, *PORT_0, *flags)
         where = f"pid {status['supervisor_pid']}, {status['url']}"
         assert result.code == 2
-        assert complaint(result) == f"dynamo: deployment echo is already running ({where}); `dynamo down echo` stops it"
+        assert (
+            complaint(result) == f"dynamo: deployment echo is already running ({where}); "
+            "`dynamo attach echo` shows it, `dynamo down echo` stops it"
+        )
 
 
 def test_down_twice_and_status_of_nothing(dynamo: Dynamo) -> None:

@@ -16,7 +16,8 @@ def main(argv: list[str]) -> int:
     plan = msgspec.json.decode(Path(argv[0]).read_bytes(), type=Plan)
     timeout = float(argv[argv.index("--timeout") + 1]) if "--timeout" in argv else 20.0
     try:
-        outcome = launch.run_detached(plan, timeout) if "-d" in argv else launch.run_foreground(plan, "--json" in argv)
+        held = launch.claim(plan, "-d" in argv)
+        outcome = launch.run_detached(held, timeout) if "-d" in argv else launch.run_foreground(held, "--json" in argv)
     except DynamoError as error:
         print(f"dynamo: {error}", file=sys.stderr)
         return error.exit_code

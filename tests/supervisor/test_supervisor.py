@@ -184,7 +184,8 @@ def test_a_second_up_is_refused_in_one_line() -> None:
         assert second.returncode == 2
         where = f"pid {running.process.pid}, {url}"
         assert url and err.strip() == (
-            f"dynamo: deployment test is already running ({where}); `dynamo down test` stops it"
+            f"dynamo: deployment test is already running ({where}); "
+            "`dynamo attach test` shows it, `dynamo down test` stops it"
         )
 
 

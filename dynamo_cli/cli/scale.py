@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import typer
+
+from dynamo_cli.cli.common import NoWait, OfDeployment, Timeout
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def scale(
+        replicas: list[str] = typer.Argument(
+            ..., metavar="POOL=N...", help="A pool and how many replicas it has then."
+        ),
+        deployment: OfDeployment = None,
+        no_wait: NoWait = False,
+        timeout: Timeout = 120.0,
+    ) -> None:
+        """Change the number of replicas of pools; those that go finish what they have begun."""
+        from dynamo_cli.supervisor import deployments, orders
+
+        wanted = orders.parse_replicas(replicas)
+        chosen = deployments.select(deployment)
+        print("\n".join(orders.scale(chosen, wanted, None if no_wait else timeout)))

@@ -1,0 +1,215 @@
+"""The commands people use all day, through the real executable."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.dynamo import EXECUTABLE, TOPOLOGIES, Dynamo, Result
+from tests.supervisor.harness import until
+
+pytestmark = pytest.mark.slow
+
+PORT_0 = ("--set", "frontend.port=0")
+TWO = """
+name = "two"
+[workers.decode]
+engine = "echo"
+model = "echo"
+[workers.spare]
+engine = "echo"
+model = "spare"
+depends_on = { task = "exited" }
+[services.task]
+command = "true"
+[services.side]
+command = "sleep 1000"
+"""
+
+
+@pytest.fixture
+def two(dynamo: Dynamo) -> Dynamo:
+    started = dynamo.run("up", "-d", dynamo.write(TWO), *PORT_0)
+    assert started.code == 0, started
+    return dynamo
+
+
+def service(dynamo: Dynamo, name: str) -> dict[str, Any]:
+    return next(s for s in dynamo.status()["services"] if s["name"] == name)
+
+
+def fails(result: Result, code: int, words: str) -> None:
+    assert (result.code, result.out) == (code, "")
+    assert result.err == f"dynamo: {words}\n"
+
+
+def test_restart_stop_and_start(two: Dynamo) -> None:
+    before = service(two, "decode-0")["pid"]
+    assert two.run("restart", "decode").out == f"decode-0 is READY (pid {service(two, 'decode-0')['pid']})\n"
+    assert service(two, "decode-0")["pid"] != before
+    assert two.run("stop", "spare", "side").out == "side is STOPPED\nspare-0 is STOPPED\n"
+    status = two.run("status")
+    assert status.code == 3 and "stopped by hand" in status.out
+    assert "spare-0 is READY" in two.run("start", "spare", "side").out
+    assert two.run("status").code == 0
+    assert two.run("restart", "--no-wait", "side").out == "side: restart asked for\n"
+    assert two.run("restart", "task").out == "task is STOPPED\n"
+    fails(two.run("stop", "decod"), 2, "two has no service decod; did you mean decode?")
+    fails(two.run("start", "-d", "three", "decode"), 3, "deployment three is not running")
+
+
+def test_scale(two: Dynamo) -> None:
+    assert [line.split(" (")[0] for line in two.run("scale", "decode=3", "frontend=2").out.splitlines()] == [
+        "frontend-0 is READY",
+        "decode-0 is READY",
+        "frontend-1 is READY",
+        "decode-1 is READY",
+        "decode-2 is READY",
+    ]
+    assert len(two.run("scale", "decode=1").out.splitlines()) == 1
+    assert [s["name"] for s in two.status()["services"] if s["pool"] == "decode"] == ["decode-0"]
+    fails(two.run("scale", "decode"), 2, "decode: expected POOL=N, such as decode=4")
+    fails(two.run("scale", "decode=x"), 2, "decode=x: expected POOL=N, such as decode=4")
+    fails(two.run("scale", "decode=1", "decode=2"), 2, "decode=2: decode is given twice")
+    fails(two.run("scale", "decod=2"), 2, "two has no service decod; did you mean decode?")
+    refusal = "side is one process; only pools of workers and the frontends can be scaled"
+    fails(two.run("scale", "side=2"), 2, refusal)
+
+
+def test_a_service_that_fails_is_exit_1(two: Dynamo) -> None:
+    os.kill(service(two, "decode-0")["pid"], signal.SIGSTOP)
+    late = two.run("restart", "decode", "--timeout", "0.2")
+    assert late.code == 3 and late.err.startswith("dynamo: not done within 0.2 s: ")
+
+
+def test_ps_lists_what_runs_and_what_ran(two: Dynamo) -> None:
+    assert two.run("up", "-d", str(TOPOLOGIES / "echo.toml"), *PORT_0).code == 0
+    listed = json.loads(two.run("ps", "--json").out)
+    assert [(row["deployment"], row["state"], row["ready"], row["services"]) for row in listed] == [
+        ("echo", "READY", 2, 2),
+        ("two", "READY", 5, 5),
+    ]
+    assert two.run("down", "two").code == 0
+    assert [line.split()[:2] for line in two.run("ps").out.splitlines()] == [["NAME", "STATE"], ["echo", "READY"]]
+    assert ["two", "STOPPED"] in [line.split()[:2] for line in two.run("ps", "-a").out.splitlines()]
+    assert two.run("down").code == 0
+    assert two.run("ps").out == "no deployment is running; start one with `dynamo up FILE`\n"
+
+
+def test_status_waits(dynamo: Dynamo) -> None:
+    file = dynamo.write(TWO)
+    fails(
+        dynamo.run("status", "--wait", "ready", "--timeout", "0.2"),
+        3,
+        "not READY within 0.2 s: no deployment is running; start one with `dynamo up FILE`",
+    )
+    fails(dynamo.run("status", "--wait", "soon"), 2, "--wait soon: expected one of ready, degraded, failed, stopped")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(dynamo.run, "status", "two", "--wait", "ready")
+        assert dynamo.run("up", "-d", file, *PORT_0).code == 0
+        assert waiting.result().code == 0
+        ending = pool.submit(dynamo.run, "status", "--wait", "stopped")
+        assert dynamo.run("down").code == 0
+        assert ending.result().code == 0
+
+
+def test_watch_in_a_pipe_and_its_end(two: Dynamo) -> None:
+    with subprocess.Popen(
+        [EXECUTABLE, "status", "--watch", "--json", "--interval", "0.1"], stdout=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout
+        assert [json.loads(watching.stdout.readline())["state"] for _ in range(3)] == ["READY"] * 3
+        assert two.run("down").code == 0
+        watching.stdout.read()
+    assert watching.returncode == 0
+
+
+def test_events_are_followed_to_the_end(two: Dynamo) -> None:
+    with subprocess.Popen([EXECUTABLE, "events", "--json"], stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout
+        first = threading.Event()
+        seen: list[dict[str, Any]] = []
+
+        def read() -> None:
+            for line in following.stdout or ():
+                seen.append(json.loads(line))
+                first.set()
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        until(lambda: two.run("restart", "side").code == 0 and first.is_set())
+        assert two.run("down").code == 0
+        reader.join(20)
+    assert following.returncode == 0
+    assert {"time", "service", "state", "message"} == seen[0].keys()
+    assert ("side", "READY") in {(event["service"], event["state"]) for event in seen}
+
+
+def test_attach_shows_and_leaves_it_running(two: Dynamo) -> None:
+    primary, secondary = pty.openpty()
+    with subprocess.Popen(
+        [EXECUTABLE, "attach"], stdin=secondary, stdout=secondary, stderr=secondary, start_new_session=True
+    ) as attached:
+        os.close(secondary)
+        shown = b""
+        while b"decode-0" not in shown:
+            shown += os.read(primary, 4096)
+        attached.send_signal(signal.SIGINT)
+        while b"goes on" not in shown:
+            shown += os.read(primary, 4096)
+        os.close(primary)
+    assert attached.returncode == 0 and two.status()["state"] == "READY"
+
+
+def test_up_of_a_part(dynamo: Dynamo) -> None:
+    file = dynamo.write(TWO)
+    fails(dynamo.run("up", file, "decod"), 2, f"{file} has no pool or service decod; did you mean decode")
+    assert dynamo.run("up", "-d", file, "spare", *PORT_0).code == 0
+    assert [s["name"] for s in dynamo.status()["services"]] == ["frontend-0", "task", "spare-0"]
+    assert dynamo.run("down").code == 0
+    assert dynamo.run("up", "-d", file, "spare", "--no-deps", *PORT_0).code == 0
+    assert [s["name"] for s in dynamo.status()["services"]] == ["frontend-0", "spare-0"]
+
+
+def test_deployments_that_start_at_the_same_moment_share_no_port(dynamo: Dynamo, clean_environment: Path) -> None:
+    ports = ", ".join(f'"p{i}"' for i in range(40))
+    text = f'[services.many]\ncommand = "sleep 1000"\nports = [{ports}]\n'
+    files = [dynamo.write(text, f"d{i}.toml") for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        started = list(pool.map(lambda file: dynamo.run("up", "-d", file, *PORT_0), files))
+    assert [result.code for result in started] == [0, 0, 0, 0], started
+    plans = [json.loads((clean_environment / f"d{i}" / "plan.json").read_text()) for i in range(4)]
+    given = [port for plan in plans for process in plan["processes"] for port in process["ports"].values()]
+    assert len(given) == len(set(given)) == 160
+
+
+def test_logs_are_filtered(two: Dynamo) -> None:
+    everything = two.run("logs", "--json").out.splitlines()
+    assert {json.loads(line)["service"] for line in everything} >= {"frontend-0", "decode-0", "supervisor"}
+    times = [json.loads(line)["time"] for line in everything]
+    assert times == sorted(times)
+    lines = two.run("logs", "decode", "--grep", "serving").out.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("decode-0 | ")
+    assert two.run("logs", "--since", "2099-01-01").out == ""
+    assert two.run("logs", "--level", "error").out == ""
+    assert len(two.run("logs", "supervisor", "-n", "2", "-t").out.splitlines()) == 2
+    fails(two.run("logs", "--since", "soon"), 2, "--since soon: expected 5m, 2h30m, 14:30 or 2026-01-31T14:30:00Z")
+    fails(two.run("logs", "--level", "loud"), 2, two.run("logs", "--level", "loud").err[len("dynamo: ") : -1])
+
+
+def test_logs_are_followed_to_the_end(two: Dynamo) -> None:
+    with subprocess.Popen([EXECUTABLE, "logs", "-f", "supervisor"], stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout
+        assert "supervisor | " in following.stdout.readline()
+        assert two.run("down").code == 0
+        assert "two is STOPPED" in following.stdout.read()
+    assert following.returncode == 0
