@@ -76,6 +76,8 @@ class Crew:
                 self.running[spec.name] = asyncio.ensure_future(service.run())
         for name in had - has:
             self._in_background(self._remove(name))
+        order = [spec.name for spec in plan.processes]
+        self.services.update({name: self.services.pop(name) for name in [*order, *sorted(had - has)]})
         self._changed()
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dynamo_cli.errors import DynamoError, NotReady, UsageError
-from dynamo_cli.runtime.control import ControlClient, DeploymentStatus
+from dynamo_cli.runtime.control import ControlClient, DeploymentState, DeploymentStatus, ServiceStatus
 from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
 from dynamo_cli.supervisor.health import pending
 from dynamo_cli.supervisor.processes import Entry, alive, find
@@ -84,6 +84,10 @@ def status_of(deployment: Deployment) -> DeploymentStatus:
     if deployment.record.supervised:
         try:
             return deployment.client.status()
+        except NotReady as error:
+            if deployment.record.state == "STARTING":
+                return _starting(deployment)
+            return _unsupervised(deployment, f"the supervisor does not answer: {error}")
         except DynamoError as error:
             return _unsupervised(deployment, f"the supervisor does not answer: {error}")
     return _unsupervised(deployment, _obituary(deployment))
@@ -98,6 +102,13 @@ def _obituary(deployment: Deployment) -> str:
     return f"supervisor died (pid {pid}); nothing is left of it"
 
 
+def _starting(deployment: Deployment) -> DeploymentStatus:
+    """Its supervisor has written down that it is there, and does not listen yet."""
+    plan = read_plan(deployment.paths)
+    services = [pending(spec) for spec in plan.processes] if plan else []
+    return _status(deployment, "STARTING", "the supervisor starts", services)
+
+
 def _unsupervised(deployment: Deployment, reason: str) -> DeploymentStatus:
     plan, record = read_plan(deployment.paths), deployment.record
     services = []
@@ -108,9 +119,16 @@ def _unsupervised(deployment: Deployment, reason: str) -> DeploymentStatus:
         service.pid = process.pid if process and lives else None
         service.state, service.reason = "FAILED", "runs unsupervised" if lives else "ended"
         services.append(service)
+    return _status(deployment, "FAILED", reason, services)
+
+
+def _status(
+    deployment: Deployment, state: DeploymentState, reason: str, services: list[ServiceStatus]
+) -> DeploymentStatus:
+    plan, record = read_plan(deployment.paths), deployment.record
     return DeploymentStatus(
         deployment=deployment.name,
-        state="FAILED",
+        state=state,
         reason=reason,
         url=record.url,
         models=list(plan.models) if plan else [],

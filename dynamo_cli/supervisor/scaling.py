@@ -46,10 +46,12 @@ def _with_pool(
     if count > len(present) and model.gpus:
         raise UsageError(f"{pool} holds GPUs: write replicas = {count} in the topology and start it again")
     kept = {p.name for p in present[:count]}
-    processes = [p for p in plan.processes if p.pool != pool or p.name in kept]
     free = (i for i in itertools.count() if f"{pool}-{i}" not in kept and f"{pool}-{i}" not in taken)
-    processes += [copied(model, next(free), ports) for _ in range(count - len(present))]
-    return msgspec.structs.replace(plan, processes=tuple(processes))
+    members = [*present[:count], *(copied(model, next(free), ports) for _ in range(count - len(present)))]
+    place = next((at for at, p in enumerate(plan.processes) if p.pool == pool), len(plan.processes))
+    before = plan.processes[:place]
+    after = (p for p in plan.processes[place:] if p.pool != pool)
+    return msgspec.structs.replace(plan, processes=(*before, *members, *after))
 
 
 def copied(model: ProcessSpec, replica: int, ports: Iterator[int]) -> ProcessSpec:

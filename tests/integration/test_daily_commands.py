@@ -56,7 +56,7 @@ def test_restart_stop_and_start(two: Dynamo) -> None:
     before = service(two, "decode-0")["pid"]
     assert two.run("restart", "decode").out == f"decode-0 is READY (pid {service(two, 'decode-0')['pid']})\n"
     assert service(two, "decode-0")["pid"] != before
-    assert two.run("stop", "spare", "side").out == "side is STOPPED\nspare-0 is STOPPED\n"
+    assert two.run("stop", "spare", "side").out == "spare-0 is STOPPED\nside is STOPPED\n"
     status = two.run("status")
     assert status.code == 3 and "stopped by hand" in status.out
     assert "spare-0 is READY" in two.run("start", "spare", "side").out
@@ -70,8 +70,8 @@ def test_restart_stop_and_start(two: Dynamo) -> None:
 def test_scale(two: Dynamo) -> None:
     assert [line.split(" (")[0] for line in two.run("scale", "decode=3", "frontend=2").out.splitlines()] == [
         "frontend-0 is READY",
-        "decode-0 is READY",
         "frontend-1 is READY",
+        "decode-0 is READY",
         "decode-1 is READY",
         "decode-2 is READY",
     ]

@@ -25,7 +25,7 @@ def scale(replicas: dict[str, int], start: Plan = PLAN, taken: tuple[str, ...] =
 
 def test_more_and_fewer() -> None:
     assert names(scale({"decode": 4})) == ["frontend-0", "decode-0", "decode-1", "decode-2", "decode-3"]
-    assert names(scale({"decode": 1, "frontend": 2})) == ["frontend-0", "decode-0", "frontend-1"]
+    assert names(scale({"decode": 1, "frontend": 2})) == ["frontend-0", "frontend-1", "decode-0"]
     assert names(scale({"decode": 0})) == ["frontend-0"]
     assert names(scale({"decode": 1}, scale({"decode": 0}))) == ["frontend-0", "decode-0"]
 

@@ -190,7 +190,8 @@ def test_a_second_up_is_refused_in_one_line() -> None:
 
 
 def test_depends_on_waits_for_ready(tmp_path: Path) -> None:
-    first = custom(f"sleep 0.2; touch {tmp_path}/first; exec sleep 1000", 0)
+    probe = Probe(kind="log", pattern="up")
+    first = custom(f"sleep 0.2; touch {tmp_path}/first; echo up; exec sleep 1000", 0, probe=probe)
     second = custom(f"test -e {tmp_path}/first || exit 9; exec sleep 1000", 1, depends_on=(Dependency("decode-0"),))
     with foreground(plan(first, second, models=())) as running:
         assert [s.restarts for s in running.until("READY").services] == [0, 0]

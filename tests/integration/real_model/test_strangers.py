@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def processes(agg: Agg) -> list[psutil.Process]:
     found = family(agg.dynamo.status()["supervisor_pid"])
-    assert len(found) == 4, "supervisor, frontend, worker, engine"
+    assert len(found) == 5, "supervisor, log keeper, frontend, worker, engine"
     return found
 
 
