@@ -51,7 +51,10 @@ def _print(plan: Plan, as_json: bool, commands: bool) -> None:
 def _print_json(plan: Plan) -> None:
     import msgspec
 
-    print(msgspec.json.format(msgspec.json.encode(plan), indent=2).decode())
+    from dynamo_cli.topology.render import covered
+
+    shown = msgspec.structs.replace(plan, processes=tuple(map(covered, plan.processes)))
+    print(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
 
 
 def _print_table(plan: Plan) -> None:

@@ -13,6 +13,7 @@ from typing import IO, BinaryIO, NamedTuple
 
 from dynamo_cli.logs.files import archives
 from dynamo_cli.logs.stamp import LENGTH, parted
+from dynamo_cli.runtime.redact import redact
 
 MAX_LINE = 8192
 """Bytes of a line that are shown; the rest of a longer one is dropped."""
@@ -21,7 +22,7 @@ CHUNKS_A_LOOK = 8
 
 
 class Line(NamedTuple):
-    """`time`: when it arrived, RFC 3339 in UTC; empty for a line without a stamp."""
+    """`time`: when it arrived, RFC 3339 in UTC; empty for a line without a stamp. Secrets in `text` are covered."""
 
     service: str
     text: str
@@ -179,4 +180,4 @@ def _bounded(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
 
 def _line(service: str, line: bytes) -> Line:
     time, text = parted(line[: MAX_LINE + LENGTH])
-    return Line(service, text.rstrip(b"\r\n").decode("utf-8", "replace"), time)
+    return Line(service, redact(text.rstrip(b"\r\n").decode("utf-8", "replace")), time)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 COVER = "***"
 _NAMED = r"(?:token|secret|password|passwd|api[_-]?key|access[_-]?key|credentials?)"
@@ -13,18 +13,40 @@ _TOKENS = re.compile(
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _IN_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+@")
-_ASSIGNED = re.compile(rf"(?i)(--?[a-z0-9-]*{_NAMED}|\b[a-z0-9_]*{_NAMED})(['\"]?\s*[=:]\s*['\"]?)([^\s'\",;&}}]+)")
-_ARGUMENT = re.compile(rf"(?i)(--[a-z0-9-]*{_NAMED}\s+)(?!-)(\S+)")
+_ASSIGNED = re.compile(
+    rf"(?i)(--?[a-z0-9-]*{_NAMED}|\b[a-z0-9_]*{_NAMED})(['\"]?\s*[=:]\s*['\"]?)(?!\d{{1,7}}\b)([^\s'\",;&}}]+)"
+)
+"""A short number behind the name is a count or an id: `BOS token = 1`."""
+_FLAG = rf"--[a-z0-9-]*{_NAMED}"
+_ARGUMENT = re.compile(rf"(?i)({_FLAG}\s+)(?!-)(\S+)")
+_HINTS = (
+    *("token", "secret", "passw", "api", "access", "credential", "bearer", "basic", "@"),
+    *("hf_", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "akia", "eyj"),
+)
+"""Without one of these a text holds no secret: most lines are done with after a look for them."""
 _NAME = re.compile(rf"(?i)(?:{_NAMED}|_key|_pat)$")
 
 
 def redact(text: str) -> str:
     """`text` with every secret in it covered. Idempotent."""
+    lowered = text.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return text
     text = _TOKENS.sub(COVER, text)
     text = _BEARER.sub(rf"\1 {COVER}", text)
     text = _IN_URL.sub(rf"\1{COVER}@", text)
     text = _ASSIGNED.sub(rf"\1\2{COVER}", text)
     return _ARGUMENT.sub(rf"\1{COVER}", text)
+
+
+def redact_command(argv: Sequence[str]) -> tuple[str, ...]:
+    """The words of a command, with the values of flags covered that are named like secrets."""
+    pairs = zip(("", *argv), argv, strict=False)
+    return tuple(COVER if _is_value(flag, word) else redact(word) for flag, word in pairs)
+
+
+def _is_value(flag: str, word: str) -> bool:
+    return re.fullmatch(_FLAG, flag, re.IGNORECASE) is not None and not word.startswith("-")
 
 
 def redact_environment(environ: Mapping[str, str]) -> dict[str, str]:

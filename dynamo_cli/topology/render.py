@@ -6,6 +6,9 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from dynamo_cli.runtime.redact import redact_command, redact_environment
 from dynamo_cli.topology.process import GpuAssignment, Plan, ProcessSpec
 
 COLUMNS = ("process", "engine", "gpus", "ports", "why this engine")
@@ -47,6 +50,13 @@ def table_lines(plan: Plan) -> list[str]:
 
 
 def command_line(process: ProcessSpec) -> str:
-    """The process as one shell line; `{listen_fd}` stands for the descriptor it inherits."""
-    environment = [f"{name}={value}" for name, value in process.env.items()]
-    return shlex.join(["env", *environment, *process.argv])
+    """The process as one shell line without secrets; `{listen_fd}` stands for the descriptor it inherits."""
+    shown = covered(process)
+    environment = [f"{name}={value}" for name, value in shown.env.items()]
+    return shlex.join(["env", *environment, *shown.argv])
+
+
+def covered(process: ProcessSpec) -> ProcessSpec:
+    """The same without secrets in command and environment."""
+    argv, env = redact_command(process.argv), redact_environment(process.env)
+    return msgspec.structs.replace(process, argv=argv, env=env)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from dynamo_cli.runtime.redact import redact, redact_environment
+from dynamo_cli.runtime.redact import redact, redact_command, redact_environment
 from dynamo_cli.topology.load import Document
 from dynamo_cli.topology.positions import KeyPath
 
@@ -30,7 +30,8 @@ def _covered(key: str, value: Any) -> Any:
         texts = key == "env" and all(isinstance(item, str) for item in value.values())
         return redact_environment(value) if texts else covered(value)
     if isinstance(value, list):
-        return [_covered(key, item) for item in value]
+        texts = all(isinstance(item, str) for item in value)
+        return list(redact_command(value)) if texts else [_covered(key, item) for item in value]
     return redact(value) if isinstance(value, str) else value
 
 

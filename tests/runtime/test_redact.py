@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo_cli.runtime.redact import COVER, redact, redact_environment
+from dynamo_cli.runtime.redact import COVER, redact, redact_command, redact_environment
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 SECRET = st.text(ALPHABET, min_size=12, max_size=30)
@@ -43,6 +43,8 @@ def test_no_secret_is_left(template: str, secret: str) -> None:
         "--max-tokens 5",
         "https://host:8000/v1",
         "basic",
+        "print_info: BOS token = 1 '<|im_start|>'",
+        "generation throughput: 24.1 tokens/s, api: 2",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -60,3 +62,21 @@ def test_environments_by_name() -> None:
         "URL": f"http://u:{COVER}@h",
         "DB_PASSWORD": "",
     }
+
+
+def test_commands() -> None:
+    argv = [
+        "sh",
+        "-c",
+        "it's --api-key 'a b'",
+        "--api-key",
+        "a b",
+        "--hf-token",
+        "--port",
+        "1",
+        "--password=x1",
+        "sk-abcdefghi",
+    ]
+    shown = redact_command(argv)
+    assert shown[3:] == ("--api-key", COVER, "--hf-token", "--port", "1", f"--password={COVER}", COVER)
+    assert shown[2].startswith("it's --api-key ***")
