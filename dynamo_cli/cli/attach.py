@@ -4,7 +4,7 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    @app.command()
+    @app.command(short_help="Show a running deployment.")
     def attach(
         name: str = typer.Argument(None, metavar="[DEPLOYMENT]", help="Default: the only running one."),
     ) -> None:

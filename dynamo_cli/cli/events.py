@@ -4,7 +4,7 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    @app.command()
+    @app.command(short_help="Follow what happens in a deployment.")
     def events(
         name: str = typer.Argument(None, metavar="[DEPLOYMENT]", help="Default: the only running one."),
         json: bool = typer.Option(False, "--json", help="A JSON object a line: time, service, state, message."),

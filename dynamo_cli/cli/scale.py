@@ -6,7 +6,7 @@ from dynamo_cli.cli.common import NoWait, OfDeployment, Timeout
 
 
 def register(app: typer.Typer) -> None:
-    @app.command()
+    @app.command(short_help="Change the number of replicas of pools.")
     def scale(
         replicas: list[str] = typer.Argument(
             ..., metavar="POOL=N...", help="A pool and how many replicas it has then."

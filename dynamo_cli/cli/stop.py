@@ -6,7 +6,7 @@ from dynamo_cli.cli.common import NoWait, OfDeployment, Timeout
 
 
 def register(app: typer.Typer) -> None:
-    @app.command()
+    @app.command(short_help="Stop services.")
     def stop(
         services: list[str] = typer.Argument(..., metavar="SERVICE...", help="Services or pools."),
         deployment: OfDeployment = None,

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
     def topology() -> None:
         """List topology files, show what one says in the end, or print their JSON schema."""
 
-    @group.command(name="list")
+    @group.command(name="list", short_help="The topologies in a directory.")
     def list_files(
         directory: str = typer.Argument("", metavar="[DIRECTORY]", help="Default: ./topologies, else here."),
         json: bool = typer.Option(False, "--json", help="Print JSON."),
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
         for each in found:
             print(f"{str(each.file).ljust(width)}  {each.about or ', '.join(each.parts)}")
 
-    @group.command()
+    @group.command(short_help="What a topology says in the end.")
     def show(
         file: str = typer.Argument(metavar="FILE", help="A topology, such as topologies/agg.toml."),
         sets: list[str] = typer.Option(
@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
         else:
             print("\n".join(toml_lines(document)).lstrip("\n"))
 
-    @group.command()
+    @group.command(short_help="The JSON schema of topology files.")
     def schema() -> None:
         """The JSON schema of topology files, for editors that check and complete them."""
         import json

@@ -43,7 +43,10 @@ class Record(msgspec.Struct, kw_only=True):
 
 
 def write(path: Path, value: object) -> None:
-    """Replace the file by this value as JSON, at once or not at all, for its owner only. ResourceMissing when the disk refuses."""
+    """Replace the file by this value as JSON, at once or not at all; only its owner may read it.
+
+    ResourceMissing when the disk refuses.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:

@@ -18,7 +18,9 @@ model = "m"
 engine = "echo"
 env = {{ HF_TOKEN = "{SECRETS[0]}", MY_PASSWORD = "{SECRETS[1]}" }}
 [services.leak]
-command = ["sh", "-c", "echo it is {SECRETS[0]}; echo API_KEY=$API_KEY; echo $0 $1; exit 3", "--api-key", "{SECRETS[3]}"]
+command = [
+  "sh", "-c", "echo it is {SECRETS[0]}; echo API_KEY=$API_KEY; echo $0 $1; exit 3", "--api-key", "{SECRETS[3]}",
+]
 env = {{ API_KEY = "{SECRETS[2]}" }}
 restart = "no"
 """
