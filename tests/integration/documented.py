@@ -23,12 +23,12 @@ class Command(NamedTuple):
         return shlex.split(self.text, comments=True)
 
 
-def block_commands(file: Path) -> Iterator[Command]:
-    """Every command of every `sh` block, in order."""
+def block_commands(file: Path) -> Iterator[list[Command]]:
+    """The commands of each `sh` block."""
     text = file.read_text()
     for block in BLOCK.finditer(text):
         line = text.count("\n", 0, block.start(1)) + 1
-        yield from _split(file.name, line, block[1])
+        yield list(_split(file.name, line, block[1]))
 
 
 def mentions(file: Path) -> Iterator[Command]:
