@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,6 +99,14 @@ def metric(socket: Path, name: str) -> float:
 def ask(url: str, model: str, text: str = "hello there", **more: Any) -> httpx.Response:
     body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 8, **more}
     return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=20.0)
+
+
+def cpu_s_of(run: Callable[[], Any]) -> float:
+    """CPU seconds of the child processes that `run` starts and awaits."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def kill(pid: int) -> None:

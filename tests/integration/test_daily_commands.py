@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.dynamo import EXECUTABLE, TOPOLOGIES, Dynamo, Result
+from tests.integration.dynamo import EXECUTABLE, TOPOLOGIES, Dynamo, Result, cpu_s_of
 from tests.supervisor.harness import until
 
 pytestmark = pytest.mark.slow
@@ -103,6 +103,11 @@ def test_ps_lists_what_runs_and_what_ran(two: Dynamo) -> None:
     assert ["two", "STOPPED"] in [line.split()[:2] for line in two.run("ps", "-a").out.splitlines()]
     assert two.run("down").code == 0
     assert two.run("ps").out == "no deployment is running; start one with `dynamo up FILE`\n"
+
+
+def test_status_costs_little(two: Dynamo) -> None:
+    cpu_s = min(cpu_s_of(lambda: two.run("status")) for _ in range(3))
+    assert cpu_s < 0.6, "the budget is 0.3 CPU-s; twice that is a forgotten lazy import"
 
 
 def test_status_waits(dynamo: Dynamo) -> None:
