@@ -41,7 +41,8 @@ def scale(deployment: Deployment, replicas: Mapping[str, int], timeout_s: float 
         return all(len(members[pool]) == count and all(map(_rests, members[pool])) for pool, count in replicas.items())
 
     status = wait_until(deployment, done, timeout_s)
-    return _told(status, [s.name for s in status.services if s.pool in replicas])
+    none = [f"{pool} has no replica" for pool, count in replicas.items() if count == 0]
+    return _told(status, [s.name for s in status.services if s.pool in replicas]) + none
 
 
 def parse_replicas(pairs: Sequence[str]) -> dict[str, int]:

@@ -48,10 +48,10 @@ def _with_pool(
     kept = {p.name for p in present[:count]}
     free = (i for i in itertools.count() if f"{pool}-{i}" not in kept and f"{pool}-{i}" not in taken)
     members = [*present[:count], *(copied(model, next(free), ports) for _ in range(count - len(present)))]
-    place = next((at for at, p in enumerate(plan.processes) if p.pool == pool), len(plan.processes))
-    before = plan.processes[:place]
+    end = 0 if model.kind == "frontend" else len(plan.processes)
+    place = next((at for at, p in enumerate(plan.processes) if p.pool == pool), end)
     after = (p for p in plan.processes[place:] if p.pool != pool)
-    return msgspec.structs.replace(plan, processes=(*before, *members, *after))
+    return msgspec.structs.replace(plan, processes=(*plan.processes[:place], *members, *after))
 
 
 def copied(model: ProcessSpec, replica: int, ports: Iterator[int]) -> ProcessSpec:
