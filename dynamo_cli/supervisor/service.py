@@ -21,6 +21,8 @@ from dynamo_cli.topology.process import ProcessSpec
 
 EAGER_S, EAGER_FOR_S, PATIENT_S, STEADY_S = 0.05, 3.0, 0.25, 1.0
 """How often readiness is asked: at first, how long that lasts, while a model loads, and once it is READY."""
+STEADY_SERVICE_S = 5.0
+"""The last for processes that are not ours: many write a line for each question."""
 MEMORY_S = 1.0
 """How often the memory of a process that has a limit is measured."""
 DEPENDENCIES_S = 0.05
@@ -199,6 +201,7 @@ class Service:
         return watches
 
     async def _watch_readiness(self, child: Child) -> None:
+        steady = STEADY_SERVICE_S if self.spec.kind == "service" else STEADY_S
         while True:
             uptime = self._clock() - self._started_at
             answer = await self._ground.probe(self.spec, uptime)
@@ -206,7 +209,7 @@ class Service:
             if not self._ready_at and uptime > self.spec.probe.timeout_s:
                 return self._condemn(child, f"not ready within {self.spec.probe.timeout_s:g} s")
             eager = PATIENT_S if uptime > EAGER_FOR_S else EAGER_S
-            await asyncio.sleep(STEADY_S if answer.ready else eager)
+            await asyncio.sleep(steady if answer.ready else eager)
 
     async def _watch_liveness(self, child: Child) -> None:
         liveness = self.spec.liveness

@@ -79,7 +79,7 @@ def test_scale(two: Dynamo) -> None:
     assert [s["name"] for s in two.status()["services"] if s["pool"] == "decode"] == ["decode-0"]
     assert two.run("scale", "decode=0", "frontend=0").out == "decode has no replica\nfrontend has no replica\n"
     assert two.run("scale", "frontend=1", "decode=1").code == 0
-    assert [s["name"] for s in two.status()["services"]][0] == "frontend-0"
+    assert two.status()["services"][0]["name"] == "frontend-0"
     fails(two.run("scale", "decode"), 2, "decode: expected POOL=N, such as decode=4")
     fails(two.run("scale", "decode=x"), 2, "decode=x: expected POOL=N, such as decode=4")
     fails(two.run("scale", "decode=1", "decode=2"), 2, "decode=2: decode is given twice")
