@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from dynamo_cli.supervisor.cgroup import group_files
+
 
 class OomKills(NamedTuple):
     """How many processes were killed for want of memory: in our control group, and on the whole machine."""
@@ -28,25 +30,8 @@ def oom_words(before: OomKills, after: OomKills) -> str:
 
 
 def _group_kills(root: Path) -> int:
-    try:
-        groups = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return 0
-    for line in groups:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            return _nearest(root / "sys/fs/cgroup", path, "memory.events")
-        if "memory" in controllers.split(","):
-            return _nearest(root / "sys/fs/cgroup/memory", path, "memory.oom_control")
-    return 0
-
-
-def _nearest(mount: Path, group: str, name: str) -> int:
-    """In a container the group's path may be one of the host that is not to be seen here."""
-    for directory in (mount / group.lstrip("/"), mount):
-        if (directory / name).exists():
-            return _counter(directory / name, "oom_kill")
-    return 0
+    files = group_files(root, "memory", "memory.events", "memory.oom_control")
+    return _counter(files[0], "oom_kill") if files else 0
 
 
 def _counter(file: Path, name: str) -> int:

@@ -28,8 +28,8 @@ def read_topology(file: Path, sets: Sequence[str], names: Sequence[str], depende
     topology = load_topology(file, sets)
     if names:
         topology = subset(topology, names, with_dependencies=dependencies)
-    for _, model in _wanted(topology):
-        if model in CATALOGUE and _problem(model):
+    for _, model, _ in missing_models(topology):
+        if model in CATALOGUE:
             fetch(model)
     return topology
 
@@ -41,11 +41,17 @@ def plan_here(topology: Topology, *, share_gpus: bool = False) -> Plan:
     """
     held = held_by_others(topology.name)
     plan = make_plan(topology, gather(topology, held._replace(gpus={}) if share_gpus else held))
+    for pool, _, problem in missing_models(topology):
+        raise ModelMissing(f"pool {pool}: {problem}")
+    return plan
+
+
+def missing_models(topology: Topology) -> Iterator[tuple[str, str, str]]:
+    """(pool, model, the line that says which command helps) for each whose files are not on this disk."""
     for pool, model in _wanted(topology):
         problem = _problem(model)
         if problem:
-            raise ModelMissing(f"pool {pool}: {problem}")
-    return plan
+            yield pool, model, problem
 
 
 def _wanted(topology: Topology) -> Iterator[tuple[str, str]]:

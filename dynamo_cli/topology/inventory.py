@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dynamo_cli.errors import ModelMissing
+from dynamo_cli.gpus.gpu import GpuInventory
 from dynamo_cli.gpus.nvml import read_gpus
 from dynamo_cli.hub.resolve import resolve_model
 from dynamo_cli.topology.parts import Topology
@@ -25,9 +26,9 @@ class Held(NamedTuple):
 NOTHING_HELD = Held()
 
 
-def gather(topology: Topology, held: Held = NOTHING_HELD) -> Inventory:
-    """What `topology` needs to know of this machine, and no more."""
-    driver = read_gpus()
+def gather(topology: Topology, held: Held = NOTHING_HELD, driver: GpuInventory | None = None) -> Inventory:
+    """What `topology` needs to know of this machine, and no more; `driver` when its GPUs are known already."""
+    driver = driver or read_gpus()
     used = {pool.engine for pool in topology.workers.values()}
     wanted = {name: registry.SPECS[name] for name in registry.SPECS if name in used or "auto" in used}
     kinds, missing = _models(topology)

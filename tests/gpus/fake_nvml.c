@@ -1,11 +1,12 @@
 /* A libnvidia-ml.so.1 for machines without a GPU.
 
    FAKE_NVML_GPUS: one GPU for each space-separated word, UUID:FREE_GIB[:PIDS], PIDS joined by "+".
-   FAKE_NVML_INIT: what nvmlInit returns. A GPU whose UUID is "lost" has fallen off the bus.
+   FAKE_NVML_INIT: what nvmlInit returns, or "hang" or "crash". FAKE_NVML_ILL: "mig", "ecc" and "hot" for all GPUs. A GPU whose UUID is "lost" has fallen off the bus.
    With -DPROCESSES=NAME the function that tells processes has another name, as in drivers of another age. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SUCCESS = 0, INVALID_ARGUMENT = 2, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15 };
 
@@ -29,6 +30,8 @@ int nvmlInitWithFlags(unsigned flags) {
   char *copy = strdup(words ? words : ""), *rest = copy, *word;
   (void)flags;
   gpu_count = 0;
+  if (status && !strcmp(status, "crash")) abort();
+  while (status && !strcmp(status, "hang")) sleep(1);
   while ((word = strsep(&rest, " ")) && gpu_count < 16) if (*word) read_gpu(word);
   free(copy);
   return status ? atoi(status) : SUCCESS;
@@ -37,6 +40,31 @@ int nvmlInitWithFlags(unsigned flags) {
 int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
 int nvmlShutdown(void) { return SUCCESS; }
 const char *nvmlErrorString(int code) { (void)code; return "the fake says no"; }
+
+static int ill(const char *word) { const char *words = getenv("FAKE_NVML_ILL"); return words && strstr(words, word); }
+
+int nvmlSystemGetDriverVersion(char *text, unsigned size) { snprintf(text, size, "550.54.15"); return SUCCESS; }
+int nvmlSystemGetCudaDriverVersion(int *version) { *version = 12040; return SUCCESS; }
+int nvmlDeviceGetUtilizationRates(gpu_t *gpu, unsigned rates[2]) { (void)gpu; rates[0] = 37; rates[1] = 9; return SUCCESS; }
+int nvmlDeviceGetPersistenceMode(gpu_t *gpu, int *mode) { (void)gpu; *mode = 0; return SUCCESS; }
+
+int nvmlDeviceGetMigMode(gpu_t *gpu, unsigned *now, unsigned *pending) {
+  (void)gpu;
+  *now = *pending = (unsigned)ill("mig");
+  return SUCCESS;
+}
+
+int nvmlDeviceGetTotalEccErrors(gpu_t *gpu, int type, int counter, unsigned long long *count) {
+  (void)gpu;
+  *count = ill("ecc") && type == 1 && counter == 0 ? 3 : 0;
+  return SUCCESS;
+}
+
+int nvmlDeviceGetCurrentClocksThrottleReasons(gpu_t *gpu, unsigned long long *reasons) {
+  (void)gpu;
+  *reasons = ill("hot") ? 0x40 : 0x1;
+  return SUCCESS;
+}
 
 int nvmlDeviceGetCount_v2(unsigned *count) { *count = gpu_count; return SUCCESS; }
 

@@ -42,6 +42,8 @@ class EngineSpec(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     options_type: ClassVar[type[EngineOptions]] = EngineOptions
+    modules: ClassVar[tuple[str, ...]] = ()
+    """What it imports beyond this package's own dependencies."""
     needs_model: ClassVar[bool] = True
     gpus: ClassVar[int] = 0
     """GPUs one replica wants when the topology says gpus = "auto"."""

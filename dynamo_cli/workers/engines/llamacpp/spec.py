@@ -27,6 +27,7 @@ class LlamaCppOptions(EngineOptions, frozen=True, kw_only=True):
 class LlamaCppSpec(EngineSpec):
     name = "llamacpp"
     summary = "llama.cpp on the CPU; GGUF models"
+    modules = ("xllamacpp",)
     options_type = LlamaCppOptions
 
     def available(self) -> str | None:
