@@ -19,7 +19,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 GROUND = {"protocol", "runtime"}
 PARTS = {"text", "hub", "router", "routing", "workers", "frontend"}
 OPERATION = GROUND | {"hub", "router", "gpus", "topology", "workers"}
-EVERYTHING = GROUND | PARTS | {"gpus", "topology", "logs", "supervisor", "bench", "chat"}
+EVERYTHING = GROUND | PARTS | {"gpus", "topology", "logs", "supervisor", "doctor", "bench", "chat"}
 
 MAY_IMPORT = {
     "protocol": set(),
@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "topology": OPERATION - {"topology"},
     "logs": GROUND,
     "supervisor": OPERATION | {"logs"},
+    "doctor": OPERATION | {"supervisor"},
     "bench": OPERATION | {"supervisor"},
     "chat": OPERATION | {"supervisor", "bench"},
     "cli": EVERYTHING,
@@ -88,7 +89,7 @@ def test_a_file_imports_its_own_package_and_what_is_below(path: Path) -> None:
     modules = {name for name in own_imports(path) if package_of(name) in packages()}
     upward = {name for name in modules if package_of(name) not in MAY_IMPORT[package] | {package}}
     assert not upward, f"{name_of(path)} must not import {sorted(upward)}"
-    if package in ("topology", "supervisor", "bench", "chat"):
+    if package in ("topology", "supervisor", "doctor", "bench", "chat"):
         engines = {name for name in modules if package_of(name) == "workers"}
         assert all(map(free_of_engines, engines)), f"{name_of(path)} imports {sorted(engines)}"
 

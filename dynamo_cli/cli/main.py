@@ -28,7 +28,7 @@ REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, 
 COMMANDS = (
     *("up", "down", "ps", "status", "logs", "events", "attach"),
     *("restart", "stop", "start", "scale"),
-    *("plan", "topology", "chat", "bench", "pull", "completions"),
+    *("plan", "topology", "doctor", "chat", "bench", "pull", "completions"),
 )
 
 

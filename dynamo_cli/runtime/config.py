@@ -17,6 +17,10 @@ from dynamo_cli.runtime.token import load_token
 
 DiscoveryKind = Literal["file", "mem"]
 RequestPlaneKind = Literal["tcp"]
+DISCOVERY_KINDS: tuple[DiscoveryKind, ...] = ("file", "mem")
+REQUEST_PLANES: tuple[RequestPlaneKind, ...] = ("tcp",)
+DISCOVERY_VARIABLES = ("DYN_DISCOVERY_BACKEND", "DYN_STORE_KV")
+REQUEST_PLANE_VARIABLE = "DYN_REQUEST_PLANE"
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class RuntimeConfig:
         deployment = setting("deployment", "DYNAMO_DEPLOYMENT") or "local"
         home = environ.get("DYNAMO_HOME")
         paths = DeploymentPaths(deployment, Path(home).expanduser() if home else None)
-        discovery = setting("discovery_backend", "DYN_DISCOVERY_BACKEND", "DYN_STORE_KV") or "file"
-        request_plane = setting("request_plane", "DYN_REQUEST_PLANE") or "tcp"
+        discovery = setting("discovery_backend", *DISCOVERY_VARIABLES) or "file"
+        request_plane = setting("request_plane", REQUEST_PLANE_VARIABLE) or "tcp"
         root = setting("discovery_root", "DYN_FILE_KV")
         return cls(
             paths=paths,
@@ -56,9 +60,9 @@ class RuntimeConfig:
             service=environ.get("DYNAMO_SERVICE", ""),
             namespace=setting("namespace", "DYN_NAMESPACE") or DEFAULT_NAMESPACE,
             namespace_prefix=setting("namespace_prefix", "DYN_NAMESPACE_PREFIX"),
-            discovery=cast(DiscoveryKind, _one_of("discovery backend", discovery, ("file", "mem"))),
+            discovery=cast(DiscoveryKind, _one_of("discovery backend", discovery, DISCOVERY_KINDS)),
             discovery_root=Path(root).expanduser().absolute() if root else paths.discovery,
-            request_plane=cast(RequestPlaneKind, _one_of("request plane", request_plane, ("tcp",))),
+            request_plane=cast(RequestPlaneKind, _one_of("request plane", request_plane, REQUEST_PLANES)),
             host=environ.get("DYN_TCP_RPC_HOST") or "127.0.0.1",
             environ=environ,
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from dynamo_cli.errors import DynamoError, ResourceMissing, UsageError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_SOCKET_PATH_LIMIT = 100
+SOCKET_PATH_LIMIT = 100
 _LONGEST_SOCKET_NAME = len("/dynamo-4294967295-01234567/control.sock")
 
 
@@ -52,7 +52,7 @@ class DeploymentPaths:
     def runtime_dir(self) -> Path:
         """Private to this user (0700) and short enough for the paths of unix sockets."""
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]
-        return _socket_base() / f"dynamo-{os.getuid()}-{digest}"
+        return socket_base() / f"dynamo-{os.getuid()}-{digest}"
 
     @property
     def control_socket(self) -> Path:
@@ -61,7 +61,7 @@ class DeploymentPaths:
     def admin_socket(self, service: str) -> Path:
         """The admin socket of a component; one started by hand (service "") is named after its pid."""
         path = self.runtime_dir / f"{service or f'pid-{os.getpid()}'}.sock"
-        if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
+        if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
             return path
         return self.runtime_dir / f"{hashlib.sha256(service.encode()).hexdigest()[:16]}.sock"
 
@@ -101,9 +101,10 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _socket_base() -> Path:
+def socket_base() -> Path:
+    """$XDG_RUNTIME_DIR, else the temporary directory; /tmp where that is too long a path or is not there."""
     base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()).absolute()
-    too_long = len(os.fsencode(base)) + _LONGEST_SOCKET_NAME > _SOCKET_PATH_LIMIT
+    too_long = len(os.fsencode(base)) + _LONGEST_SOCKET_NAME > SOCKET_PATH_LIMIT
     return Path("/tmp") if too_long or not base.is_dir() else base
 
 

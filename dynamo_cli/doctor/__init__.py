@@ -1,0 +1,1 @@
+"""`dynamo doctor`: what of this machine helps or hinders a deployment, and what to do about it."""

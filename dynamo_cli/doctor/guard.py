@@ -1,0 +1,33 @@
+"""Asks questions so that one that fails or hangs is a line of the report, and the others are still asked."""
+
+from __future__ import annotations
+
+import threading
+
+from dynamo_cli.doctor.check import Check, Question, error
+from dynamo_cli.runtime.redact import redact
+
+
+def answers(question: Question, timeout_s: float) -> list[Check]:
+    """Its checks without secrets; one error when it raised, or took longer than `timeout_s`."""
+    given: list[list[Check]] = []
+    # A file system that hangs cannot be interrupted; then the thread is left to it.
+    thread = threading.Thread(target=lambda: given.append(_asked(question)), daemon=True, name=question.name)
+    thread.start()
+    thread.join(timeout_s)
+    if not given:
+        return [error(question.name, f"could not be checked: no answer within {timeout_s:g} s")]
+    return [_covered(check) for check in given[0]]
+
+
+def _asked(question: Question) -> list[Check]:
+    try:
+        found = question.answer()
+        return [found] if isinstance(found, Check) else list(found)
+    except Exception as failure:
+        words = " ".join(str(failure).split())
+        return [error(question.name, f"could not be checked: {words or type(failure).__name__}")]
+
+
+def _covered(check: Check) -> Check:
+    return check._replace(detail=redact(check.detail), fix=redact(check.fix))
