@@ -37,8 +37,7 @@ def register(app: typer.Typer) -> None:
         groups = examine(Machine(asked))
         if json:
             found = list(groups)
-            shown = [report.problems_only(group) for group in found] if terse else found
-            print(report.as_json(shown, asked))
+            print(report.as_json(found, asked, terse))
         else:
             found = list(_printed(groups, terse))
             print(report.summary(found))

@@ -57,7 +57,7 @@ def life_check(life: Life) -> Check:
         return warn(name, words, f"dynamo down {life.name}")
     words = ", ".join(filter(None, (life.state, life.url, life.reason)))
     if life.state == "FAILED":
-        return error(name, words, f"dynamo logs --help; dynamo down {life.name}")
+        return error(name, words, f"dynamo logs -d {life.name} says why; dynamo down {life.name} stops it")
     return (ok if life.state in ("READY", "STARTING", "STOPPING") else warn)(name, words)
 
 
@@ -65,7 +65,7 @@ def records_check(unreadable: Sequence[Path]) -> Check:
     if not unreadable:
         return ok("records", "all can be read")
     words = ", ".join(map(str, unreadable))
-    return warn("records", f"cannot be read: {words}", f"remove it: rm {unreadable[0]}")
+    return warn("records", f"cannot be read: {words}", f"rm {unreadable[0]}")
 
 
 def orphans_check(orphans: Orphans) -> Check:

@@ -7,6 +7,8 @@ import threading
 from dynamo_cli.doctor.check import Check, Question, error
 from dynamo_cli.runtime.redact import redact
 
+HOME_FIX = "set HOME, or DYNAMO_HOME and XDG_CACHE_HOME"
+
 
 def answers(question: Question, timeout_s: float) -> list[Check]:
     """Its checks without secrets; one error when it raised, or took longer than `timeout_s`."""
@@ -25,8 +27,10 @@ def _asked(question: Question) -> list[Check]:
         found = question.answer()
         return [found] if isinstance(found, Check) else list(found)
     except Exception as failure:
-        words = " ".join(str(failure).split())
-        return [error(question.name, f"could not be checked: {words or type(failure).__name__}")]
+        words = " ".join(str(failure).split()) or type(failure).__name__
+        # What pathlib says for a user that the system does not know and that has no HOME.
+        fix = HOME_FIX if "home directory" in words else ""
+        return [error(question.name, f"could not be checked: {words}", fix)]
 
 
 def _covered(check: Check) -> Check:

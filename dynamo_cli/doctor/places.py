@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import stat
@@ -23,6 +24,7 @@ class Place(NamedTuple):
     path: Path
     exists: bool = True
     refusal: str = ""
+    full: bool = False
     owner: int = 0
     mode: int = 0o700
     free: int = 0
@@ -35,9 +37,9 @@ def place_check(name: str, place: Place, variable: str, *, private: bool = True,
     elsewhere = f"set {variable} to another place"
     words = f"{place.path}{'' if place.exists else ' (not made yet)'}"
     if place.refusal:
-        return error(name, f"{words}: {place.refusal}", f"make room, or {elsewhere}" if _full(place) else elsewhere)
+        return error(name, f"{words} {place.refusal}", f"make room, or {elsewhere}" if place.full else elsewhere)
     words += f", {size(place.free)} free"
-    if _full(place):
+    if place.free < FULL or place.inodes == 0:
         return error(name, f"{words}: the disk is full", f"make room, or {elsewhere}")
     if place.free < LOW:
         return warn(name, f"{words}: the disk is nearly full", f"make room, or {elsewhere}")
@@ -49,22 +51,23 @@ def place_check(name: str, place: Place, variable: str, *, private: bool = True,
     return ok(name, words)
 
 
-def _full(place: Place) -> bool:
-    return place.free < FULL or (place.inodes is not None and place.inodes == 0)
-
-
 def inspect(path: Path) -> Place:
     """By writing a file without a name, which leaves nothing; where `path` is not there, in what it would be made."""
-    exists = path.is_dir()
-    refusal = _refusal(path) if exists or not _there(path) else "is not a directory"
-    facts = path.stat() if exists else None
-    room = os.statvfs(_nearest(path))
+    exists = os.path.lexists(path)
+    nearest = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    if not os.path.isdir(nearest):
+        return Place(path, exists, "is not a directory" if exists else f"cannot be made: {nearest} is not a directory")
+    refusal, full = _try_to_write(nearest)
+    if refusal and not exists:
+        refusal += f" (in {nearest})"
+    facts, room = nearest.stat(), os.statvfs(nearest)
     return Place(
         path=path,
         exists=exists,
         refusal=refusal,
-        owner=facts.st_uid if facts else os.getuid(),
-        mode=stat.S_IMODE(facts.st_mode) if facts else 0o700,
+        full=full,
+        owner=facts.st_uid,
+        mode=stat.S_IMODE(facts.st_mode),
         free=room.f_bavail * room.f_frsize,
         inodes=room.f_favail if room.f_files else None,
     )
@@ -77,25 +80,12 @@ def user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def _nearest(path: Path) -> Path:
-    return next(each for each in (path, *path.parents) if _there(each) and each.is_dir())
-
-
-def _there(path: Path) -> bool:
+def _try_to_write(directory: Path) -> tuple[str, bool]:
+    """Why not, "" when it works, and whether it is for want of room."""
     try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
-
-
-def _refusal(path: Path) -> str:
-    place = _nearest(path)
-    try:
-        with tempfile.TemporaryFile(dir=place) as file:
+        with tempfile.TemporaryFile(dir=directory) as file:
             file.write(bytes(4096))
             file.flush()
     except OSError as refused:
-        where = "" if place == path else f" (in {place})"
-        return f"cannot be written: {refused.strerror}{where}"
-    return ""
+        return f"cannot be written: {refused.strerror}", refused.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "", False

@@ -18,7 +18,6 @@ from dynamo_cli.runtime.config import (
 )
 
 CONNECT_S = 2.0
-NOT_BUILT = "this release does not use it yet"
 
 PLANES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("discovery", DISCOVERY_VARIABLES, DISCOVERY_KINDS),
@@ -58,8 +57,11 @@ def server_check(name: str, variable: str, servers: list[Server]) -> Check:
     lost = [each for each in servers if each.failure]
     if lost:
         words = "; ".join(f"{each.address}: {each.failure}" for each in lost)
-        return warn(name, f"{variable}: {words}; {NOT_BUILT} anyway", f"unset {variable}")
-    return ok(name, f"{', '.join(each.address for each in servers)} accepts connections; {NOT_BUILT}")
+        return warn(name, f"{variable}: {words}; this release does not use {name} anyway", f"unset {variable}")
+    return ok(
+        name,
+        f"{', '.join(each.address for each in servers)} accepts connections, but this release does not use {name} yet",
+    )
 
 
 def _server_check(name: str, variable: str, port: int, environ: Mapping[str, str]) -> Check:

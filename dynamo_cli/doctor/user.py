@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dynamo_cli.doctor.check import Check, Question, error, ok, warn
+from dynamo_cli.doctor.guard import HOME_FIX
 from dynamo_cli.doctor.machine import Machine
 from dynamo_cli.doctor.places import Place, inspect, place_check
 from dynamo_cli.hub.paths import models_dir
@@ -27,18 +28,17 @@ def questions(machine: Machine) -> Iterator[Question]:
 def user_check(uid: int, name: str) -> Check:
     if name:
         return ok("user", f"{name} (uid {uid})")
-    return warn("user", f"uid {uid} has no name here", "set HOME, or DYNAMO_HOME and XDG_CACHE_HOME")
+    return warn("user", f"uid {uid} has no name here", HOME_FIX)
 
 
 def home_check(said: str, home: Place | None) -> Check:
-    fix = "set HOME to a directory that can be written, or DYNAMO_HOME and XDG_CACHE_HOME"
     if home is None:
-        return warn("home", "there is none", fix)
+        return warn("home", "there is none", HOME_FIX)
     where = str(home.path) if said else f"{home.path} (HOME is not set)"
     if not home.exists:
-        return warn("home", f"{where} does not exist", fix)
+        return warn("home", f"{where} does not exist", HOME_FIX)
     if home.refusal:
-        return warn("home", f"{where}: {home.refusal}", fix)
+        return warn("home", f"{where} {home.refusal}", HOME_FIX)
     return ok("home", where)
 
 
