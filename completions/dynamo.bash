@@ -19,7 +19,7 @@ _dynamo() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        words="attach bench chat completions down events frontend logs mocker plan ps pull restart scale sglang start status stop topology trtllm up vllm worker"
+        words="attach bench chat completions doctor down events frontend logs mocker plan ps pull restart scale sglang start status stop topology trtllm up vllm worker"
         COMPREPLY=($(compgen -W "$words" -- "$current"))
         return
     fi
@@ -63,6 +63,7 @@ _dynamo() {
         case ${COMP_WORDS[1]} in
             bench) words="--url --model --concurrency -c --requests -n --isl --osl --stream --no-stream --warmup --seed --pid --timeout --json" ;;
             chat) words="--url --model --system --temperature --max-tokens" ;;
+            doctor) words="--thorough --thorough-check --json --json-output --terse --runtime-check-only --no-gpu-check --no-framework-check" ;;
             down) words="--all --timeout" ;;
             events) words="--json" ;;
             frontend) words="-h --help --http-host --http-port --listen-fd --router-mode --model-name --served-model-name --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
@@ -87,6 +88,7 @@ _dynamo() {
     case ${COMP_WORDS[1]} in
         attach) _dynamo_deployments "$current" ;;
         completions) COMPREPLY=($(compgen -W "bash zsh fish" -- "$current")) ;;
+        doctor) _dynamo_topologies "$current" ;;
         down) _dynamo_deployments "$current" ;;
         events) _dynamo_deployments "$current" ;;
         plan) _dynamo_topologies "$current" ;;

@@ -17,6 +17,7 @@ _dynamo() {
         'bench:Measure a server under load: TTFT, ITL, end-to-end latency, tokens and requests per second, errors.'
         'chat:Talk to a served model.'
         'completions:Print the completion script of a shell.'
+        'doctor:Check this machine for what a deployment needs. Exits with 1 when there is an error.'
         'down:Stop a deployment in order; exit 3 when there is none to stop, 0 with --all.'
         'events:Follow what happens in a deployment, until it ends or Ctrl-C.'
         'frontend:`dynamo frontend`: the OpenAI-compatible server of a deployment.'
@@ -77,6 +78,17 @@ _dynamo() {
         completions)
             _arguments \
                 '*:shell:(bash zsh fish)' ;;
+        doctor)
+            _arguments \
+                '*--thorough[Import every package; try Hugging Face. Up to 3 minutes.]' \
+                '*--thorough-check[Import every package; try Hugging Face. Up to 3 minutes.]' \
+                '*--json[Print JSON.]' \
+                '*--json-output[Print JSON.]' \
+                '*--terse[Warnings and errors only.]' \
+                '*--runtime-check-only[Python, packages, engines and planes only.]' \
+                '*--no-gpu-check[Without the GPUs.]' \
+                '*--no-framework-check[Without the engines.]' \
+                '*:topology:_dynamo_topologies' ;;
         down)
             _arguments \
                 '*--all[Every running deployment.]' \

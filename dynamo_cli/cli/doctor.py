@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
         else:
             found = list(_printed(groups, terse))
             print(report.summary(found))
-        raise typer.Exit(report.failed(found))
+        raise typer.Exit(1 if report.failed(found) else 0)
 
 
 def _printed(groups: Iterator[Group], terse: bool) -> Iterator[Group]:

@@ -29,7 +29,9 @@ def run(argv: Sequence[str], timeout_s: float) -> Ended:
     try:
         out, err = child.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        _end(child)
+        child.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.communicate(timeout=REAP_S)
         return Ended(None, b"", "")
     finally:
         _living.discard(child)
@@ -39,10 +41,6 @@ def run(argv: Sequence[str], timeout_s: float) -> Ended:
 def end_all() -> None:
     """For who is interrupted while another thread waits for one."""
     for child in list(_living):
-        _end(child)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.communicate(timeout=REAP_S)
+        child.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(REAP_S)  # its pipes are the other thread's to read

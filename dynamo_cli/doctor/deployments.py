@@ -58,7 +58,9 @@ def life_check(life: Life) -> Check:
     words = ", ".join(filter(None, (life.state, life.url, life.reason)))
     if life.state == "FAILED":
         return error(name, words, f"dynamo logs -d {life.name} says why; dynamo down {life.name} stops it")
-    return (ok if life.state in ("READY", "STARTING", "STOPPING") else warn)(name, words)
+    if life.state in ("READY", "STARTING", "STOPPING"):
+        return ok(name, words)
+    return warn(name, words, f"dynamo status {life.name}")
 
 
 def records_check(unreadable: Sequence[Path]) -> Check:

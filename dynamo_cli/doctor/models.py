@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,11 +28,18 @@ class Model(NamedTuple):
 
 
 class Token(NamedTuple):
-    """`source`: the variable or file it comes from, "" for none. `open_`: other users can read that file."""
+    """`source`: the variable or file it comes from, "" for none. `problem`: a key of TOKEN_PROBLEMS, or ""."""
 
     source: str = ""
-    well_formed: bool = True
-    open_: bool = False
+    problem: str = ""
+
+
+TOKEN_PROBLEMS = {
+    "malformed": ("holds what does not look like one", "hf auth login, or correct {}"),
+    "unreadable": ("cannot be read", "sudo chown $USER {}"),
+    "open": ("can be read by other users", "chmod 600 {}"),
+}
+"""What is wrong with where a token comes from, and what to do."""
 
 
 def questions(machine: Machine) -> Iterator[Question]:
@@ -58,10 +64,9 @@ def token_check(token: Token) -> Check:
     name = "huggingface-token"
     if not token.source:
         return skipped(name, "none; only gated and private models need one")
-    if not token.well_formed:
-        return warn(name, f"what {token.source} holds does not look like one", "hf auth login, or correct it")
-    if token.open_:
-        return warn(name, f"{token.source} can be read by other users", f"chmod 600 {token.source}")
+    if token.problem:
+        what, fix = TOKEN_PROBLEMS[token.problem]
+        return warn(name, f"{token.source} {what}", fix.format(token.source))
     return ok(name, f"from {token.source}")
 
 
@@ -116,18 +121,20 @@ def read_models() -> Iterator[Model]:
 def read_token(environ: Mapping[str, str]) -> Token:
     for name in TOKEN_NAMES:
         if environ.get(name):
-            return Token(name, _well_formed(environ[name]))
+            return Token(name, _malformed(environ[name]))
     home = Path(environ.get("HF_HOME") or user_cache() / "huggingface").expanduser()
     file = Path(environ.get("HF_TOKEN_PATH") or home / "token").expanduser()
     if not file.is_file():
         return Token()
-    if not os.access(file, os.R_OK):
-        return Token(str(file), well_formed=False)
-    return Token(str(file), _well_formed(file.read_text().strip()), bool(stat.S_IMODE(file.stat().st_mode) & 0o077))
+    try:
+        problem = _malformed(file.read_text(errors="replace").strip())
+    except OSError:
+        return Token(str(file), "unreadable")
+    return Token(str(file), problem or ("open" if stat.S_IMODE(file.stat().st_mode) & 0o077 else ""))
 
 
-def _well_formed(token: str) -> bool:
-    return token.startswith("hf_") and token.isascii() and len(token.split()) == 1
+def _malformed(token: str) -> str:
+    return "" if token.startswith("hf_") and token.isascii() and len(token.split()) == 1 else "malformed"
 
 
 def _is_true(value: str) -> bool:

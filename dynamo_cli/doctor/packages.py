@@ -16,15 +16,19 @@ IMPORT_S = 60.0
 MODULES = {"nvidia-ml-py": "pynvml", "prometheus-client": "prometheus_client"}
 """Import names that are not the distribution's."""
 IMPORTING = """
-import importlib, sys
+import importlib, os, sys
+answer = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
 for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
     except BaseException as error:
         lines = f"{type(error).__name__}: {error}".strip().splitlines()
-        print(name, lines[-1], sep="\\t", flush=True)
-print("end", flush=True)
+        print(name, lines[-1], sep="\\t", file=answer, flush=True)
+print("done", file=answer, flush=True)
 """
+"""What a module prints while it is imported goes elsewhere than the answer."""
+DONE = "done"
 
 
 class Package(NamedTuple):
@@ -97,8 +101,9 @@ def import_failures(modules: Iterable[str]) -> list[str] | None:
     ended = children.run([sys.executable, "-c", IMPORTING, *modules], IMPORT_S)
     if ended.code is None:
         return None
-    *failed, end = ended.out.decode(errors="replace").splitlines() or [""]
-    if end == "end":
-        return [": ".join(line.split("\t", 1)) for line in failed]
-    how = f"signal {-ended.code}" if ended.code < 0 else f"code {ended.code}"
-    return [*(line.replace("\t", ": ") for line in failed), f"the process that imported ended with {how}"]
+    lines = ended.out.decode(errors="replace").splitlines()
+    failures = [line.replace("\t", ": ", 1) for line in lines if line != DONE]
+    if DONE not in lines:
+        how = f"signal {-ended.code}" if ended.code < 0 else f"code {ended.code}"
+        failures.append(f"the process that imported ended with {how}")
+    return failures

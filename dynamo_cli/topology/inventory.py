@@ -28,7 +28,7 @@ NOTHING_HELD = Held()
 
 def gather(topology: Topology, held: Held = NOTHING_HELD, driver: GpuInventory | None = None) -> Inventory:
     """What `topology` needs to know of this machine, and no more; `driver` when its GPUs are known already."""
-    driver = driver or read_gpus()
+    driver = read_gpus() if driver is None else driver
     used = {pool.engine for pool in topology.workers.values()}
     wanted = {name: registry.SPECS[name] for name in registry.SPECS if name in used or "auto" in used}
     kinds, missing = _models(topology)

@@ -39,6 +39,8 @@ MISTYPED = [
     Wrong("frontend --router-mode fast", 2, "dynamo: unknown router mode 'fast'; use one of round-robin, random…"),
     Wrong("worker --engine nope", 2, "dynamo: unknown engine 'nope'; there are llamacpp, mock, echo, custom"),
     Wrong("worker --engine mock --options {x", 2, "dynamo: --options: not valid JSON…"),
+    Wrong("doctor --jsn", 2, "dynamo: no such option --jsn; did you mean --json?"),
+    Wrong("doctor a.toml b.toml", 2, "dynamo: got unexpected extra argument…"),
     Wrong("completions tcsh", 2, "dynamo: there are no completions for tcsh; choose one of bash, zsh, fish"),
     Wrong("bench --url ftp://x", 2, "dynamo: --url ftp://x: expected http://HOST:PORT"),
     Wrong("bench --pid x", 2, "dynamo: --pid x: expected NAME=PID"),
