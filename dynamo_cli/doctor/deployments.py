@@ -30,12 +30,6 @@ class Life(NamedTuple):
     left: int = 0
 
 
-class Orphans(NamedTuple):
-    """Pids of processes that carry the id of a deployment nobody supervises, by its name."""
-
-    pids: Mapping[str, Sequence[int]]
-
-
 def questions(machine: Machine) -> Iterator[Question]:
     yield Question("deployments", lambda: deployments_checks([read_life(each) for each in known()]))
     yield Question("records", lambda: records_check(unreadable_records(dynamo_home())))
@@ -70,12 +64,13 @@ def records_check(unreadable: Sequence[Path]) -> Check:
     return warn("records", f"cannot be read: {words}", f"rm {unreadable[0]}")
 
 
-def orphans_check(orphans: Orphans) -> Check:
+def orphans_check(orphans: Mapping[str, Sequence[int]]) -> Check:
+    """`orphans`: pids by the name of the deployment they were started for."""
     name = "leftover-processes"
-    if not orphans.pids:
+    if not orphans:
         return ok(name, "none")
-    words = "; ".join(f"{each}: pid {', '.join(map(str, pids))}" for each, pids in orphans.pids.items())
-    everyone = " ".join(str(pid) for pids in orphans.pids.values() for pid in pids)
+    words = "; ".join(f"{each}: pid {', '.join(map(str, pids))}" for each, pids in orphans.items())
+    everyone = " ".join(str(pid) for pids in orphans.values() for pid in pids)
     return warn(name, f"of deployments that do not run: {words}", f"kill {everyone}")
 
 
@@ -110,8 +105,8 @@ def unreadable_records(home: Path) -> list[Path]:
     return sorted(set(home.glob("*/state.json")) - readable)
 
 
-def read_orphans(deployments: Collection[Deployment], home: Path) -> Orphans:
-    """Of this home only. What `dynamo down` ends is not among them."""
+def read_orphans(deployments: Collection[Deployment], home: Path) -> dict[str, list[int]]:
+    """Pids that carry the id of a deployment of this home which nobody supervises and `dynamo down` would not end."""
     cared_for = {each.record.deployment_id for each in deployments if each.record.state != "STOPPED"}
     found: dict[str, list[int]] = {}
     for process in table():
@@ -120,7 +115,7 @@ def read_orphans(deployments: Collection[Deployment], home: Path) -> Orphans:
         id_ = mine.get("DYNAMO_DEPLOYMENT_ID") if mine.get("DYNAMO_HOME") == str(home) else None
         if id_ and id_ not in cared_for and not process.zombie:
             found.setdefault(mine.get("DYNAMO_DEPLOYMENT", "?"), []).append(process.pid)
-    return Orphans(found)
+    return found
 
 
 def dead_socket_directories(base: Path) -> list[Path]:

@@ -6,12 +6,13 @@ import threading
 
 from dynamo_cli.doctor.check import Check, Question, error
 from dynamo_cli.runtime.redact import redact
+from dynamo_cli.topology.words import one_line
 
 HOME_FIX = "set HOME, or DYNAMO_HOME and XDG_CACHE_HOME"
 
 
 def answers(question: Question, timeout_s: float) -> list[Check]:
-    """Its checks without secrets; one error when it raised, or took longer than `timeout_s`."""
+    """Its checks on one line each and without secrets; one error when it raised, or took longer than `timeout_s`."""
     given: list[list[Check]] = []
     # A file system that hangs cannot be interrupted; then the thread is left to it.
     thread = threading.Thread(target=lambda: given.append(_asked(question)), daemon=True, name=question.name)
@@ -34,4 +35,4 @@ def _asked(question: Question) -> list[Check]:
 
 
 def _covered(check: Check) -> Check:
-    return check._replace(detail=redact(check.detail), fix=redact(check.fix))
+    return check._replace(detail=one_line(redact(check.detail)), fix=one_line(redact(check.fix)))

@@ -76,5 +76,8 @@ class Machine:
 
 
 def _how(ended: children.Ended) -> str:
-    last = next(reversed(ended.err.split("\n")[:-1]), "")
-    return last or f"signal {-ended.code}" if ended.code and ended.code < 0 else last or f"code {ended.code}"
+    """Its last words, else how it ended."""
+    lines = ended.err.strip().splitlines()
+    if lines:
+        return lines[-1]
+    return f"signal {-ended.code}" if ended.code and ended.code < 0 else f"code {ended.code}"

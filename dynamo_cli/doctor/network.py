@@ -18,16 +18,18 @@ from dynamo_cli.topology.parts import Frontend
 FEW_PORTS = 1000
 """Each connection between processes takes an ephemeral port on one side."""
 CONNECT_S = 2.0
+ANOTHER = "or start with --set frontend.port=0, which takes a free port"
 LISTENING = "0A"
 """The state in /proc/net/tcp."""
 
 
 class Port(NamedTuple):
-    """`refusal`: why it cannot be bound. `deployment`: ours that has it. `owner`: the user who has it."""
+    """`refusal`: why it cannot be bound; `busy` when somebody has it: our `deployment`, or a process of `owner`."""
 
     host: str
     port: int
     refusal: str = ""
+    busy: bool = False
     deployment: str = ""
     owner: str = ""
 
@@ -58,12 +60,12 @@ def port_check(port: Port, wanted_by: str | None) -> Check:
         return ok("port", f"{where} is free")
     if port.deployment and wanted_by in (None, port.deployment):
         return ok("port", f"{where} is that of the running deployment {port.deployment}")
+    words, fix = port.refusal, "choose another host or port in [frontend]"
     if port.deployment:
-        words, fix = f"{where} is in use by deployment {port.deployment}", f"dynamo down {port.deployment}"
-    else:
-        words, fix = f"{port.refusal}{f' by a process of {port.owner}' if port.owner else ''}", "end who has it"
-    judge = warn if wanted_by is None else error
-    return judge("port", words, f"{fix}, or start with --set frontend.port=0, which takes a free port")
+        words, fix = f"{where} is in use by deployment {port.deployment}", f"dynamo down {port.deployment}, {ANOTHER}"
+    elif port.busy:
+        words, fix = f"{words}{f' by a process of {port.owner}' if port.owner else ''}", f"end who has it, {ANOTHER}"
+    return (warn if wanted_by is None else error)("port", words, fix)
 
 
 def ephemeral_check(ports: tuple[int, int] | None, public: int) -> Check:
@@ -120,13 +122,17 @@ def read_port(host: str, port: int) -> Port:
         return Port(host, port)
     try:
         listener.bind(host, port).close()
-    except PortBusy as busy:
+    except PortBusy as refused:
         ours = next((each.name for each in running() if each.record.port == port), "")
-        hidden = "in use by" not in str(busy) and "in use" in str(busy)
-        return Port(host, port, str(busy), ours, listening_user(port) if hidden else "")
+        return Port(host, port, str(refused), "in use" in str(refused), ours, _unnamed_owner(port, str(refused)))
     except DynamoError as refused:
         return Port(host, port, str(refused))
     return Port(host, port)
+
+
+def _unnamed_owner(port: int, refusal: str) -> str:
+    """The user, where the refusal names no process: one may see whose socket it is, not which process has it."""
+    return listening_user(port) if refusal.endswith("in use") else ""
 
 
 def listening_user(port: int, root: Path = Path("/")) -> str:

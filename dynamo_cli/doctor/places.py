@@ -16,9 +16,9 @@ LOW, FULL = GIB, 64 * MIB
 
 
 class Place(NamedTuple):
-    """`refusal`: why nothing can be written there, or in the directory where it would be made. Room in bytes.
+    """`refusal`: why nothing can be written there, or where it would be made; `full` when that is for want of room.
 
-    `inodes`: how many more files fit, None where the file system does not count.
+    `free` in bytes. `inodes`: how many more files fit, None where the file system does not count.
     """
 
     path: Path

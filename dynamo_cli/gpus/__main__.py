@@ -8,4 +8,5 @@ import msgspec
 
 from dynamo_cli.gpus.health import read_driver
 
-sys.stdout.buffer.write(msgspec.json.encode(read_driver()))
+if __name__ == "__main__":
+    sys.stdout.buffer.write(msgspec.json.encode(read_driver()))

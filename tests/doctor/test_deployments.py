@@ -10,7 +10,6 @@ import pytest
 from dynamo_cli.doctor.check import GIB
 from dynamo_cli.doctor.deployments import (
     Life,
-    Orphans,
     dead_socket_directories,
     deployments_checks,
     life_check,
@@ -55,8 +54,8 @@ def test_those_that_were_stopped_are_not_told() -> None:
 def test_words_for_what_is_left() -> None:
     judge(records_check([]), "ok")
     judge(records_check([Path("/h/a/state.json")]), "warn", "/h/a/state.json -> rm /h/a/state.json")
-    judge(orphans_check(Orphans({})), "ok")
-    judge(orphans_check(Orphans({"agg": [7, 8]})), "warn", "agg: pid 7, 8 -> kill 7 8")
+    judge(orphans_check({}), "ok")
+    judge(orphans_check({"agg": [7, 8]}), "warn", "agg: pid 7, 8 -> kill 7 8")
     judge(sockets_check([]), "ok")
     judge(sockets_check([Path("/run/a"), Path("/run/b")]), "warn", "-> rm -r /run/a /run/b")
     judge(logs_check({}), "ok", "0 bytes")
@@ -82,10 +81,10 @@ def test_a_real_process_whose_supervisor_is_dead() -> None:
         deployment("stale", ProcessId(1, 0), processes={"decode-0": process})
         found = open_deployment("stale")
         assert found and read_life(found) == Life("stale", "READY", False, left=1)
-        assert read_orphans(known(), Path(home)).pids == {}, "`dynamo down` ends it"
+        assert read_orphans(known(), Path(home)) == {}, "`dynamo down` ends it"
         deployment("stale", ProcessId(1, 0), state="STOPPED")
-        assert read_orphans(known(), Path(home)).pids == {"stale": [left.pid]}
-        assert read_orphans(known(), Path("/elsewhere")).pids == {}
+        assert read_orphans(known(), Path(home)) == {"stale": [left.pid]}
+        assert read_orphans(known(), Path("/elsewhere")) == {}
         left.kill()
 
 

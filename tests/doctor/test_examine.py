@@ -35,10 +35,10 @@ def test_a_check_that_hangs_is_given_up() -> None:
     never.set()
 
 
-def test_secrets_are_covered() -> None:
-    told = Check("thing", "warn", "http://me:hunter2@proxy", "export HF_TOKEN=hf_abcdefghijkl")
+def test_secrets_and_what_a_terminal_obeys_are_covered() -> None:
+    told = Check("thing", "warn", "http://me:hunter2@proxy \x1b[2J\n", "export HF_TOKEN=hf_abcdefghijkl")
     (check,) = answers(Question("thing", lambda: told), 5)
-    assert (check.detail, check.fix) == ("http://me:***@proxy", "export HF_TOKEN=***")
+    assert (check.detail, check.fix) == ("http://me:***@proxy \\u001b[2J\\u000a", "export HF_TOKEN=***")
 
 
 def test_a_group_that_cannot_even_be_asked_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:

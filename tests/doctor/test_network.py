@@ -31,12 +31,28 @@ BUSY = "port 8000 is in use by pid 9 (nginx)"
     [
         (Port(HOST, 8000), None, "ok", "port 8000 on 127.0.0.1 is free"),
         (Port(HOST, 0), "agg", "ok", "a free one"),
-        (Port(HOST, 8000, BUSY), None, "warn", "by pid 9 (nginx) -> end who has it, or start with --set frontend.port"),
-        (Port(HOST, 8000, BUSY), "agg", "error", "by pid 9 (nginx)"),
-        (Port(HOST, 8000, "port 8000 is in use", owner="user root"), None, "warn", "in use by a process of user root"),
-        (Port(HOST, 8000, BUSY, "agg"), None, "ok", "that of the running deployment agg"),
-        (Port(HOST, 8000, BUSY, "agg"), "agg", "ok", "that of the running deployment agg"),
-        (Port(HOST, 8000, BUSY, "agg"), "other", "error", "-> dynamo down agg"),
+        (
+            Port(HOST, 8000, BUSY, True),
+            None,
+            "warn",
+            "by pid 9 (nginx) -> end who has it, or start with --set frontend.port",
+        ),
+        (Port(HOST, 8000, BUSY, True), "agg", "error", "by pid 9 (nginx)"),
+        (
+            Port(HOST, 8000, "port 8000 is in use", True, owner="user root"),
+            None,
+            "warn",
+            "in use by a process of user root",
+        ),
+        (
+            Port(HOST, 80, "port 80 needs more rights"),
+            "agg",
+            "error",
+            "needs more rights -> choose another host or port",
+        ),
+        (Port(HOST, 8000, BUSY, True, "agg"), None, "ok", "that of the running deployment agg"),
+        (Port(HOST, 8000, BUSY, True, "agg"), "agg", "ok", "that of the running deployment agg"),
+        (Port(HOST, 8000, BUSY, True, "agg"), "other", "error", "-> dynamo down agg"),
     ],
 )
 def test_ports(port: Port, wanted_by: str | None, status: str, words: str) -> None:
@@ -47,11 +63,12 @@ def test_a_port_that_is_really_busy() -> None:
     with socket.create_server((HOST, 0)) as server:
         number = server.getsockname()[1]
         found = read_port(HOST, number)
-        assert f"pid {os.getpid()}" in found.refusal
+        assert found.busy and f"pid {os.getpid()}" in found.refusal
         assert listening_user(number) == f"user {pwd.getpwuid(os.getuid()).pw_name}"
     assert read_port(HOST, number) == Port(HOST, number)
     assert listening_user(number) == ""
-    assert "203.0.113.1" in read_port("203.0.113.1", number).refusal
+    elsewhere = read_port("203.0.113.1", number)
+    assert "203.0.113.1" in elsewhere.refusal and not elsewhere.busy
 
 
 def test_ephemeral_ports(tmp_path: Path) -> None:
