@@ -86,6 +86,13 @@ def test_closed_standard_streams_are_no_crash(arguments: str) -> None:
         assert (done.returncode, done.stderr) == (whole.returncode, whole.stderr)
 
 
+@pytest.mark.parametrize("arguments", ["doctor", "topology show topologies/mock.toml", "completions bash", "--help"])
+def test_a_reader_that_has_gone_is_an_end_by_sigpipe(arguments: str) -> None:
+    command = f"{sys.executable} -m dynamo_cli {arguments} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + 13, "", "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
 @pytest.mark.parametrize("arguments", ["plan topologies/echo.toml", "completions bash", "--help", "--version"])
 def test_a_full_disk_for_the_output_is_one_line(arguments: str) -> None:

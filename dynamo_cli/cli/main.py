@@ -86,6 +86,9 @@ def _run_command(argv: list[str]) -> int:
         return int(build_app(wanted)(argv or ["--help"], prog_name="dynamo", standalone_mode=False) or 0)
     except typer.Abort:
         return 128 + signal.SIGINT
+    except SystemExit as end:
+        # click's answer to a reader that has gone, where output was flushed within a command
+        raise end.__context__ if isinstance(end.__context__, BrokenPipeError) else end from None
     except Exception as error:
         # click's usage errors; by their method, because typer ships click under a name of its own since 0.26
         if not hasattr(error, "format_message"):
