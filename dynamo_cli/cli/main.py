@@ -25,6 +25,8 @@ COMPONENTS = {
 }
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 """What the machine says when it does not let us: told in a line, not as a crash."""
+COMPLETE = "__complete"
+"""Asked by the completion scripts, with every TAB: it imports as little as a component."""
 COMMANDS = (
     *("up", "down", "ps", "status", "logs", "events", "attach"),
     *("restart", "stop", "start", "scale"),
@@ -61,6 +63,10 @@ def run(argv: list[str]) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
+    if argv and argv[0] == COMPLETE:
+        from dynamo_cli.cli.completion.answer import main
+
+        return main(argv[1:])
     if argv and argv[0] in COMPONENTS:
         module, preset = COMPONENTS[argv[0]]
         return int(importlib.import_module(module).main([*preset, *argv[1:]]) or 0)

@@ -52,7 +52,7 @@ def missing_line(name: str) -> str:
     """Why `name` is not here and which command helps."""
     if name in CATALOGUE:
         return f"model {name} is not on this disk; run `dynamo pull {name}`"
-    guess = nearest(name, {*CATALOGUE, *_cached_names()})
+    guess = nearest(name, {*CATALOGUE, *cached_names()})
     if guess is not None:
         return f"model {name} is not on this disk; did you mean {guess}?"
     if looks_like_repository(name):
@@ -101,7 +101,8 @@ def _snapshot(name: str) -> Path | None:
     return snapshot if revision and os.sep not in revision and snapshot.is_dir() else None
 
 
-def _cached_names() -> list[str]:
+def cached_names() -> list[str]:
+    """Repositories in the Hugging Face cache, whole or not."""
     return [
         folder.name.removeprefix("models--").replace("--", "/", 1)
         for folder in sorted(huggingface_cache().glob("models--*"))

@@ -1,23 +1,15 @@
-"""What there is to complete: every command with its options and what its arguments are."""
+"""What there is to complete: the tree of commands, each with its options and arguments."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-ArgumentKind = Literal["", "topology", "deployment", "shell"]
-
-# What the words after a command are, by the name of its parameter.
-ARGUMENTS: dict[str, ArgumentKind] = {
-    "file": "topology",
-    "topology": "topology",
-    "name": "deployment",
-    "deployment": "deployment",
-    "shell": "shell",
-}
+from dynamo_cli.cli.completion.kinds import ANY_TEXT, Values, values_of
 
 # Where the components' command lines are parsed.
 FRONTEND_PARSER = "dynamo_cli.frontend.__main__"
@@ -26,60 +18,112 @@ WORKER_PARSER = "dynamo_cli.workers.arguments"
 
 @dataclass(frozen=True)
 class Option:
-    """`names`: every spelling, short ones included."""
+    """`names`: every spelling, short ones included. It takes `count` values, none when it is a flag."""
 
     names: tuple[str, ...]
     help: str
-    takes_value: bool
-    choices: tuple[str, ...] = ()
+    count: int = 0
+    values: Values = ANY_TEXT
+    repeats: bool = False
+
+
+@dataclass(frozen=True)
+class Argument:
+    """`values` is None when nobody has said what the argument is."""
+
+    name: str
+    values: Values | None
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
 class Command:
-    name: str
+    """`path`: the words after `dynamo`, "" for `dynamo` itself. It has subcommands or arguments."""
+
+    path: str
     help: str
     options: tuple[Option, ...] = ()
-    argument: ArgumentKind = ""
+    arguments: tuple[Argument, ...] = ()
+    commands: tuple[Command, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(" ")[2]
+
+    def walk(self) -> Iterator[Command]:
+        """Itself and all below, in the order of the tree."""
+        yield self
+        for command in self.commands:
+            yield from command.walk()
 
 
-def all_commands() -> list[Command]:
-    """By name."""
-    return sorted([*_commands(), *_components()], key=lambda command: command.name)
+HELP = Option(("-h", "--help"), "Show this message and exit.")
 
 
-def _commands() -> Iterator[Command]:
+def all_commands() -> Command:
+    """`dynamo` itself; commands are sorted by name."""
     import typer.main
 
     from dynamo_cli.cli.main import build_app
 
-    group: Any = typer.main.get_command(build_app())
-    for name, command in group.commands.items():
-        options = [_option(param) for param in command.params if param.param_type_name == "option"]
-        words = [param.name for param in command.params if param.param_type_name == "argument"]
-        kind = ARGUMENTS.get(words[0], "") if words and name != "pull" else ""
-        yield Command(name, _first_line(command.help), tuple(options), kind)
+    root = _command("", typer.main.get_command(build_app()))
+    commands = sorted([*root.commands, *_components()], key=lambda command: command.name)
+    return Command("", root.help, root.options, (), tuple(commands))
 
 
-def _option(param: Any) -> Option:
-    choices = tuple(str(choice) for choice in getattr(getattr(param, "type", None), "choices", ()))
-    return Option((*param.opts, *param.secondary_opts), param.help or "", not param.is_flag, choices)
+def _command(path: str, command: Any) -> Command:
+    params = [param for param in command.params if not getattr(param, "hidden", False)]
+    types = _types(command)
+    return Command(
+        path,
+        _first_line(command.short_help or command.help),
+        (*(_option(path, param, types) for param in params if param.param_type_name == "option"), HELP),
+        tuple(_argument(path, param, types) for param in params if param.param_type_name == "argument"),
+        tuple(
+            _command(f"{path} {name}".strip(), each)
+            for name, each in getattr(command, "commands", {}).items()
+            if not each.hidden
+        ),
+    )
+
+
+def _types(command: Any) -> dict[str, Any]:
+    """From the command's function, since what typer makes of them differs from release to release."""
+    if command.callback is None:
+        return {}
+    parameters = inspect.signature(command.callback, eval_str=True).parameters
+    return {name: parameter.annotation for name, parameter in parameters.items()}
+
+
+def _option(path: str, param: Any, types: dict[str, Any]) -> Option:
+    names = (*param.opts, *param.secondary_opts)
+    if param.is_flag or param.count:
+        return Option(names, param.help or "", repeats=param.count)
+    values = values_of(path, param.name, param.metavar, types.get(param.name)) or ANY_TEXT
+    return Option(names, param.help or "", param.nargs, values, param.multiple)
+
+
+def _argument(path: str, param: Any, types: dict[str, Any]) -> Argument:
+    return Argument(param.name, values_of(path, param.name, param.metavar, types.get(param.name)), param.nargs == -1)
 
 
 def _components() -> Iterator[Command]:
     from dynamo_cli.cli.main import COMPONENTS
 
     for name, (_, preset) in COMPONENTS.items():
-        module = importlib.import_module(FRONTEND_PARSER if name == "frontend" else WORKER_PARSER)
+        kind = "frontend" if name == "frontend" else "worker"
+        module = importlib.import_module(FRONTEND_PARSER if kind == "frontend" else WORKER_PARSER)
         parser: argparse.ArgumentParser = module._parser()
-        options = [_argparse_option(action) for action in parser._actions if action.option_strings]
+        options = [_argparse_option(kind, action) for action in parser._actions if action.option_strings]
         help_text = f"Run a worker with the {preset[1]} engine." if preset else (parser.description or "")
         yield Command(name, _first_line(help_text), tuple(options))
 
 
-def _argparse_option(action: argparse.Action) -> Option:
-    choices = tuple(str(choice) for choice in action.choices or ())
+def _argparse_option(kind: str, action: argparse.Action) -> Option:
     help_text = "" if action.help in (None, argparse.SUPPRESS) else str(action.help)
-    return Option(tuple(action.option_strings), help_text, action.nargs != 0, choices)
+    metavar = f"{{{','.join(action.choices)}}}" if action.choices else action.metavar
+    values = values_of(kind, action.dest, str(metavar or "")) or ANY_TEXT
+    return Option(tuple(action.option_strings), help_text, 0 if action.nargs == 0 else 1, values)
 
 
 def _first_line(text: str | None) -> str:

@@ -1,0 +1,174 @@
+"""Real shells with our completion script loaded: what they offer for a line, and what a TAB makes of it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SCRIPTS = REPOSITORY / "completions"
+EXECUTABLE = Path(sys.executable).with_name("dynamo")
+WAIT_S = 20.0
+
+
+def needs(shell: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(shell) is None, reason=f"{shell} is not installed")
+
+
+SHELLS = [pytest.param(shell, marks=needs(shell)) for shell in ("bash", "zsh", "fish")]
+
+
+def offers(shell: str, line: str, before: str = "") -> list[str]:
+    """The words that `shell` offers in place of the last one of `line`, in the current directory.
+
+    `before`: what the user's shell was told before.
+    """
+    return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](line, before)
+
+
+def after_tab(shell: str, line: str, before: str = "") -> str:
+    """The line as it stands after one TAB in an interactive shell: `|` marks the cursor."""
+    out = Path("after-tab").absolute()
+    with Terminal(shell, before) as terminal:
+        terminal.type(f"{line}\t")
+        # The line becomes the text of a here-document or a quoted word without being run.
+        terminal.type(f"|\x01print_line '\x05' > {out}.new; mv {out}.new {out}\r")
+        text = _awaited(out)
+    out.unlink()
+    return text
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{EXECUTABLE.parent}:{os.environ['PATH']}", "TERM": "dumb"}
+
+
+def _bash(line: str, before: str) -> list[str]:
+    words = [word for word in re.findall(r"""'[^']*'?|"[^"]*"?|[=:]+|(?:\\.|[^\s=:'"])+""", line) if word]
+    words += [""] if line.endswith(" ") else []
+    program = f"""
+{before}
+source {SCRIPTS}/dynamo.bash
+compopt() {{ :; }}
+COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)}
+COMP_WORDS=({" ".join(map(shlex.quote, words))}) COMP_CWORD={len(words) - 1}
+_dynamo
+set +u
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, env=_environment(), timeout=WAIT_S)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines() if done.stdout.strip() else []
+
+
+def _fish(line: str, before: str) -> list[str]:
+    program = f"{before}\nsource {SCRIPTS}/dynamo.fish\ncomplete -C {shlex.quote(line)}"
+    command = ["fish", "--no-config", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=WAIT_S)
+    assert (done.returncode, done.stderr) == (0, "")
+    return [each.partition("\t")[0] for each in done.stdout.splitlines()]
+
+
+ZSH_CAPTURE = """
+compadd() {
+    local -a hits
+    if [[ ${@[1,(i)(-|--)]} != *-[OAD]\\ * ]]; then
+        builtin compadd -A hits "$@"
+        print -rl -- $hits >> captured
+    fi
+    builtin compadd "$@"
+}
+"""
+
+
+def _zsh(line: str, before: str) -> list[str]:
+    captured, done = Path("captured"), Path("captured.done")
+    with Terminal("zsh", before + ZSH_CAPTURE) as terminal:
+        terminal.type(f"{line}\t")
+        terminal.type("\x15\x15: > captured.done\r")
+        _awaited(done, may_be_empty=True)
+    done.unlink()
+    found = captured.read_text().split("\n") if captured.exists() else []
+    captured.unlink(missing_ok=True)
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def _awaited(file: Path, may_be_empty: bool = False) -> str:
+    deadline = time.monotonic() + WAIT_S
+    while not file.exists() or not (may_be_empty or file.stat().st_size):
+        assert time.monotonic() < deadline, f"no {file} after {WAIT_S} s"
+        time.sleep(0.02)
+    return file.read_text().rstrip("\n")
+
+
+class Terminal:
+    """An interactive shell without the user's own settings, in the current directory."""
+
+    COMMANDS = {
+        "bash": ["bash", "--norc", "--noprofile", "-i"],
+        "zsh": ["zsh", "-f", "-i"],
+        "fish": ["fish", "--no-config", "-i"],
+    }
+    START = {
+        "bash": f"""bind 'set bell-style none'; bind 'set enable-bracketed-paste off'
+source {SCRIPTS}/dynamo.bash
+print_line() {{ printf '%s\\n' "$1"; }}""",
+        "zsh": f"""autoload -Uz compinit; compinit -D -u; bindkey -e; unsetopt beep
+LISTMAX=10000
+source {SCRIPTS}/dynamo.zsh
+print_line() {{ printf '%s\\n' "$1"; }}""",
+        "fish": f"""source {SCRIPTS}/dynamo.fish
+function print_line; printf '%s\\n' "$argv[1]"; end""",
+    }
+
+    def __init__(self, shell: str, before: str = "") -> None:
+        self._shell = shell
+        self._start = f"{self.START[shell]}\n{before}\n: > ready\n"
+
+    def __enter__(self) -> Terminal:
+        setup = Path("setup").absolute()
+        setup.write_text(self._start)
+        self._process, self._master = _spawn(self.COMMANDS[self._shell])
+        self.type(f"source {setup}\r")
+        self._await_ready()
+        return self
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not Path("ready").exists():
+            self._drain()
+            assert time.monotonic() < deadline, "the shell did not start"
+        Path("ready").unlink()
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+        self._drain()
+
+    def _drain(self) -> None:
+        while select.select([self._master], [], [], 0.05)[0]:
+            try:
+                os.read(self._master, 65536)
+            except OSError:
+                return
+
+    def __exit__(self, *_: object) -> None:
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+        os.close(self._master)
+
+
+def _spawn(command: list[str]) -> tuple[int, int]:
+    process, master = pty.fork()
+    if process == 0:
+        os.execvpe(command[0], command, _environment())
+    return process, master
