@@ -98,7 +98,7 @@ __dynamo_chat() {
         '(--max-tokens)--max-tokens=[Most tokens of an answer.]:value: ' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
-        '1:question: '
+        '1:question:{:}'
 }
 
 __dynamo_completions() {

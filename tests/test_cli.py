@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli import __version__
-from dynamo_cli.cli.completion import SHELLS, script
 from dynamo_cli.cli.main import COMMANDS, COMPONENTS, run
 from tests.integration.dynamo import cpu_s_of
 
@@ -100,44 +99,3 @@ def test_a_full_disk_for_the_output_is_one_line(arguments: str) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
     assert (done.returncode, done.stderr) == (4, "dynamo: cannot write: No space left on device\n")
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_the_completions_in_the_repository_are_fresh(shell: str) -> None:
-    checked_in = (REPOSITORY / "completions" / f"dynamo.{shell}").read_text()
-    assert checked_in == script(shell), "run `make completions`"
-
-
-def bash_completes(line: str, cwd: Path) -> list[str]:
-    words = line.split(" ")
-    program = f"""
-source {REPOSITORY}/completions/dynamo.bash
-compopt() {{ :; }}
-COMP_WORDS=({" ".join(repr(word) for word in words)})
-COMP_CWORD={len(words) - 1}
-_dynamo
-printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
-    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True, cwd=cwd)
-    assert done.stderr == ""
-    return [word for word in done.stdout.splitlines() if word]
-
-
-def test_bash_accepts_its_completions() -> None:
-    subprocess.run(["bash", "-n", REPOSITORY / "completions" / "dynamo.bash"], check=True)
-
-
-def test_bash_completes_commands_options_and_files(tmp_path: Path, clean_environment: Path) -> None:
-    (tmp_path / "topologies").mkdir()
-    (tmp_path / "topologies" / "agg.toml").touch()
-    (tmp_path / "mine.toml").touch()
-    (tmp_path / "other.txt").touch()
-    (clean_environment / "agg").mkdir()
-    (clean_environment / "agg" / "state.json").touch()
-    assert bash_completes("dynamo be", tmp_path) == ["bench"]
-    assert "--concurrency" in bash_completes("dynamo bench --c", tmp_path)
-    assert set(bash_completes("dynamo up ", tmp_path)) == {"mine.toml", "topologies", "topologies/agg.toml"}
-    assert bash_completes("dynamo up topologies/a", tmp_path) == ["topologies/agg.toml"]
-    assert bash_completes("dynamo status ", tmp_path) == ["agg"]
-    assert bash_completes("dynamo completions z", tmp_path) == ["zsh"]
-    assert bash_completes("dynamo bench --url ", tmp_path) == []

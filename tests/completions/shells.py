@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,18 +39,17 @@ def offers(shell: str, line: str, before: str = "") -> list[str]:
 
 
 def after_tab(shell: str, line: str, before: str = "") -> str:
-    """The line as it stands after one TAB in an interactive shell: `|` marks the cursor."""
+    """The line as it stands after one TAB in an interactive shell: `@` marks the cursor."""
     out = Path("after-tab").absolute()
     with Terminal(shell, before) as terminal:
         terminal.type(f"{line}\t")
-        # The line becomes the text of a here-document or a quoted word without being run.
-        terminal.type(f"|\x01print_line '\x05' > {out}.new; mv {out}.new {out}\r")
+        terminal.type(f"@\x01print_line '\x05' > {out}.new; mv {out}.new {out}\r")
         text = _awaited(out)
     out.unlink()
     return text
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{EXECUTABLE.parent}:{os.environ['PATH']}", "TERM": "dumb"}
 
 
@@ -66,7 +66,7 @@ _dynamo
 set +u
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
-    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, env=_environment(), timeout=WAIT_S)
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, env=environment(), timeout=WAIT_S)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines() if done.stdout.strip() else []
 
@@ -74,8 +74,8 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 def _fish(line: str, before: str) -> list[str]:
     program = f"{before}\nsource {SCRIPTS}/dynamo.fish\ncomplete -C {shlex.quote(line)}"
     command = ["fish", "--no-config", "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=WAIT_S)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=WAIT_S)
+    assert done.stderr == ""
     return [each.partition("\t")[0] for each in done.stdout.splitlines()]
 
 
@@ -155,11 +155,9 @@ function print_line; printf '%s\\n' "$argv[1]"; end""",
         self._drain()
 
     def _drain(self) -> None:
-        while select.select([self._master], [], [], 0.05)[0]:
-            try:
+        with suppress(OSError):
+            while select.select([self._master], [], [], 0.05)[0]:
                 os.read(self._master, 65536)
-            except OSError:
-                return
 
     def __exit__(self, *_: object) -> None:
         os.kill(self._process, signal.SIGKILL)
@@ -170,5 +168,5 @@ function print_line; printf '%s\\n' "$argv[1]"; end""",
 def _spawn(command: list[str]) -> tuple[int, int]:
     process, master = pty.fork()
     if process == 0:
-        os.execvpe(command[0], command, _environment())
+        os.execvpe(command[0], command, environment())
     return process, master

@@ -27,9 +27,9 @@ function __dynamo_place
     for word in (commandline -opc)[2..-1]
         if test $skip -gt 0
             set skip (math $skip - 1)
-        else if test $bare = no -a "$word" = --
+        else if test "$bare $word" = 'no --'
             set bare yes
-        else if test $bare = no && string match -q -- '-?*' "$word"
+        else if test $bare = no && string match -qr -- '^-.' "$word"
             set skip (__dynamo_count "$command" "$word")
         else if contains -- "$command" @groups@
             set command (string trim "$command $word")

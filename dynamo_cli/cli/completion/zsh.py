@@ -107,7 +107,9 @@ def _option(option: Option) -> Iterator[str]:
 
 def _argument(position: int, argument: Argument) -> str:
     place = "*" if argument.repeats else str(position)
-    return f"{place}:{argument.name}:{_action(argument.values or ANY_TEXT)}"
+    # A bare message, as for the value of an option, would keep zsh from inserting an option here.
+    any_text = argument.values in (None, ANY_TEXT)
+    return f"{place}:{argument.name}:{'{:}' if any_text else _action(argument.values or ANY_TEXT)}"
 
 
 def _action(values: Values) -> str:
