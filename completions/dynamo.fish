@@ -48,26 +48,36 @@ function __dynamo_count
     end
 end
 
-# The command as far as it is typed, a slash, and which of its arguments the cursor is at: "topology show/1".
+# The command as far as it is typed, a slash, and which of its arguments the cursor is at: "topology show/1"; at a
+# further value of an option "bench --compare/".
 function __dynamo_place
     set -l command ''
     set -l position 1
     set -l skip 0
     set -l bare no
+    set -l option ''
+    set -l further no
     for word in (commandline -opc)[2..-1]
         if test $skip -gt 0
             set skip (math $skip - 1)
+            set further yes
         else if test "$bare $word" = 'no --'
             set bare yes
         else if test $bare = no && string match -qr -- '^-.' "$word"
             set skip (__dynamo_count "$command" "$word")
+            set option "$command $word"
+            set further no
         else if contains -- "$command" '' 'completions' 'topology'
             set command (string trim "$command $word")
         else
             set position (math $position + 1)
         end
     end
-    echo "$command/$position"
+    if test $skip -gt 0 -a $further = yes
+        echo "$option/"
+    else
+        echo "$command/$position"
+    end
 end
 
 # Whether the cursor is in the command $argv[1]; with $argv[2] at that argument of it, with "+" after it from there on.
@@ -86,7 +96,7 @@ end
 function __dynamo_topologies
     set -l word (commandline -ct)
     string match -q -- '*=*' $word; and set word (string split -m 1 = -- $word)[2]
-    __fish_complete_suffix $word .toml | string match -r -- '.*(?:\.toml|/)(?:\t.*)?$'
+    __fish_complete_suffix $word .toml | string match -r -- '^(?!pyproject\.toml).*(?:\.toml|/)(?:\t.*)?$'
     string match -q -- '*/*' $word; or printf '%s\n' topologies/*.toml
 end
 

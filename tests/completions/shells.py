@@ -120,20 +120,20 @@ class Terminal:
         "fish": ["fish", "--no-config", "-i"],
     }
     START = {
-        "bash": f"""bind 'set bell-style none'; bind 'set enable-bracketed-paste off'
-source {SCRIPTS}/dynamo.bash
-print_line() {{ printf '%s\\n' "$1"; }}""",
-        "zsh": f"""autoload -Uz compinit; compinit -D -u; bindkey -e; unsetopt beep
+        "bash": """bind 'set bell-style none'; bind 'set enable-bracketed-paste off'
+source @scripts@/dynamo.bash
+print_line() { printf '%s\\n' "$1"; }""",
+        "zsh": """autoload -Uz compinit; compinit -D -u; bindkey -e; unsetopt beep
 LISTMAX=10000
-source {SCRIPTS}/dynamo.zsh
-print_line() {{ printf '%s\\n' "$1"; }}""",
-        "fish": f"""source {SCRIPTS}/dynamo.fish
+source @scripts@/dynamo.zsh
+print_line() { printf '%s\\n' "$1"; }""",
+        "fish": """source @scripts@/dynamo.fish
 function print_line; printf '%s\\n' "$argv[1]"; end""",
     }
 
     def __init__(self, shell: str, before: str = "") -> None:
         self._shell = shell
-        self._start = f"{self.START[shell]}\n{before}\n: > ready\n"
+        self._start = f"{self.START[shell].replace('@scripts@', str(SCRIPTS))}\n{before}\n: > ready\n"
 
     def __enter__(self) -> Terminal:
         setup = Path("setup").absolute()

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_cli.cli.completion.commands import Argument, Command, Option
+from dynamo_cli.cli.completion.kinds import Values
+from dynamo_cli.cli.completion.scripts import WRITERS
+from tests.completions import shells
 from tests.completions.shells import SCRIPTS, SHELLS, after_tab, needs, offers
 from tests.completions.test_answer import TOPOLOGIES
 
@@ -43,6 +47,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(TOPOLOGIES / name, tmp_path)
     (tmp_path / "topologies").mkdir()
     (tmp_path / "topologies" / "agg.toml").touch()
+    (tmp_path / "pyproject.toml").touch()
     (tmp_path / "other.txt").touch()
     return tmp_path
 
@@ -71,6 +76,9 @@ TABS = {
     "dynamo up services.toml --set frontend.po": "dynamo up services.toml --set frontend.port=@",
     "dynamo up services.toml --set=router.mode=ra": "dynamo up services.toml --set=router.mode=random @",
     "dynamo up topologies/a": "dynamo up topologies/agg.toml @",
+    "dynamo up top": "dynamo up topologies/@",
+    "dynamo up ag": "dynamo up topologies/agg.toml @",
+    "dynamo plan topologies/agg.toml --set name=x fr": "dynamo plan topologies/agg.toml --set name=x fr@",
     "dynamo up my": "dynamo up my\\ own.toml @",
     "dynamo chat --mod": "dynamo chat --model{end}@",
 }
@@ -107,6 +115,29 @@ def test_another_release_of_dynamo_may_know_nothing(
     old.chmod(old.stat().st_mode | stat.S_IXUSR)
     assert offers(shell, "./dynamo up services.toml ") == []
     assert offers(shell, "./dynamo resta") == ["restart"]
+
+
+PAIR = Option(("--compare", "-C"), "Two of them.", 2, Values(choices=("left", "right")))
+ODD = Command(
+    "",
+    "",
+    commands=(
+        Command("meet", "It's [odd]: `x` $HOME \\", (PAIR,), (Argument("who", Values(choices=("you",)), True),)),
+        Command("meet-again", "", (PAIR, Option(("--file",), "", 1, Values("file")))),
+    ),
+)
+
+
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_commands_yet_to_come(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shells, "SCRIPTS", tmp_path)
+    (tmp_path / f"dynamo.{shell}").write_text(WRITERS[shell](ODD))
+    for line in ("dynamo meet --compare ", "dynamo meet --compare left ", "dynamo meet-again -C left "):
+        assert set(offers(shell, line)) == {"left", "right"}
+    assert offers(shell, "dynamo meet --compare left right ") == ["you"]
+    assert set(offers(shell, "dynamo me")) == {"meet", "meet-again"}
+    assert short(offers(shell, "dynamo meet-again --file=oth")) == {"other.txt"}
 
 
 def test_the_scripts_are_sound() -> None:

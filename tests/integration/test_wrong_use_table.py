@@ -42,6 +42,11 @@ MISTYPED = [
     Wrong("doctor --jsn", 2, "dynamo: no such option --jsn; did you mean --json?"),
     Wrong("doctor a.toml b.toml", 2, "dynamo: got unexpected extra argument…"),
     Wrong("completions tcsh", 2, "dynamo: there are no completions for tcsh; choose one of bash, zsh, fish"),
+    Wrong(
+        "completions", 2, "dynamo: completions: give a SHELL (bash, zsh or fish) to print its script, or install or…"
+    ),
+    Wrong("completions install tcsh", 2, "dynamo: there are no completions for tcsh; choose one of bash, zsh, fish"),
+    Wrong("completions install fish --path /dev/null/x", 4, "dynamo: /dev/null/x: cannot be read: Not a directory"),
     Wrong("bench --url ftp://x", 2, "dynamo: --url ftp://x: expected http://HOST:PORT"),
     Wrong("bench --pid x", 2, "dynamo: --pid x: expected NAME=PID"),
 ]

@@ -72,14 +72,18 @@ __dynamo_split() {
     done
 }
 
-# Offers the value $1 of the option or argument, when it goes on what is typed.
-__dynamo_offer() {
+# Adds the value $1 of the option or argument, as bash has to insert it.
+__dynamo_add() {
     local word=$prefix$1
-    [[ $word == "$prefix$current"* ]] || return 0
-    [[ $word == *= ]] && compopt -o nospace 2>/dev/null
+    [[ $word == *[=/] ]] && compopt -o nospace 2>/dev/null
     word=${word#"$glued"}
     [[ -n $quote ]] || printf -v word %q "$word"
     COMPREPLY+=("$word")
+}
+
+# The same, when it goes on what is typed.
+__dynamo_offer() {
+    [[ $1 != "$current"* ]] || __dynamo_add "$1"
 }
 
 __dynamo_offer_words() {
@@ -99,10 +103,22 @@ __dynamo_files() {
     done < <(compgen "$@")
 }
 
+# The option `filenames` would show the shipped ones as if they lay here.
 __dynamo_topologies() {
-    __dynamo_files -f -X '!*.toml' -- "$current"
-    __dynamo_files -d -- "$current"
-    [[ $current == */* ]] || __dynamo_files -f -X '!*.toml' -- "topologies/$current"
+    local name
+    if [[ $current == */* ]]; then
+        __dynamo_files -f -X '!*.toml' -- "$current"
+        __dynamo_files -d -- "$current"
+        return
+    fi
+    while IFS= read -r name; do
+        [[ -d $name ]] && name+=/
+        [[ $name == pyproject.toml ]] || __dynamo_add "$name"
+    done < <(
+        compgen -f -X '!*.toml' -- "$current"
+        compgen -d -- "$current"
+        compgen -f -X '!*.toml' -- "topologies/$current"
+    )
 }
 
 # Offers what this very dynamo says are the values of kind $1; another version may know none.

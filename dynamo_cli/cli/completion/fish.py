@@ -18,26 +18,36 @@ function __dynamo_count
     end
 end
 
-# The command as far as it is typed, a slash, and which of its arguments the cursor is at: "topology show/1".
+# The command as far as it is typed, a slash, and which of its arguments the cursor is at: "topology show/1"; at a
+# further value of an option "bench --compare/".
 function __dynamo_place
     set -l command ''
     set -l position 1
     set -l skip 0
     set -l bare no
+    set -l option ''
+    set -l further no
     for word in (commandline -opc)[2..-1]
         if test $skip -gt 0
             set skip (math $skip - 1)
+            set further yes
         else if test "$bare $word" = 'no --'
             set bare yes
         else if test $bare = no && string match -qr -- '^-.' "$word"
             set skip (__dynamo_count "$command" "$word")
+            set option "$command $word"
+            set further no
         else if contains -- "$command" @groups@
             set command (string trim "$command $word")
         else
             set position (math $position + 1)
         end
     end
-    echo "$command/$position"
+    if test $skip -gt 0 -a $further = yes
+        echo "$option/"
+    else
+        echo "$command/$position"
+    end
 end
 
 # Whether the cursor is in the command $argv[1]; with $argv[2] at that argument of it, with "+" after it from there on.
@@ -56,7 +66,7 @@ end
 function __dynamo_topologies
     set -l word (commandline -ct)
     string match -q -- '*=*' $word; and set word (string split -m 1 = -- $word)[2]
-    __fish_complete_suffix $word .toml | string match -r -- '.*(?:\.toml|/)(?:\t.*)?$'
+    __fish_complete_suffix $word .toml | string match -r -- '^(?!pyproject\.toml).*(?:\.toml|/)(?:\t.*)?$'
     string match -q -- '*/*' $word; or printf '%s\n' topologies/*.toml
 end
 
@@ -88,18 +98,20 @@ def _counts(command: Command) -> Iterator[str]:
 
 def _lines(command: Command) -> Iterator[str]:
     for each in command.commands:
-        yield f"{_at(command, 1)} -a {each.name} -d {_quoted(each.help)}"
+        yield f"{_at(command.path, 1)} -a {each.name} -d {_quoted(each.help)}"
     for position, argument in enumerate(command.arguments, start=1):
         offered = _offered(argument.values) if argument.values else ""
         if offered:
-            yield f"{_at(command, position, argument.repeats)} {offered}"
+            yield f"{_at(command.path, position, argument.repeats)} {offered}"
     for option in command.options:
-        yield f"{_at(command)} {_option(option)}"
+        yield f"{_at(command.path)} {_option(option)}"
+        if option.count > 1:
+            yield from (f"{_at(f'{command.path} {name}')} {_offered(option.values)}" for name in option.names)
 
 
-def _at(command: Command, position: int = 0, onwards: bool = False) -> str:
+def _at(path: str, position: int = 0, onwards: bool = False) -> str:
     place = (f" {position}" if position else "") + (" +" if onwards else "")
-    return f"complete -c dynamo -n {_quoted(f'__dynamo_at {_quoted(command.path)}{place}')}"
+    return f"complete -c dynamo -n {_quoted(f'__dynamo_at {_quoted(path)}{place}')}"
 
 
 def _option(option: Option) -> str:

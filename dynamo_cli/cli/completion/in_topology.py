@@ -65,7 +65,8 @@ def _keys(schema: Schema, document: Mapping[str, Any], prefix: str, current: str
             for each in values:
                 yield from _keys(named, _table(values, each), f"{key}.{each}.", current)
         elif isinstance(named, dict):
-            yield from ((f"{key}.{each}", named) for each in dict.fromkeys([*values, "DYN_LOG"]))
+            variable = {"description": "environment variable", **named}
+            yield from ((f"{key}.{each}", variable) for each in dict.fromkeys([*values, "DYN_LOG"]))
         elif key != EXTENDS:
             yield key, inner
             for table in inner.get("anyOf", ()) if current.startswith(f"{key}.") else ():
