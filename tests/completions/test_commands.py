@@ -11,7 +11,7 @@ import pytest
 from dynamo_cli.cli.completion import in_deployments
 from dynamo_cli.cli.completion.commands import Command, Option, all_commands
 from dynamo_cli.cli.completion.kinds import ASKED, BY_PARAMETER, LOG_LEVELS, Values, values_of
-from dynamo_cli.cli.completion.scripts import script
+from dynamo_cli.cli.completion.scripts import WRITERS, script
 from dynamo_cli.cli.completion.shells import SHELLS
 from dynamo_cli.cli.main import COMMANDS, COMPONENTS
 from dynamo_cli.logs import levels
@@ -34,6 +34,10 @@ def option(root: Command, path: str, name: str) -> Option:
 def test_the_completions_in_the_repository_are_fresh(shell: str) -> None:
     checked_in = (REPOSITORY / "completions" / f"dynamo.{shell}").read_text()
     assert checked_in == script(shell), "run `make completions`"
+
+
+def test_every_shell_has_its_script() -> None:
+    assert tuple(WRITERS) == SHELLS
 
 
 def test_every_command_is_there(root: Command) -> None:
@@ -93,6 +97,7 @@ TYPES: list[tuple[str | None, object, Values | None]] = [
     ("{file,mem}", str, Values(choices=("file", "mem"))),
     (None, Path, Values("file")),
     ("A B", tuple[Path, Path] | None, Values("file")),
+    ("FILE FILE", tuple[str, str], Values("file")),
     ("DIR", Path | None, Values("directory")),
     (None, Annotated[Arrivals, "help"], Values(choices=("poisson", "gamma"))),
     (None, list[Literal["x", "y"]], Values(choices=("x", "y"))),

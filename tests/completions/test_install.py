@@ -74,6 +74,7 @@ def test_a_file_of_somebody_else_is_left_alone(home: Path) -> None:
     for act in (install, uninstall):
         with pytest.raises(UsageError, match="was not written by dynamo"):
             list(act("fish", None, False))
+    assert list(uninstall(None, None, False)) == ["nothing is installed"]
     assert place.read_text() == "# mine\n"
 
 

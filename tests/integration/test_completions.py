@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.completions.shells import SHELLS, after_tab, offers
@@ -26,11 +24,11 @@ LINES = {
 }
 
 
-def test_names_of_what_runs(dynamo: Dynamo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_names_of_what_runs(shell: str, dynamo: Dynamo) -> None:
     sets = ["--set", "frontend.port=0", "--set", "workers.decode.replicas=2"]
     assert dynamo.run("up", "-d", str(TOPOLOGIES / "echo.toml"), *sets).code == 0
-    for shell in (param.values[0] for param in SHELLS if not param.marks[0].args[0]):
-        found = {line: {word.rpartition("model=")[2] for word in offers(shell, line)} for line in LINES}
-        assert {line: {w.rpartition("deployment=echo")[2] for w in words} for line, words in found.items()} == LINES
-        assert after_tab(shell, "dynamo scale dec") == "dynamo scale decode=@"
-        assert after_tab(shell, "dynamo status ec") == "dynamo status echo @"
+    found = {line: {word.removeprefix("--model=") for word in offers(shell, line)} for line in LINES}
+    assert found == LINES
+    assert after_tab(shell, "dynamo scale dec") == "dynamo scale decode=@"
+    assert after_tab(shell, "dynamo status ec") == "dynamo status echo @"

@@ -82,7 +82,7 @@ def values_of(command: str, parameter: str, metavar: str | None, annotation: Any
     choices = tuple(_choices_of(annotation)) or _choices_in(metavar or "")
     if choices:
         return Values(choices=choices)
-    word = re.sub(r"[][.]", "", metavar or "")
+    word = re.sub(r"[][.]| .*", "", metavar or "")
     if word in BY_METAVAR:
         return BY_METAVAR[word]
     return Values("file") if Path in _members(annotation) else None
