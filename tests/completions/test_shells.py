@@ -71,6 +71,29 @@ def test_topologies_are_toml_files_and_the_shipped_ones(shell: str) -> None:
     assert "topologies" in {word.rstrip("/") for word in offers(shell, "dynamo plan top")}
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_where_nothing_is_there_is_silence(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "only").mkdir()
+    assert [word.rstrip("/") for word in offers(shell, "dynamo up o")] == ["only"]
+    for line in (
+        "dynamo up x",
+        "dynamo up missing.toml ",
+        "dynamo down ",
+        "dynamo up/1 ",
+        "dynamo bench x ",
+    ):
+        assert offers(shell, line) == []
+
+
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_home_is_written_with_a_tilde(shell: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(directory))
+    assert after_tab(shell, "dynamo up ~/ech") == "dynamo up ~/echo.toml @"
+    assert short(offers(shell, "dynamo up ~/services.toml ")) == {"decode", "setup", "files"}
+
+
 TABS = {
     "dynamo resta": "dynamo restart @",
     "dynamo up services.toml --set frontend.po": "dynamo up services.toml --set frontend.port=@",
@@ -101,7 +124,7 @@ def test_a_tab_in_a_terminal(shell: str) -> None:
     ],
 )
 def test_what_the_user_has_set_does_not_matter(shell: str, setting: str) -> None:
-    for line in ("dynamo resta", "dynamo up services.toml ", "dynamo topology "):
+    for line in ("dynamo resta", "dynamo up services.toml ", "dynamo topology ", "dynamo up top", "dynamo plan ser"):
         assert offers(shell, line, before=setting) == offers(shell, line) != []
 
 

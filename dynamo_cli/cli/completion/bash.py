@@ -115,9 +115,9 @@ __dynamo_topologies() {
         [[ -d $name ]] && name+=/
         [[ $name == pyproject.toml ]] || __dynamo_add "$name"
     done < <(
-        compgen -f -X '!*.toml' -- "$current"
-        compgen -d -- "$current"
-        compgen -f -X '!*.toml' -- "topologies/$current"
+        compgen -f -X '!*.toml' -- "$current" || :
+        compgen -d -- "$current" || :
+        compgen -f -X '!*.toml' -- "topologies/$current" || :
     )
 }
 

@@ -52,7 +52,7 @@ end
 
 # Whether the cursor is in the command $argv[1]; with $argv[2] at that argument of it, with "+" after it from there on.
 function __dynamo_at
-    set -l place (string split / -- (__dynamo_place))
+    set -l place (string split -r -m 1 / -- (__dynamo_place))
     test "$place[1]" = "$argv[1]"
     or return
     switch (count $argv)
@@ -67,7 +67,11 @@ function __dynamo_topologies
     set -l word (commandline -ct)
     string match -q -- '*=*' $word; and set word (string split -m 1 = -- $word)[2]
     __fish_complete_suffix $word .toml | string match -r -- '^(?!pyproject\.toml).*(?:\.toml|/)(?:\t.*)?$'
-    string match -q -- '*/*' $word; or printf '%s\n' topologies/*.toml
+    string match -q -- '*/*' $word
+    and return
+    for file in topologies/*.toml
+        echo $file
+    end
 end
 
 # What this very dynamo says are the values of kind $argv[1]; another version may know none.
