@@ -42,9 +42,9 @@ def after_tab(shell: str, line: str, before: str = "") -> str:
     """The line as it stands after one TAB in an interactive shell: `@` marks the cursor."""
     out = Path("after-tab").absolute()
     with Terminal(shell, before) as terminal:
-        terminal.type(f"{line}\t")
+        terminal.tab_after(line)
         terminal.type(f"@\x01print_line '\x05' > {out}.new; mv {out}.new {out}\r")
-        text = _awaited(out)
+        text = terminal.wait_for(out)
     out.unlink()
     return text
 
@@ -94,21 +94,13 @@ compadd() {
 def _zsh(line: str, before: str) -> list[str]:
     captured, done = Path("captured"), Path("captured.done")
     with Terminal("zsh", before + ZSH_CAPTURE) as terminal:
-        terminal.type(f"{line}\t")
+        terminal.tab_after(line)
         terminal.type("\x15\x15: > captured.done\r")
-        _awaited(done, may_be_empty=True)
+        terminal.wait_for(done, may_be_empty=True)
     done.unlink()
     found = captured.read_text().split("\n") if captured.exists() else []
     captured.unlink(missing_ok=True)
     return list(dict.fromkeys(filter(None, found)))
-
-
-def _awaited(file: Path, may_be_empty: bool = False) -> str:
-    deadline = time.monotonic() + WAIT_S
-    while not file.exists() or not (may_be_empty or file.stat().st_size):
-        assert time.monotonic() < deadline, f"no {file} after {WAIT_S} s"
-        time.sleep(0.02)
-    return file.read_text().rstrip("\n")
 
 
 class Terminal:
@@ -126,6 +118,8 @@ print_line() { printf '%s\\n' "$1"; }""",
         "zsh": """autoload -Uz compinit; compinit -D -u; bindkey -e; unsetopt beep
 LISTMAX=10000
 source @scripts@/dynamo.zsh
+tab() { zle expand-or-complete; : > tabbed; }
+zle -N tab; bindkey '^I' tab
 print_line() { printf '%s\\n' "$1"; }""",
         "fish": """source @scripts@/dynamo.fish
 function print_line; printf '%s\\n' "$argv[1]"; end""",
@@ -140,24 +134,29 @@ function print_line; printf '%s\\n' "$argv[1]"; end""",
         setup.write_text(self._start)
         self._process, self._master = _spawn(self.COMMANDS[self._shell])
         self.type(f"source {setup}\r")
-        self._await_ready()
-        return self
-
-    def _await_ready(self) -> None:
-        deadline = time.monotonic() + WAIT_S
-        while not Path("ready").exists():
-            self._drain()
-            assert time.monotonic() < deadline, "the shell did not start"
+        self.wait_for(Path("ready"), may_be_empty=True)
         Path("ready").unlink()
+        return self
 
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
-        self._drain()
 
-    def _drain(self) -> None:
-        with suppress(OSError):
-            while select.select([self._master], [], [], 0.05)[0]:
-                os.read(self._master, 65536)
+    def tab_after(self, line: str) -> None:
+        """zsh completes nothing while more keys wait."""
+        self.type(f"{line}\t")
+        if self._shell == "zsh":
+            self.wait_for(Path("tabbed"), may_be_empty=True)
+            Path("tabbed").unlink()
+
+    def wait_for(self, file: Path, may_be_empty: bool = False) -> str:
+        """The file's text, once the shell has written it."""
+        deadline = time.monotonic() + WAIT_S
+        while not file.exists() or not (may_be_empty or file.stat().st_size):
+            assert time.monotonic() < deadline, f"no {file} after {WAIT_S} s"
+            if select.select([self._master], [], [], 0.01)[0]:
+                with suppress(OSError):
+                    os.read(self._master, 65536)
+        return file.read_text().rstrip("\n")
 
     def __exit__(self, *_: object) -> None:
         os.kill(self._process, signal.SIGKILL)
