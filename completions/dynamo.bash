@@ -4,7 +4,7 @@
 # The commands below the command $1.
 __dynamo_commands() {
     case $1 in
-    '') list='attach bench chat completions down events frontend logs mocker plan ps pull restart scale sglang start status stop topology trtllm up vllm worker' ;;
+    '') list='attach bench chat completions doctor down events frontend logs mocker plan ps pull restart scale sglang start status stop topology trtllm up vllm worker' ;;
     completions) list='bash zsh fish install uninstall' ;;
     topology) list='list show schema' ;;
     *) list= ;;
@@ -24,6 +24,7 @@ __dynamo_options() {
     'completions fish') list='-h --help' ;;
     'completions install') list='--dry-run --path -h --help' ;;
     'completions uninstall') list='--dry-run --path -h --help' ;;
+    doctor) list='--thorough --thorough-check --json --json-output --terse --runtime-check-only --no-gpu-check --no-framework-check -h --help' ;;
     down) list='--all --timeout -h --help' ;;
     events) list='--json -h --help' ;;
     frontend) list='-h --help --http-host --http-port --listen-fd --router-mode --model-name --served-model-name --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
@@ -163,6 +164,7 @@ __dynamo_argument() {
     attach/1) kind='deployment' ;;
     'completions install'/1) kind='=bash zsh fish' ;;
     'completions uninstall'/1) kind='=bash zsh fish' ;;
+    doctor/1) kind='topology' ;;
     down/1) kind='deployment' ;;
     events/1) kind='deployment' ;;
     logs/*) kind='log-source' ;;

@@ -24,12 +24,13 @@ __dynamo_ask() {
 __dynamo() {
     local curcontext=$curcontext state ret=1
     local -a line commands=(
-        'attach:Show a running deployment as `up` does; Ctrl-C leaves it running.'
+        'attach:Show a running deployment.'
         'bench:Measure a server under load.'
         'chat:Talk to a served model.'
         'completions:Print or install the completions of a shell.'
+        'doctor:Check this machine, and say what to fix.'
         'down:Stop a deployment.'
-        'events:Follow what happens in a deployment, until it ends or Ctrl-C.'
+        'events:Follow what happens in a deployment.'
         'frontend:`dynamo frontend`: the OpenAI-compatible server of a deployment.'
         'logs:Show what its processes wrote.'
         'mocker:Run a worker with the mock engine.'
@@ -37,11 +38,11 @@ __dynamo() {
         'ps:List the deployments of this user.'
         'pull:Fetch a model, so that `up` need not.'
         'restart:Restart services, the replicas of a pool one after another.'
-        'scale:Change the number of replicas of pools; those that go finish what they have begun.'
+        'scale:Change the number of replicas of pools.'
         'sglang:Run a worker with the sglang engine.'
         'start:Start services that were stopped, or had given up.'
         'status:Show a deployment'\''s processes.'
-        'stop:Stop services; nothing but `dynamo start` or `restart` revives them.'
+        'stop:Stop services.'
         'topology:List, show and describe topology files.'
         'trtllm:Run a worker with the trtllm engine.'
         'up:Start a deployment.'
@@ -156,6 +157,21 @@ __dynamo_completions_uninstall() {
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '1:shell:(bash zsh fish)'
+}
+
+__dynamo_doctor() {
+    _arguments -s -S \
+        '(--thorough --thorough-check)--thorough[Import every package; try Hugging Face. Up to 3 minutes.]' \
+        '(--thorough --thorough-check)--thorough-check[Import every package; try Hugging Face. Up to 3 minutes.]' \
+        '(--json --json-output)--json[Print JSON.]' \
+        '(--json --json-output)--json-output[Print JSON.]' \
+        '(--terse)--terse[Warnings and errors only.]' \
+        '(--runtime-check-only)--runtime-check-only[Python, packages, engines and planes only.]' \
+        '(--no-gpu-check)--no-gpu-check[Without the GPUs.]' \
+        '(--no-framework-check)--no-framework-check[Without the engines.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:topology:__dynamo_topologies'
 }
 
 __dynamo_down() {
@@ -338,9 +354,9 @@ __dynamo_stop() {
 __dynamo_topology() {
     local curcontext=$curcontext state ret=1
     local -a line commands=(
-        'list:The topologies in a directory, each with its first line of comment.'
-        'show:What a topology says after the files it extends, its variables and --set, and where each value stands.'
-        'schema:The JSON schema of topology files, for editors that check and complete them.'
+        'list:The topologies in a directory.'
+        'show:What a topology says in the end.'
+        'schema:The JSON schema of topology files.'
     )
     _arguments -C \
         '(-h --help)-h[Show this message and exit.]' \
