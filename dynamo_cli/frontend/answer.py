@@ -17,9 +17,12 @@ log = logging.getLogger(__name__)
 
 
 class Answer(ABC):
-    """Choices report here. The answer is over when all are complete, one fails, or the client goes away."""
+    """Choices report here. The answer is over when all are complete, one fails, or the client goes away.
 
-    streamed: bool
+    A `patient` one needs nothing before a choice is complete.
+    """
+
+    patient: bool
 
     def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher) -> None:
         self.flusher = flusher
@@ -97,7 +100,7 @@ class Answer(ABC):
 class StreamedAnswer(Answer):
     """Server-sent events; the first token leaves at once, with the head."""
 
-    streamed = True
+    patient = False
 
     def __init__(
         self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher, include_usage: bool
@@ -137,7 +140,7 @@ class StreamedAnswer(Answer):
 class WholeAnswer(Answer):
     """One JSON body when everything is there."""
 
-    streamed = False
+    patient = True
 
     def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher) -> None:
         super().__init__(exchange, form, tracker, flusher)
@@ -153,4 +156,7 @@ class WholeAnswer(Answer):
         if not self._left:
             usage = self._complete()
             choices = [self.form.choice(at, self._texts[at], self._reasons[at]) for at in sorted(self._reasons)]
-            self._exchange.send(200, self.form.whole(choices, usage))
+            self._send(self.form.whole(choices, usage))
+
+    def _send(self, body: bytes) -> None:
+        self._exchange.send(200, body)

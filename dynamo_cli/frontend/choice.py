@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Choice:
     """The sink of one request on the plane. Reports to its answer once per event-loop pass.
 
-    `detokenizer` is None for workers that answer in text. A `lazy` choice is not read before it is complete, or
-    something has to watch for a stop string.
+    `detokenizer` is None for workers that answer in text. A choice of a `patient` answer is not read before it is
+    complete, unless something has to watch for a stop string.
     """
 
     def __init__(
@@ -36,18 +36,30 @@ class Choice:
         self._answer = answer
         self._detokenizer = detokenizer
         self._stops = stops
-        self._lazy = stops is None and not answer.streamed
+        self._lazy = stops is None and answer.patient
         self._pending: list[Delta] = []
         self._error: DynamoError | None = None
         self._marked = False
         self._over = False
+        self._instance = 0
+
+    @property
+    def instance_id(self) -> int:
+        """Who serves it, or served it last."""
+        return self._instance if self.flight is None else self.flight.instance_id
 
     def cancel(self) -> None:
         """Hear no more; the worker is told to stop. Idempotent."""
         self._over = True
-        flight, self.flight = self.flight, None
+        flight = self._let_go()
         if flight is not None:
             flight.cancel()
+
+    def _let_go(self) -> Flight | None:
+        flight, self.flight = self.flight, None
+        if flight is not None:
+            self._instance = flight.instance_id
+        return flight
 
     # StreamSink
 
@@ -65,7 +77,7 @@ class Choice:
         self.on_error(StreamIncomplete("the worker ended the answer without a finish reason"))
 
     def on_error(self, error: DynamoError) -> None:
-        self.flight = None
+        self._let_go()
         if not self._over:
             self._error = error
             self._mark()
@@ -122,9 +134,9 @@ class Choice:
         if counted is not None:
             self.usage = counted
         self._over = True
-        if counted is None and self.flight is not None:
-            self.flight.cancel()
-        self.flight = None
+        flight = self._let_go()
+        if counted is None and flight is not None:
+            flight.cancel()
         self._answer.advance(self, text, tokens, reason)
 
     def _fail(self, error: DynamoError) -> None:

@@ -9,6 +9,7 @@ from dynamo_cli.errors import DynamoError, InvalidRequest
 from dynamo_cli.frontend import preprocess
 from dynamo_cli.frontend.answer import Answer, StreamedAnswer, WholeAnswer
 from dynamo_cli.frontend.choice import Choice
+from dynamo_cli.frontend.extended import KNOWN, ExtendedStream, ExtendedWhole, Extras
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import ChatFormat, CompletionFormat, Format
 from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type
@@ -63,7 +64,7 @@ class Generator:
             if model.listed and not model.serves(api.kind):
                 raise InvalidRequest(f"model {model.name} does not serve {api.kind}", "model")
             requests = api.prepare(model, request)
-            answer = self._answer(exchange, request, api.form(model.name), tracker)
+            answer = self._answer(exchange, model, request, api.form(model.name), tracker)
             self._dispatch(exchange, model, request, requests, answer)
         except Exception as error:
             if answer is not None:
@@ -72,7 +73,14 @@ class Generator:
                 tracker.finished(error_type(getattr(error, "status", 500)))
             raise
 
-    def _answer(self, exchange: Exchange, request: GenerateRequest, form: Format, tracker: Tracker) -> Answer:
+    def _answer(
+        self, exchange: Exchange, model: ServedModel, request: GenerateRequest, form: Format, tracker: Tracker
+    ) -> Answer:
+        if request.nvext is not None and (fields := KNOWN.intersection(request.nvext.extra_fields or ())):
+            extras = Extras(fields, model.routed, tracker.start)
+            if request.stream:
+                return ExtendedStream(exchange, form, tracker, self._flusher, request.wants_usage, extras)
+            return ExtendedWhole(exchange, form, tracker, self._flusher, extras)
         if request.stream:
             return StreamedAnswer(exchange, form, tracker, self._flusher, request.wants_usage)
         return WholeAnswer(exchange, form, tracker, self._flusher)

@@ -26,13 +26,17 @@ class StreamOptions(msgspec.Struct):
 
 
 class NvExt(msgspec.Struct):
-    """The reference's request extension. `backend_instance_id`: a number, or the hexadecimal id as text."""
+    """The reference's request extension. `backend_instance_id`: a number, or the hexadecimal id as text.
+
+    `extra_fields`: what the answer shall tell about itself in its own `nvext`; names that are not known are ignored.
+    """
 
     token_data: list[TokenId] | None = None
     backend_instance_id: NaturalInt | str | None = None
     greed_sampling: bool | None = None
     use_raw_prompt: bool | None = None
     max_thinking_tokens: int | None = None
+    extra_fields: list[str] | None = None
 
 
 class GenerateRequest(msgspec.Struct, kw_only=True):

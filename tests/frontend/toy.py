@@ -102,9 +102,15 @@ class Deployment:
         await self.frontend.start(listener, admin=admin)
 
     async def add_worker(
-        self, worker: Worker = echo, *, name: str = MODEL, identity: ModelIdentity | None = None, context: int = CONTEXT
+        self,
+        worker: Worker = echo,
+        *,
+        name: str = MODEL,
+        identity: ModelIdentity | None = None,
+        context: int = CONTEXT,
+        service: str = "",
     ) -> ServedEndpoint:
-        runtime = await self._runtime()
+        runtime = await self._runtime(service)
         served = await runtime.endpoint("dynamo.backend.generate").serve(worker, request_type=EngineRequest)
         identity = identity or ModelIdentity(text_digest="toy")
         text_path = str(self.bundle) if identity.input == "tokens" else ""
@@ -121,9 +127,9 @@ class Deployment:
     def _serves(self, name: str, workers: int) -> bool:
         return any(m.name == name and len(m.routed.candidates) >= workers for m in self.frontend.models)
 
-    async def _runtime(self) -> DistributedRuntime:
+    async def _runtime(self, service: str = "") -> DistributedRuntime:
         home = str(self.bundle.parent)
-        environ = {"DYN_DISCOVERY_BACKEND": "mem", "DYN_TOKEN": "toy", "DYNAMO_HOME": home}
+        environ = {"DYN_DISCOVERY_BACKEND": "mem", "DYN_TOKEN": "toy", "DYNAMO_HOME": home, "DYNAMO_SERVICE": service}
         config = RuntimeConfig.from_args(None, environ)
         return await self._stack.enter_async_context(await DistributedRuntime.create(config))
 

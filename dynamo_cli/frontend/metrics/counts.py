@@ -52,6 +52,10 @@ class Tracker:
         key = (endpoint, self._type)
         counts.started[key] = counts.started.get(key, 0) + 1
 
+    @property
+    def start(self) -> float:
+        return self._start
+
     def tokens(self, count: int) -> None:
         """`count` new tokens have come."""
         now = perf_counter()

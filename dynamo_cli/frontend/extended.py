@@ -1,0 +1,104 @@
+"""Answers that tell about themselves what `nvext.extra_fields` asked for: which worker, how long."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from dynamo_cli.frontend.answer import StreamedAnswer, WholeAnswer
+from dynamo_cli.frontend.choice import Choice
+from dynamo_cli.frontend.flush import Flusher
+from dynamo_cli.frontend.formats import Format
+from dynamo_cli.frontend.metrics.counts import Tracker
+from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.runtime.http.exchange import Exchange
+
+WORKER_ID, TIMING = "worker_id", "timing"
+KNOWN = frozenset((WORKER_ID, TIMING))
+_EVENT_END = b"}\n\n"  # of every event that is JSON, and nowhere inside one
+
+
+class Extras:
+    """The `nvext` of an answer. `started` is of time.perf_counter."""
+
+    def __init__(self, fields: frozenset[str], model: RoutedModel, started: float) -> None:
+        self.timed = TIMING in fields
+        self._named = WORKER_ID in fields
+        self._model = model
+        self._started = started
+        self._received_ms = round((time.time() - (time.perf_counter() - started)) * 1e3)
+        self._first = 0.0
+        self._workers: dict[int, dict[str, str]] = {}
+
+    def note(self, instance_id: int) -> None:
+        """This worker has answered something."""
+        self._first = self._first or time.perf_counter()
+        if instance_id not in self._workers:
+            self._workers[instance_id] = self._describe(instance_id)
+
+    def member(self, instance_id: int | None, last: bool) -> bytes:
+        """The JSON member for what this worker answered; None: what all did, unnamed if there were several."""
+        if instance_id is None and len(self._workers) == 1:
+            instance_id = next(iter(self._workers))
+        extras: dict[str, Any] = {}
+        if self._named and instance_id is not None:
+            extras[WORKER_ID] = self._workers[instance_id]
+        if self.timed and last:
+            extras[TIMING] = self._timing()
+        return b',"nvext":' + msgspec.json.encode(extras) if extras else b""
+
+    def _describe(self, instance_id: int) -> dict[str, str]:
+        """The id as discovery writes it, and the supervisor's name of the process if it has one."""
+        worker = {"decode_worker_id": f"{instance_id:x}"}
+        card = self._model.cards.get(instance_id)
+        if card is not None and card.instance.service:
+            worker["decode_worker"] = card.instance.service
+        return worker
+
+    def _timing(self) -> dict[str, float]:
+        return {
+            "request_received_ms": self._received_ms,
+            "ttft_ms": round((self._first - self._started) * 1e3, 3),
+            "total_time_ms": round((time.perf_counter() - self._started) * 1e3, 3),
+        }
+
+
+class ExtendedStream(StreamedAnswer):
+    """Every chunk says its worker, the last one also the times."""
+
+    def __init__(
+        self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher, include_usage: bool, extras: Extras
+    ) -> None:
+        super().__init__(exchange, form, tracker, flusher, include_usage)
+        self._extras = extras
+        self._instance = 0
+
+    def _show(self, choice: Choice, text: str, reason: str | None) -> None:
+        self._instance = choice.instance_id
+        self._extras.note(self._instance)
+        super()._show(choice, text, reason)
+
+    def _send(self, events: bytes, last: bool) -> None:
+        final = b""
+        if last:
+            events, end, done = events.rpartition(_EVENT_END)
+            about = None if self._include_usage else self._instance
+            final = self._extras.member(about, last=True) + end + done
+        each = self._extras.member(self._instance, last=False)
+        super()._send(events.replace(_EVENT_END, each + _EVENT_END) + final, last)
+
+
+class ExtendedWhole(WholeAnswer):
+    def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher, extras: Extras) -> None:
+        super().__init__(exchange, form, tracker, flusher)
+        self._extras = extras
+        self.patient = not extras.timed
+
+    def _show(self, choice: Choice, text: str, reason: str | None) -> None:
+        self._extras.note(choice.instance_id)
+        super()._show(choice, text, reason)
+
+    def _send(self, body: bytes) -> None:
+        super()._send(body[:-1] + self._extras.member(None, last=True) + b"}")
