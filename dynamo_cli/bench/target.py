@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from dynamo_cli.errors import DynamoError, ModelMissing, NotReady, UsageError
+from dynamo_cli.errors import DynamoError, ModelMissing, NotReady, Unauthorized, UsageError
 
 if TYPE_CHECKING:
     import httpx
@@ -53,17 +53,22 @@ def default_url() -> str:
     return next(iter(found.values()), DEFAULT_URL)
 
 
-def http_client(address: Address, timeout_s: float = 30.0) -> httpx.Client:
+def http_client(address: Address, timeout_s: float = 30.0, api_key: str | None = None) -> httpx.Client:
     """A client that uses the environment's proxies only for hosts other than this one."""
     import httpx
 
-    timeout = httpx.Timeout(timeout_s, connect=5.0)
-    return httpx.Client(base_url=address.url, timeout=timeout, trust_env=address.host not in LOOPBACK)
+    return httpx.Client(
+        base_url=address.url,
+        timeout=httpx.Timeout(timeout_s, connect=5.0),
+        headers={"authorization": f"Bearer {api_key}"} if api_key else {},
+        trust_env=address.host not in LOOPBACK,
+        verify=address.tls,  # reading the certificates takes longer than an answer
+    )
 
 
-def choose_model(address: Address, wanted: str | None) -> str:
+def choose_model(address: Address, wanted: str | None, api_key: str | None = None) -> str:
     """`wanted` if it is served, else the only one served. Raises NotReady, ModelMissing, UsageError."""
-    served = served_models(address)
+    served = served_models(address, api_key)
     if wanted is not None:
         if wanted not in served:
             raise ModelMissing(
@@ -77,12 +82,12 @@ def choose_model(address: Address, wanted: str | None) -> str:
     return served[0]
 
 
-def served_models(address: Address) -> list[str]:
+def served_models(address: Address, api_key: str | None = None) -> list[str]:
     """Raises NotReady when nothing listens, DynamoError when what listens is no OpenAI-compatible server."""
     import httpx
 
     try:
-        with http_client(address) as client:
+        with http_client(address, api_key=api_key) as client:
             answer = client.get("/v1/models")
             answer.raise_for_status()
             return [str(model["id"]) for model in answer.json()["data"]]
@@ -91,7 +96,10 @@ def served_models(address: Address) -> list[str]:
             f"nothing listens on {address.url}; start a deployment with `dynamo up topologies/agg.toml`, or pass --url"
         ) from None
     except httpx.HTTPStatusError as error:
-        raise DynamoError(f"{address.url}/v1/models answers {error.response.status_code}") from None
+        status = error.response.status_code
+        if status in (401, 403):
+            raise Unauthorized(f"{address.url}/v1/models answers {status}: it wants an API key") from None
+        raise DynamoError(f"{address.url}/v1/models answers {status}") from None
     except httpx.HTTPError as error:
         raise DynamoError(f"{address.url}/v1/models: {str(error) or type(error).__name__}") from None
     except (ValueError, KeyError, TypeError):

@@ -2,24 +2,66 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import msgspec
+
+
+class Message(msgspec.Struct, omit_defaults=True, frozen=True):
+    """`reasoning` is never sent back to the model. `stopped`: the answer was cut short by the user."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+    reasoning: str = ""
+    stopped: bool = False
+
+    def sent(self) -> dict[str, str]:
+        return {"role": self.role, "content": self.content}
+
+
+Turn = tuple[str, Message]
+
 
 class Conversation:
-    """Turns alternate; the system message, if any, stays first and survives a reset."""
+    """Questions and answers alternate; the system message, if any, stays first and survives a reset.
+
+    `unanswered` is the last question when it has no answer to keep.
+    """
 
     def __init__(self, system: str = "") -> None:
         self.system = system
-        self._turns: list[dict[str, str]] = []
+        self.unanswered = ""
+        self._turns: list[Turn] = []
 
     def __len__(self) -> int:
-        return len(self._turns)
+        """Messages, without the system message."""
+        return 2 * len(self._turns)
+
+    @property
+    def messages(self) -> list[Message]:
+        system = [Message("system", self.system)] if self.system else []
+        turns = [message for question, answer in self._turns for message in (Message("user", question), answer)]
+        return system + turns
 
     def asking(self, question: str) -> list[dict[str, str]]:
         """The messages to send for `question`; nothing is remembered yet."""
-        system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, *self._turns, {"role": "user", "content": question}]
+        return [message.sent() for message in [*self.messages, Message("user", question)]]
 
-    def remember(self, question: str, answer: str) -> None:
-        self._turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    def remember(self, question: str, answer: Message) -> None:
+        self._turns.append((question, answer))
+        self.unanswered = ""
+
+    def take_last(self) -> Turn | None:
+        """Remove the last question with its answer and return both; None when there is none."""
+        return self._turns.pop() if self._turns else None
 
     def reset(self) -> None:
         self._turns.clear()
+        self.unanswered = ""
+
+    def replace(self, messages: list[Message]) -> None:
+        """Be these messages: a system message or none, then questions and answers in turn."""
+        self.reset()
+        self.system = messages[0].content if messages and messages[0].role == "system" else ""
+        turns = messages[1:] if self.system else messages
+        self._turns = [(question.content, answer) for question, answer in zip(turns[::2], turns[1::2], strict=True)]

@@ -1,93 +1,51 @@
-"""The interactive chat: a line is a question, a line that starts with / is a command."""
+"""The interactive chat: a message is a question, one that starts with / is a command."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from contextlib import closing, suppress
-from typing import TextIO
+from contextlib import suppress
 
-from dynamo_cli.chat.answer import Answer, Settings
-from dynamo_cli.chat.conversation import Conversation
-from dynamo_cli.errors import DynamoError
+from dynamo_cli.chat.commands import Commands
+from dynamo_cli.chat.prompt.message import read_message
+from dynamo_cli.chat.session import Session
 
-HELP = """\
-/help           these lines
-/reset          forget the conversation; the system message stays
-/system TEXT    set the system message; without TEXT remove it
-/quit           leave; so does Ctrl-D
-Ctrl-C stops an answer."""
-
-ReadLine = Callable[[], str]
+_COMMAND = re.compile(r"/[a-z]*( [^\n]*)?")  # /usr/bin is none, nor is a paste that begins with /*
 
 
 class Repl:
-    """`read_line` gives the next line and raises EOFError at the end, as input() does."""
+    """`read` gives the next line for a prompt, as input() does; `remember` gets every message."""
 
-    def __init__(self, settings: Settings, conversation: Conversation, read_line: ReadLine, out: TextIO) -> None:
-        self._settings = settings
-        self._conversation = conversation
-        self._read_line = read_line
-        self._out = out
-        self._commands: dict[str, Callable[[str], None]] = {
-            "/help": lambda _: self._say(HELP),
-            "/reset": self._reset,
-            "/system": self._system,
-        }
+    def __init__(
+        self,
+        session: Session,
+        commands: Commands,
+        read: Callable[[str], str],
+        remember: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self._session = session
+        self._commands = commands
+        self._read = read
+        self._remember = remember
 
     def run(self) -> None:
-        """Until /quit or the end of input."""
+        """Until /quit, the end of input, or Ctrl-C twice in a row."""
+        interrupts = 0
         with suppress(EOFError):
-            while (line := self._next_line()) != "/quit":
-                if line.startswith("/"):
-                    self._command(line)
-                elif line:
-                    self._ask(line)
+            while interrupts < 2:
+                try:
+                    message = read_message(self._read)
+                except KeyboardInterrupt:
+                    interrupts += 1
+                    self._session.say("" if interrupts > 1 else "  (Ctrl-C again, or Ctrl-D, leaves)")
+                    continue
+                interrupts = 0
+                if message:
+                    self._take(message)
 
-    def _next_line(self) -> str:
-        try:
-            return self._read_line().strip()
-        except KeyboardInterrupt:
-            self._say("")
-            return ""
-
-    def _command(self, line: str) -> None:
-        name, _, rest = line.partition(" ")
-        command = self._commands.get(name)
-        if command is None:
-            self._say(f"there is no {name}; /help lists what there is")
+    def _take(self, message: str) -> None:
+        self._remember(message)
+        if _COMMAND.fullmatch(message):
+            self._commands.run(message)
         else:
-            command(rest.strip())
-
-    def _reset(self, _: str) -> None:
-        self._conversation.reset()
-        self._say("forgotten")
-
-    def _system(self, text: str) -> None:
-        self._conversation.system = text
-        self._say("system message set" if text else "system message removed")
-
-    def _ask(self, question: str) -> None:
-        answer = Answer(self._settings, self._conversation.asking(question))
-        try:
-            stopped = self._print(answer)
-        except DynamoError as error:
-            self._say(f"\n[{error}]" if answer.text else f"[{error}]")
-            return
-        self._say(f"\n[{'stopped; ' if stopped else ''}{answer.figures()}]")
-        if answer.text:
-            self._conversation.remember(question, answer.text)
-
-    def _print(self, answer: Answer) -> bool:
-        """Print the answer as it comes; true when Ctrl-C stopped it."""
-        try:
-            with closing(answer.stream()) as pieces:
-                for piece in pieces:
-                    self._out.write(piece)
-                    self._out.flush()
-        except KeyboardInterrupt:
-            return True
-        return False
-
-    def _say(self, text: str) -> None:
-        self._out.write(text + "\n")
-        self._out.flush()
+            self._session.ask(message)

@@ -1,0 +1,1 @@
+"""What a person types: lines with editing, history and completion, put together into messages."""
