@@ -70,15 +70,16 @@ class Answer:
                 yield piece
 
     def _pieces_of(self, response: httpx.Response) -> Iterator[Piece]:
-        events = EventReader()
+        """Reads on to the end of the body, so that the connection can be used again."""
+        events, done = EventReader(), False
         for data in response.iter_bytes():
             for event in events.feed(data):
-                if event == b"[DONE]":
-                    yield from self._splitter.flush()
-                    return
-                yield from self._take(decode(event))
+                done = done or event == b"[DONE]"
+                if not done:
+                    yield from self._take(decode(event))
         yield from self._splitter.flush()
-        raise StreamIncomplete("the answer broke off: the stream ended without [DONE]")
+        if not done:
+            raise StreamIncomplete("the answer broke off: the stream ended without [DONE]")
 
     def _take(self, reply: Reply) -> Iterator[Piece]:
         if reply.error is not None:

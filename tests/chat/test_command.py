@@ -1,47 +1,56 @@
-"""`dynamo chat` as a process."""
+"""`dynamo chat` as a process: one question, or a conversation in a terminal."""
 
 from __future__ import annotations
 
+import json
 import os
 import pty
-import select
+import resource
 import signal
+import stat
 import subprocess
-import sys
-import time
+from pathlib import Path
 
 import pytest
 
 from tests.bench.server import serving
+from tests.chat.server import MODEL, Said, chatting
+from tests.chat.terminal import CHAT, Terminal
 
-CHAT = [sys.executable, "-m", "dynamo_cli", "chat"]
 
-
-def chat(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*CHAT, *args], input=stdin, capture_output=True, text=True, timeout=60)
+def chat(*args: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **environ}
+    return subprocess.run([*CHAT, *args], input=stdin, capture_output=True, text=True, timeout=60, env=environment)
 
 
 def test_one_question_prints_only_the_answer() -> None:
+    sampling = ("--max-tokens", "2", "--temperature", "0", "--top-p", "0.5", "--seed", "7")
     with serving() as server:
-        done = chat("hello", "--url", server.url, "--max-tokens", "2", "--temperature", "0", "--system", "be kind")
+        done = chat("hello", "--url", server.url, *sampling, "--system", "be kind")
         body = server.bodies[0]
     assert (done.returncode, done.stdout, done.stderr) == (0, " w0 w1\n", "")
     assert body["messages"] == [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hello"}]
-    assert (body["max_tokens"], body["temperature"], body["stream"]) == (2, 0.0, True)
+    assert (body["max_tokens"], body["temperature"], body["top_p"], body["seed"]) == (2, 0.0, 0.5, 7)
 
 
-def test_piped_text_is_appended_to_the_question() -> None:
-    with serving() as server:
-        chat("summarise", "--url", server.url, stdin="a long text\n")
-        assert server.bodies[0]["messages"][0]["content"] == "summarise\n\na long text"
+@pytest.mark.parametrize("arguments", [["summarise"], ["summarise", "--file", "{a}", "--file", "{b}"]])
+def test_piped_text_and_files_are_appended_to_the_question(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text of a\n")
+    (tmp_path / "b.txt").write_text("text of b\n")
+    named = [argument.format(a=tmp_path / "a.txt", b=tmp_path / "b.txt") for argument in arguments]
+    with chatting() as server:
+        done = chat(*named, "--url", server.url, stdin="a long text\n")
+        assert done.stdout == "hello\n"
+        asked = server.sent[0][0][1]
+    files = "\n\na.txt:\n\ntext of a\n\nb.txt:\n\ntext of b" if len(arguments) > 1 else ""
+    assert asked == f"summarise\n\na long text{files}"
 
 
-def test_lines_from_a_pipe_are_a_conversation() -> None:
-    with serving() as server:
-        done = chat("--url", server.url, "--max-tokens", "1", stdin="one\n/help\ntwo\n")
-        assert [len(body["messages"]) for body in server.bodies] == [1, 3]
-    assert done.returncode == 0
-    assert "/system TEXT" in done.stdout
+@pytest.mark.parametrize("arguments", [[], ["-"]])
+def test_piped_text_alone_is_the_question(arguments: list[str]) -> None:
+    with chatting() as server:
+        assert chat(*arguments, "--url", server.url, stdin="one\ntwo\n").stdout == "hello\n"
+        assert server.sent == [[("user", "one\ntwo")]]
 
 
 @pytest.mark.parametrize("locale", [{"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
@@ -53,25 +62,102 @@ def test_any_bytes_in_any_locale(locale: dict[str, str], question: list[str]) ->
         done = subprocess.run(command, input="é\n".encode() + b"\xff\n", capture_output=True, timeout=60, env=environ)
         contents = [body["messages"][-1]["content"] for body in server.bodies]
     assert (done.returncode, done.stderr) == (0, b"")
-    assert contents == (["日本\n\né\n\N{REPLACEMENT CHARACTER}"] if question else ["é", "\N{REPLACEMENT CHARACTER}"])
+    assert contents == ["\n\n".join([*question, "é\n\N{REPLACEMENT CHARACTER}"])]
+
+
+def test_json() -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}
+    worker = {"worker_id": {"decode_worker_id": "ab", "decode_worker": "decode-1"}}
+    said = Said(("o", "n", "e"), thought=("hm",), usage=usage, nvext=worker, pause_s=0.01)
+    with chatting(said) as server:
+        done = chat("hi", "--json", "--url", server.url)
+    told = json.loads(done.stdout)
+    assert told.pop("ttft_ms") > 0 and told.pop("tokens_per_s") > 0
+    assert (done.returncode, told) == (
+        0,
+        {"answer": "one", "reasoning": "hm", "usage": usage, "worker": "decode-1", "finish_reason": "stop"},
+    )
+
+
+def test_json_of_an_answer_that_broke_off() -> None:
+    with chatting(Said(("half",), cut=True)) as server:
+        done = chat("hi", "--json", "--url", server.url)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["answer"], told["usage"], told["worker"]) == (1, "half", None, None)
+    assert done.stderr == f"dynamo: {told['error']}\n"
+
+
+def test_thoughts_are_not_the_answer() -> None:
+    with chatting(Said(("<think>hm</think>yes",), thought=("so",))) as server:
+        assert chat("hi", "--url", server.url).stdout == "yes\n"
 
 
 @pytest.mark.parametrize(
-    ("model", "code", "line"),
-    [("http-503", 3, "503: not now"), ("http-500", 1, "500: not now"), ("cut", 1, "broke off")],
+    ("model", "code", "out", "line"),
+    [
+        ("http-503", 3, "", "503: not now"),
+        ("http-500", 1, "", "500: not now"),
+        ("cut", 1, " w0 w1\n", "broke off"),
+        ("error-event", 1, " w0 w1 w2 w3 w4\n", "the engine died"),
+    ],
 )
-def test_a_failed_answer_is_one_line(model: str, code: int, line: str) -> None:
+def test_a_failed_answer_is_one_line(model: str, code: int, out: str, line: str) -> None:
     with serving(model) as server:
         done = chat("hello", "--url", server.url)
-    assert done.returncode == code
+    assert (done.returncode, done.stdout) == (code, out)
     assert line in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_nothing_listens() -> None:
-    done = chat("hello", "--url", "http://127.0.0.1:1")
-    assert (done.returncode, done.stdout) == (3, "")
-    assert "nothing listens on http://127.0.0.1:1" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["hi", "--url", "http://127.0.0.1:1"], 3, "nothing listens on http://127.0.0.1:1; "),
+        (["  "], 2, "the question is empty"),
+        (["hi", "--file", "/nowhere"], 2, "--file /nowhere: no such file or directory"),
+        (["hi", "--file", "/"], 2, "--file /: is a directory"),
+        (["hi", "--file", "{binary}"], 2, "--file {binary}: is not UTF-8 text"),
+        (["hi", "--load", "{binary}"], 2, "{binary}: is not valid JSON: "),
+        (["hi", "--top-p", "0"], 2, "--top-p 0.0: expected a number above 0, at most 1"),
+        (["hi", "--seed", str(2**63)], 2, f"--seed {2**63}: expected a whole number of at most 64 bits"),
+        (["hi", "--url", "http://127.0.0.1:1", "--api-key", "a\nb"], 2, "the API key of http://127.0.0.1:1 holds"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_asked(
+    arguments: list[str], code: int, line: str, tmp_path: Path
+) -> None:
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\x00")
+    done = chat(*(argument.format(binary=binary) for argument in arguments))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
+    assert done.stderr.startswith(f"dynamo: {line.format(binary=binary)}")
+
+
+def test_several_models() -> None:
+    with chatting(models=["org/a", "org/b"]) as server:
+        done = chat("hi", "--url", server.url)
+        assert (done.returncode, server.bodies) == (2, [])
+        assert done.stderr == f"dynamo: {server.url} serves several models: org/a, org/b; choose one with --model\n"
+        chat("hi", "--url", server.url, "--model", "org/b")
+        assert server.bodies[0]["model"] == "org/b"
+
+
+def test_a_saved_chat_goes_on_with_its_model(tmp_path: Path) -> None:
+    file = tmp_path / "chat.json"
+    turns = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two", "reasoning": "hm"}]
+    file.write_text(json.dumps({"object": "dynamo.chat", "model": "org/b", "messages": turns}))
+    with chatting(models=["org/a", "org/b"]) as server:
+        chat("three", "--load", str(file), "--system", "be kind", "--url", server.url)
+        assert server.bodies[0]["model"] == "org/b"
+        assert server.sent == [[("system", "be kind"), ("user", "one"), ("assistant", "two"), ("user", "three")]]
+
+
+def test_the_key_goes_to_the_server_that_was_named() -> None:
+    with chatting() as server:
+        chat("hi", "--url", server.url, OPENAI_API_KEY="secret")
+        chat("hi", "--url", server.url, "--api-key", "other", OPENAI_API_KEY="secret")
+        chat("hi", "--url", server.url)
+        assert server.keys == [*["Bearer secret"] * 2, *["Bearer other"] * 2, *[None] * 2]
 
 
 def test_ctrl_c_during_one_answer_is_130() -> None:
@@ -89,51 +175,99 @@ def test_ctrl_c_during_one_answer_is_130() -> None:
     assert b"Traceback" not in stderr
 
 
-class Terminal:
-    """A chat in a pseudo-terminal: what a person types and sees."""
-
-    def __init__(self, *args: str) -> None:
-        self._main, end = pty.openpty()
-        self.process = subprocess.Popen([*CHAT, *args], stdin=end, stdout=end, stderr=end, start_new_session=True)
-        os.close(end)
-        self.seen = ""
-
-    def type(self, text: str) -> None:
-        os.write(self._main, text.encode())
-
-    def wait_for(self, text: str, timeout_s: float = 20.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while text not in self.seen:
-            assert select.select([self._main], [], [], deadline - time.monotonic())[0], self.seen
-            self.seen += os.read(self._main, 65536).decode()
-        self.seen = self.seen[self.seen.index(text) + len(text) :]
-
-    def close(self) -> int:
-        code = self.process.wait(20)
-        os.close(self._main)
-        return code
-
-
-def test_a_conversation_in_a_terminal() -> None:
-    with serving("slow") as server:
-        terminal = Terminal("--url", server.url, "--max-tokens", "500")
-        terminal.wait_for("> ")
-        terminal.type("hello\n")
-        terminal.wait_for("w2")
-        terminal.process.send_signal(signal.SIGINT)
-        terminal.wait_for("[stopped; TTFT ")
-        terminal.wait_for("> ")
-        terminal.type("/nope\n")
-        terminal.wait_for("there is no /nope")
-        terminal.wait_for("> ")
-        terminal.type("\x04")
-        assert terminal.close() == 0
+def test_a_conversation_in_a_terminal(clean_environment: Path) -> None:
+    endless = Said(tuple(f"word{number} " for number in range(1000)), pause_s=0.01)
+    with chatting(endless, Said(("**bold**\n\n", *["- item\n"] * 10), pause_s=0.05)) as server:
+        with Terminal("--url", server.url) as terminal:
+            terminal.wait_for("> ")
+            terminal.type("hello \\\nthere\n")
+            terminal.wait_for("word2")
+            terminal.type("\x03")
+            assert "^C" not in terminal.wait_for("[stopped · TTFT ")
+            terminal.wait_for("> ")
+            terminal.type("a line cleared\x03")
+            terminal.wait_for("Ctrl-C again")
+            terminal.type("\x1b[200~two\n/lines\x1b[201~\n")
+            terminal.wait_for("\x1b[1mbold")
+            terminal.type("typed ahead")
+            assert "typed" not in terminal.wait_for("[TTFT ")
+            terminal.wait_for("> ")
+            terminal.wait_for("typed ahead")
+            terminal.type("\x03")
+            terminal.wait_for("Ctrl-C again")
+            terminal.type("/rety\n")
+            terminal.wait_for("did you mean /retry?")
+            terminal.wait_for("> ")
+            terminal.type("\x04")
+            assert terminal.end() == 0
+        assert [asked[-1][1] for asked in server.sent] == ["hello \nthere", "two\n/lines"]
+        assert server.sent[1][1][0] == "assistant" and server.sent[1][1][1].startswith("word0 word1")
+    history = clean_environment / "chat_history"
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+    assert [json.loads(line) for line in history.read_text().splitlines()] == ["hello \nthere", "two\n/lines", "/rety"]
 
 
-def test_figures_go_to_a_terminal_of_one_question() -> None:
-    with serving() as server:
-        terminal = Terminal("hello", "--url", server.url, "--max-tokens", "2")
-        terminal.type("\x04")
-        terminal.wait_for("w1")
-        terminal.wait_for("[TTFT ")
-        assert terminal.close() == 0
+def test_history_of_an_earlier_chat_and_ctrl_c_twice() -> None:
+    with chatting() as server:
+        for typed in ("from before\n", "\x1b[A\n"):
+            with Terminal("--url", server.url) as terminal:
+                terminal.wait_for("> ")
+                terminal.type(typed)
+                terminal.wait_for("[TTFT ")
+                terminal.wait_for("> ")
+                terminal.type("\x03")
+                terminal.wait_for("leaves)")
+                terminal.type("\x03")
+                assert terminal.end() == 0
+        assert server.sent == [[("user", "from before")]] * 2
+
+
+def test_tab_completes_commands_and_models() -> None:
+    with chatting(models=[MODEL]) as server:
+        with Terminal("--url", server.url) as terminal:
+            terminal.wait_for("> ")
+            terminal.type("/mod\torg\t\n")
+            terminal.wait_for(f"the model is {MODEL} from now on")
+            terminal.wait_for("> ")
+            terminal.type("\x04")
+            assert terminal.end() == 0
+
+
+@pytest.mark.parametrize(("term", "options"), [("dumb", []), ("xterm", ["--no-markdown"])])
+def test_plain_where_it_must_be(term: str, options: list[str]) -> None:
+    with chatting(Said(("**bold**",))) as server:
+        with Terminal("hi", "--url", server.url, *options, term=term) as terminal:
+            assert terminal.wait_for("[TTFT ") == "**bold**\r\n"
+            assert terminal.end() == 0
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    with chatting(Said(("`code`\n\n```python\nif x: pass\n```",))) as server:
+        with Terminal("hi", "--url", server.url) as terminal:
+            shown = terminal.wait_for("[TTFT ")
+            assert "code" in shown and "\x1b[3" not in shown and "\x1b[9" not in shown
+            assert terminal.end() == 0
+
+
+def test_a_conversation_needs_a_terminal_on_both_sides(tmp_path: Path) -> None:
+    main, end = pty.openpty()
+    with (tmp_path / "out").open("w") as out:
+        done = subprocess.run(CHAT, stdin=end, stdout=out, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(main)
+    os.close(end)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "dynamo: a conversation needs a terminal; give a QUESTION, or pipe it in\n",
+    )
+
+
+def test_the_first_prompt_is_there_fast() -> None:
+    with chatting() as server:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with Terminal("--url", server.url, "--no-markdown") as terminal:
+            terminal.wait_for("> ")
+            terminal.type("\x04")
+            assert terminal.end() == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.8
