@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+Headers = Mapping[str, str]
 
 
 class Address(NamedTuple):
@@ -53,22 +56,22 @@ def default_url() -> str:
     return next(iter(found.values()), DEFAULT_URL)
 
 
-def http_client(address: Address, timeout_s: float = 30.0, api_key: str | None = None) -> httpx.Client:
+def http_client(address: Address, timeout_s: float = 30.0, headers: Headers | None = None) -> httpx.Client:
     """A client that uses the environment's proxies only for hosts other than this one."""
     import httpx
 
     return httpx.Client(
         base_url=address.url,
         timeout=httpx.Timeout(timeout_s, connect=5.0),
-        headers={"authorization": f"Bearer {api_key}"} if api_key else {},
+        headers=headers,
         trust_env=address.host not in LOOPBACK,
         verify=address.tls,  # reading the certificates takes longer than an answer
     )
 
 
-def choose_model(address: Address, wanted: str | None, api_key: str | None = None) -> str:
+def choose_model(address: Address, wanted: str | None, headers: Headers | None = None) -> str:
     """`wanted` if it is served, else the only one served. Raises NotReady, ModelMissing, UsageError."""
-    served = served_models(address, api_key)
+    served = served_models(address, headers)
     if wanted is not None:
         if wanted not in served:
             raise ModelMissing(
@@ -82,12 +85,12 @@ def choose_model(address: Address, wanted: str | None, api_key: str | None = Non
     return served[0]
 
 
-def served_models(address: Address, api_key: str | None = None) -> list[str]:
+def served_models(address: Address, headers: Headers | None = None) -> list[str]:
     """Raises NotReady when nothing listens, DynamoError when what listens is no OpenAI-compatible server."""
     import httpx
 
     try:
-        with http_client(address, api_key=api_key) as client:
+        with http_client(address, headers=headers) as client:
             answer = client.get("/v1/models")
             answer.raise_for_status()
             return [str(model["id"]) for model in answer.json()["data"]]
@@ -98,7 +101,7 @@ def served_models(address: Address, api_key: str | None = None) -> list[str]:
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         if status in (401, 403):
-            raise Unauthorized(f"{address.url}/v1/models answers {status}: it wants an API key") from None
+            raise Unauthorized(f"{address.url}/v1/models answers {status}; pass --api-key") from None
         raise DynamoError(f"{address.url}/v1/models answers {status}") from None
     except httpx.HTTPError as error:
         raise DynamoError(f"{address.url}/v1/models: {str(error) or type(error).__name__}") from None

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 
-from dynamo_cli.bench.target import choose_model, default_url, parse_url, served_models
+from dynamo_cli.bench.target import choose_model, default_url, parse_url
 from dynamo_cli.chat.screen.display import styled
 from dynamo_cli.chat.server import Server
 from dynamo_cli.errors import DynamoError, ModelMissing, NotReady, UsageError
@@ -28,17 +28,18 @@ def connect(
     The key of the environment goes only to a server named by `url`. Raises NotReady, ModelMissing, UsageError.
     """
     if url is None:
-        await_model(model, preferred, timeout_s)
+        await_deployment(model, preferred, timeout_s)
     address = parse_url(url or default_url())
     key = api_key or (os.environ.get(KEY_VARIABLE) if url else None)
     if key is not None and not (key.isascii() and key.isprintable()):
         raise UsageError(f"the API key of {address.url} holds letters that no key has")
-    if model is None and preferred is not None and preferred in served_models(address, key):
+    server = Server(address, key)
+    if model is None and preferred is not None and preferred in server.models():
         model = preferred
-    return Server(address, key), choose_model(address, model, key)
+    return server, choose_model(address, model, server.headers)
 
 
-def await_model(wanted: str | None, preferred: str | None, timeout_s: float) -> None:
+def await_deployment(wanted: str | None, preferred: str | None, timeout_s: float) -> None:
     """Until the only running deployment serves the model, or cannot any more; says on stderr what it waits for.
 
     Raises NotReady when time is over, ModelMissing and UsageError for a model it will not serve or not alone.
@@ -92,7 +93,7 @@ def _missing(status: DeploymentStatus, model: str) -> list[ServiceStatus]:
 
 def _served(url: str) -> list[str]:
     try:
-        return served_models(parse_url(url))
+        return Server(parse_url(url)).models()
     except DynamoError:
         return []
 

@@ -49,11 +49,11 @@ class Figures:
         if not self.chunks:
             return ["no text", self.worker]
         unit, short = ("token", "tok") if self.usage else ("chunk", "chunks")
+        limit = " (limit reached)" if self.finish_reason == "length" else ""
         return [
             f"TTFT {self.ttft_s * 1e3:.0f} ms",
             f"{self.rate:.1f} {short}/s" if self.rate else "",
-            f"{self.count} {unit}{'' if self.count == 1 else 's'}",
-            "cut off by the token limit" if self.finish_reason == "length" else "",
+            f"{self.count} {unit}{'' if self.count == 1 else 's'}{limit}",
             self.worker,
         ]
 

@@ -26,15 +26,17 @@ DISPENSABLE = ("nvext", "stream_options")
 
 
 class Server:
+    """`unknown` are the fields it has refused."""
+
     def __init__(self, address: Address, api_key: str | None = None) -> None:
         self.address = address
         self.unknown: set[str] = set()
-        self._api_key = api_key
+        self.headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._client: httpx.Client | None = None
 
     def models(self) -> list[str]:
         """Raises as served_models."""
-        return served_models(self.address, self._api_key)
+        return served_models(self.address, self.headers)
 
     def close(self) -> None:
         if self._client is not None:
@@ -63,7 +65,7 @@ class Server:
 
     def _http(self) -> httpx.Client:
         if self._client is None:
-            self._client = http_client(self.address, READ_TIMEOUT_S, self._api_key)
+            self._client = http_client(self.address, READ_TIMEOUT_S, self.headers)
         return self._client
 
     def _takes(self, response: httpx.Response, sent: dict[str, Any]) -> bool:

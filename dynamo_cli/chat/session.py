@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from shutil import get_terminal_size
+from textwrap import fill
 from typing import TextIO
 
 from dynamo_cli.chat import keys
@@ -54,7 +55,9 @@ class Session:
     def note(self, text: str) -> None:
         """A line about the conversation, not of it."""
         line = f"[{printable(text)}]"
-        self._write(dim(line) if self._styled else line)
+        if self._styled:
+            line = dim(fill(line, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False))
+        self._write(line)
 
     def _write(self, line: str) -> None:
         self._out.write(line + "\n")

@@ -12,6 +12,10 @@ import sys
 import termios
 import time
 
+import psutil
+
+from tests.supervisor.harness import until
+
 CHAT = [sys.executable, "-m", "dynamo_cli", "chat"]
 
 
@@ -45,6 +49,12 @@ class Terminal:
             self.seen += os.read(self._main, 65536).decode()
         before, _, self.seen = self.seen.partition(text)
         return before
+
+    def prompt(self) -> None:
+        """Until a line is waited for; a signal that comes a moment earlier is not heard before the next key."""
+        self.wait_for("> ")
+        process = psutil.Process(self.process.pid)
+        until(lambda: process.status() == psutil.STATUS_SLEEPING, 20.0, "the prompt to wait")
 
     def end(self) -> int:
         """The exit code of a chat that leaves by itself."""

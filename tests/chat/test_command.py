@@ -179,25 +179,25 @@ def test_a_conversation_in_a_terminal(clean_environment: Path) -> None:
     endless = Said(tuple(f"word{number} " for number in range(1000)), pause_s=0.01)
     with chatting(endless, Said(("**bold**\n\n", *["- item\n"] * 10), pause_s=0.05)) as server:
         with Terminal("--url", server.url) as terminal:
-            terminal.wait_for("> ")
+            terminal.prompt()
             terminal.type("hello \\\nthere\n")
             terminal.wait_for("word2")
             terminal.type("\x03")
             assert "^C" not in terminal.wait_for("[stopped · TTFT ")
-            terminal.wait_for("> ")
+            terminal.prompt()
             terminal.type("a line cleared\x03")
             terminal.wait_for("Ctrl-C again")
             terminal.type("\x1b[200~two\n/lines\x1b[201~\n")
             terminal.wait_for("\x1b[1mbold")
             terminal.type("typed ahead")
             assert "typed" not in terminal.wait_for("[TTFT ")
-            terminal.wait_for("> ")
+            terminal.prompt()
             terminal.wait_for("typed ahead")
             terminal.type("\x03")
             terminal.wait_for("Ctrl-C again")
             terminal.type("/rety\n")
             terminal.wait_for("did you mean /retry?")
-            terminal.wait_for("> ")
+            terminal.prompt()
             terminal.type("\x04")
             assert terminal.end() == 0
         assert [asked[-1][1] for asked in server.sent] == ["hello \nthere", "two\n/lines"]
@@ -211,12 +211,13 @@ def test_history_of_an_earlier_chat_and_ctrl_c_twice() -> None:
     with chatting() as server:
         for typed in ("from before\n", "\x1b[A\n"):
             with Terminal("--url", server.url) as terminal:
-                terminal.wait_for("> ")
+                terminal.prompt()
                 terminal.type(typed)
                 terminal.wait_for("[TTFT ")
-                terminal.wait_for("> ")
+                terminal.prompt()
                 terminal.type("\x03")
                 terminal.wait_for("leaves)")
+                terminal.prompt()
                 terminal.type("\x03")
                 assert terminal.end() == 0
         assert server.sent == [[("user", "from before")]] * 2
@@ -225,10 +226,10 @@ def test_history_of_an_earlier_chat_and_ctrl_c_twice() -> None:
 def test_tab_completes_commands_and_models() -> None:
     with chatting(models=[MODEL]) as server:
         with Terminal("--url", server.url) as terminal:
-            terminal.wait_for("> ")
+            terminal.prompt()
             terminal.type("/mod\torg\t\n")
             terminal.wait_for(f"the model is {MODEL} from now on")
-            terminal.wait_for("> ")
+            terminal.prompt()
             terminal.type("\x04")
             assert terminal.end() == 0
 
@@ -266,7 +267,7 @@ def test_the_first_prompt_is_there_fast() -> None:
     with chatting() as server:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with Terminal("--url", server.url, "--no-markdown") as terminal:
-            terminal.wait_for("> ")
+            terminal.prompt()
             terminal.type("\x04")
             assert terminal.end() == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -21,7 +21,7 @@ FULL = Figures(0.021, 0.661, 30, USAGE, "decode-1", "stop")
         (Figures(0.1, 0.0, 1, Usage(3, 1)), "TTFT 100 ms · 1 token · 3 prompt tokens"),
         (
             Figures(0.1, 0.0, 1, Usage(3, 9), "w", "length"),
-            "TTFT 100 ms · 9 tokens · cut off by the token limit · w · 3 prompt tokens",
+            "TTFT 100 ms · 9 tokens (limit reached) · w · 3 prompt tokens",
         ),
         (Figures(0.0, 0.0, 0), "no text"),
     ],
