@@ -62,7 +62,9 @@ def await_deployment(wanted: str | None, preferred: str | None, timeout_s: float
             words = ", ".join(f"{service.name} {service.state}" for service in missing) or "the frontend"
             if time.monotonic() >= deadline:
                 raise NotReady(f"{status.deployment} does not serve {model} within {timeout_s:g} s: {words}")
-            line.show(f"waiting for {model}: {words}")
+            line.show(
+                f"waiting for {model}: {words}", "; ".join(service.reason for service in missing if service.reason)
+            )
     finally:
         line.clear()
 
@@ -105,7 +107,10 @@ class _Line:
         self._shown = ""
         self._terminal = styled(sys.stderr)
 
-    def show(self, text: str) -> None:
+    def show(self, text: str, details: str) -> None:
+        """`details` are for a terminal, where they may change all the time."""
+        if self._terminal and details:
+            text = f"{text}: {details}"
         if text == self._shown:
             return
         self._shown = text

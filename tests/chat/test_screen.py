@@ -93,6 +93,13 @@ def test_long_code_is_complete_on_a_small_screen() -> None:
     assert [line.strip() for line in text.split("\n") if line.strip()] == [*code, "after"]
 
 
+def test_html_and_images_are_shown_where_they_are() -> None:
+    answer = "Use `List` or List<int>, see ![a picture](pic.png) and [this](http://x).\n\n<div>\nblock\n</div>\n"
+    assert shown([answer], 80, 24) == (
+        "Use List or List<int>, see !a picture (pic.png) and this (http://x).\n\n<div> block </div>"
+    )
+
+
 class Resizable:
     def __init__(self) -> None:
         self.columns, self.rows = 40, 20

@@ -31,7 +31,7 @@ THEME = Theme(
 CODE_THEME = "ansi_dark"
 CODE_INDENT = 4
 
-_parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table")
+_parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable("image")
 
 
 class Blocks(NamedTuple):
@@ -73,7 +73,7 @@ class _Markdown(Markdown):
 
     def __init__(self, text: str) -> None:
         super().__init__(text, code_theme=CODE_THEME, hyperlinks=False)
-        self.parsed = _parser.parse(text)  # HTML is text like any other, and shown
+        self.parsed = _parser.parse(text)  # rich drops HTML, and puts images before their line
 
 
 class Renderer:
