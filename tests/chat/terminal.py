@@ -17,6 +17,12 @@ import psutil
 from tests.supervisor.harness import until
 
 CHAT = [sys.executable, "-m", "dynamo_cli", "chat"]
+OWN_TERMINAL = """
+import fcntl, runpy, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+runpy.run_module("dynamo_cli", run_name="__main__")
+"""
+"""So that Ctrl-C typed here reaches the chat as it does in a real terminal."""
 
 
 class Terminal:
@@ -27,12 +33,12 @@ class Terminal:
         fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         environ = {**os.environ, "TERM": term}
         self.process = subprocess.Popen(
-            [*CHAT, *args],
+            [sys.executable, "-c", OWN_TERMINAL, *CHAT[3:], *args],
             stdin=end,
             stdout=end,
             stderr=end,
             env=environ,
-            preexec_fn=_own_terminal,
+            start_new_session=True,
         )
         os.close(end)
         self.seen = ""
@@ -68,9 +74,3 @@ class Terminal:
             self.process.kill()
         self.process.wait(20)
         os.close(self._main)
-
-
-def _own_terminal() -> None:
-    """Ctrl-C typed here reaches the chat as it does in a real terminal."""
-    os.setsid()
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
