@@ -49,257 +49,15 @@ __dynamo() {
         'vllm:Run a worker with the vllm engine.'
         'worker:One engine replica behind the request plane. Other arguments are handed to the engine.'
     )
-    if (( CURRENT == 2 )); then
-        _describe command commands
-        return
-    fi
-    local command=$words[2]
-    shift words
-    (( CURRENT-- ))
-    case $command in
-        attach)
-            _arguments \
-                '*:deployment:_dynamo_deployments' ;;
-        bench)
-            _arguments \
-                '*--url[The server. Default\: the running deployment, else port 8000.]:value: ' \
-                '*--model[The model. Default\: the only one served.]:value: ' \
-                '*--concurrency[Connections, each one request deep.]:value: ' \
-                '*-c[Connections, each one request deep.]:value: ' \
-                '*--requests[Measured requests.]:value: ' \
-                '*-n[Measured requests.]:value: ' \
-                '*--isl[Prompt length in words, about one token each.]:value: ' \
-                '*--osl[Most tokens of an answer.]:value: ' \
-                '*--stream[Stream the answers.]' \
-                '*--no-stream[Stream the answers.]' \
-                '*--warmup[Requests sent before measuring.]:value: ' \
-                '*--seed[Prompts of the same seed are the same.]:value: ' \
-                '*--pid[Report its CPU and memory; repeatable.]:value: ' \
-                '*--timeout[Seconds a request may take.]:value: ' \
-                '*--json[Print only JSON.]' \
-                '*::argument:_default' ;;
-        chat)
-            _arguments \
-                '*--url[The server. Default\: the running deployment, else port 8000.]:value: ' \
-                '*--model[The model. Default\: the only one served.]:value: ' \
-                '*--system[The system message.]:value: ' \
-                '*--file[Append its text; repeatable.]:value: ' \
-                '*-f[Append its text; repeatable.]:value: ' \
-                '*--load[Go on with a saved conversation.]:value: ' \
-                '*--temperature[0 always takes the likeliest token.]:value: ' \
-                '*--max-tokens[Most tokens of an answer.]:value: ' \
-                '*--top-p[Sample from the likeliest tokens with this share.]:value: ' \
-                '*--seed[Makes sampling repeatable.]:value: ' \
-                '*--markdown[Render answers in a terminal.]' \
-                '*--no-markdown[Render answers in a terminal.]' \
-                '*--json[Print the answer and its figures as JSON.]' \
-                '*--api-key[Default\: OPENAI_API_KEY, for --url only.]:value: ' \
-                '*--timeout[How long to wait.]:value: ' \
-                '*::argument:_default' ;;
-        completions)
-            _arguments \
-                '*:shell:(bash zsh fish)' ;;
-        down)
-            _arguments \
-                '*--all[Every running deployment.]' \
-                '*--timeout[Then without patience.]:value: ' \
-                '*:deployment:_dynamo_deployments' ;;
-        events)
-            _arguments \
-                '*--json[A JSON object a line\: time, service, state, message.]' \
-                '*:deployment:_dynamo_deployments' ;;
-        frontend)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--http-host[address to listen on (DYN_HTTP_HOST; default 127.0.0.1)]:value: ' \
-                '*--http-port[port (DYN_HTTP_PORT; default 8000; 0\: any)]:value: ' \
-                '*--listen-fd[serve on this inherited listening socket]:value: ' \
-                '*--router-mode[round-robin, random, power-of-two, least-loaded, direct (DYN_ROUTER_MODE; default round-robin)]:value: ' \
-                '*--model-name[serve only this model; default\: all]:value: ' \
-                '*--served-model-name[serve only this model; default\: all]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
-        logs)
-            _arguments \
-                '*-f[Go on as lines come, until Ctrl-C or its end.]' \
-                '*--follow[Go on as lines come, until Ctrl-C or its end.]' \
-                '*-n[Only the last N lines of each service.]:value: ' \
-                '*--tail[Only the last N lines of each service.]:value: ' \
-                '*--since[From then on\: 5m, 2h30m, 14\:30, 2026-01-31T14\:30\:00Z.]:value: ' \
-                '*--until[Up to then, written like --since.]:value: ' \
-                '*--grep[Only lines in which the expression is found.]:value: ' \
-                '*--level[From this level on\: trace, debug, info, warning, error.]:value: ' \
-                '*-t[When each line arrived, in UTC.]' \
-                '*--timestamps[When each line arrived, in UTC.]' \
-                '*--json[A JSON object a line\: time, service, level, text.]' \
-                '*-d[Default\: the running or the last one.]:value: ' \
-                '*--deployment[Default\: the running or the last one.]:value: ' \
-                '*::argument:_default' ;;
-        mocker)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--engine[auto, llamacpp, mock or echo]:value: ' \
-                '*--model[a model'\''s name or path]:value: ' \
-                '*--model-path[a model'\''s name or path]:value: ' \
-                '*--model-name[the name clients use]:value: ' \
-                '*--served-model-name[the name clients use]:value: ' \
-                '*--endpoint[namespace.component.endpoint to serve]:value: ' \
-                '*--options[the adapter'\''s own settings]:value: ' \
-                '*--tensor-parallel-size[]:value: ' \
-                '*--tp[]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
-        plan)
-            _arguments \
-                '*--set[Change a key of the topology; VALUE as in TOML. Repeatable.]:value: ' \
-                '*--json[Print the plan as JSON.]' \
-                '*--commands[Print the command of each process, one a line.]' \
-                '*:topology:_dynamo_topologies' ;;
-        ps)
-            _arguments \
-                '*-a[Those that are stopped, too.]' \
-                '*--all[Those that are stopped, too.]' \
-                '*--json[Print JSON.]' \
-                '*::argument:_default' ;;
-        pull)
-            _arguments \
-                '*::argument:_default' ;;
-        restart)
-            _arguments \
-                '*-d[Default\: the only running one.]:value: ' \
-                '*--deployment[Default\: the only running one.]:value: ' \
-                '*--no-wait[Return at once.]' \
-                '*--timeout[How long to wait.]:value: ' \
-                '*::argument:_default' ;;
-        scale)
-            _arguments \
-                '*-d[Default\: the only running one.]:value: ' \
-                '*--deployment[Default\: the only running one.]:value: ' \
-                '*--no-wait[Return at once.]' \
-                '*--timeout[How long to wait.]:value: ' \
-                '*::argument:_default' ;;
-        sglang)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--engine[auto, llamacpp, mock or echo]:value: ' \
-                '*--model[a model'\''s name or path]:value: ' \
-                '*--model-path[a model'\''s name or path]:value: ' \
-                '*--model-name[the name clients use]:value: ' \
-                '*--served-model-name[the name clients use]:value: ' \
-                '*--endpoint[namespace.component.endpoint to serve]:value: ' \
-                '*--options[the adapter'\''s own settings]:value: ' \
-                '*--tensor-parallel-size[]:value: ' \
-                '*--tp[]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
-        start)
-            _arguments \
-                '*-d[Default\: the only running one.]:value: ' \
-                '*--deployment[Default\: the only running one.]:value: ' \
-                '*--no-wait[Return at once.]' \
-                '*--timeout[How long to wait.]:value: ' \
-                '*::argument:_default' ;;
-        status)
-            _arguments \
-                '*--json[As data.]' \
-                '*-w[Again and again, until it ends or Ctrl-C.]' \
-                '*--watch[Again and again, until it ends or Ctrl-C.]' \
-                '*--interval[With --watch\: how often.]:value: ' \
-                '*--wait[Wait for it to be ready, degraded, failed or stopped.]:value: ' \
-                '*--timeout[With --wait\: how long.]:value: ' \
-                '*:deployment:_dynamo_deployments' ;;
-        stop)
-            _arguments \
-                '*-d[Default\: the only running one.]:value: ' \
-                '*--deployment[Default\: the only running one.]:value: ' \
-                '*--no-wait[Return at once.]' \
-                '*--timeout[How long to wait.]:value: ' \
-                '*::argument:_default' ;;
-        topology)
-            _arguments \
-                '*::argument:_default' ;;
-        trtllm)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--engine[auto, llamacpp, mock or echo]:value: ' \
-                '*--model[a model'\''s name or path]:value: ' \
-                '*--model-path[a model'\''s name or path]:value: ' \
-                '*--model-name[the name clients use]:value: ' \
-                '*--served-model-name[the name clients use]:value: ' \
-                '*--endpoint[namespace.component.endpoint to serve]:value: ' \
-                '*--options[the adapter'\''s own settings]:value: ' \
-                '*--tensor-parallel-size[]:value: ' \
-                '*--tp[]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
-        up)
-            _arguments \
-                '*-d[Return when it is READY; `dynamo down` stops it.]' \
-                '*--detach[Return when it is READY; `dynamo down` stops it.]' \
-                '*--set[Override a value of the file.]:value: ' \
-                '*--no-deps[With PART\: not what these depend on.]' \
-                '*--share-gpus[Take GPUs that another deployment has, too.]' \
-                '*--timeout[With -d\: how long it may take.]:value: ' \
-                '*--json[Only JSON on stdout; logs go to stderr.]' \
-                '*:topology:_dynamo_topologies' ;;
-        vllm)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--engine[auto, llamacpp, mock or echo]:value: ' \
-                '*--model[a model'\''s name or path]:value: ' \
-                '*--model-path[a model'\''s name or path]:value: ' \
-                '*--model-name[the name clients use]:value: ' \
-                '*--served-model-name[the name clients use]:value: ' \
-                '*--endpoint[namespace.component.endpoint to serve]:value: ' \
-                '*--options[the adapter'\''s own settings]:value: ' \
-                '*--tensor-parallel-size[]:value: ' \
-                '*--tp[]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
-        worker)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--engine[auto, llamacpp, mock or echo]:value: ' \
-                '*--model[a model'\''s name or path]:value: ' \
-                '*--model-path[a model'\''s name or path]:value: ' \
-                '*--model-name[the name clients use]:value: ' \
-                '*--served-model-name[the name clients use]:value: ' \
-                '*--endpoint[namespace.component.endpoint to serve]:value: ' \
-                '*--options[the adapter'\''s own settings]:value: ' \
-                '*--tensor-parallel-size[]:value: ' \
-                '*--tp[]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
+    _arguments -C \
+        '(--version)--version[Print the version and exit.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1: :->commands' \
+        '*:: :->rest' && ret=0
+    case $state in
+    commands) _describe -t commands command commands && ret=0 ;;
+    rest) (( ${+functions[__dynamo_${words[1]}]} )) && __dynamo_${words[1]} && ret=0 ;;
     esac
     return ret
 }
@@ -337,8 +95,18 @@ __dynamo_chat() {
         '(--url)--url=[The server. Default\: the running deployment, else port 8000.]:value: ' \
         '(--model)--model=[The model. Default\: the only one served.]:value: __dynamo_ask served-model served_model' \
         '(--system)--system=[The system message.]:value: ' \
+        '*--file=[Append its text; repeatable.]:value:_files' \
+        '*-f+[Append its text; repeatable.]:value:_files' \
+        '(--load)--load=[Go on with a saved conversation.]:value:_files' \
         '(--temperature)--temperature=[0 always takes the likeliest token.]:value: ' \
         '(--max-tokens)--max-tokens=[Most tokens of an answer.]:value: ' \
+        '(--top-p)--top-p=[Sample from the likeliest tokens with this share.]:value: ' \
+        '(--seed)--seed=[Makes sampling repeatable.]:value: ' \
+        '(--markdown --no-markdown)--markdown[Render answers in a terminal.]' \
+        '(--markdown --no-markdown)--no-markdown[Render answers in a terminal.]' \
+        '(--json)--json[Print the answer and its figures as JSON.]' \
+        '(--api-key)--api-key=[Default\: OPENAI_API_KEY, for --url only.]:value: ' \
+        '(--timeout)--timeout=[How long to wait.]:value: ' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '1:question:{:}'
