@@ -14,7 +14,9 @@ from typing import Any
 from dynamo_cli.bench.cpu import Meter
 from dynamo_cli.bench.load import closed_loop
 from dynamo_cli.bench.prompts import chat_body, words
+from dynamo_cli.bench.record import RequestRecord
 from dynamo_cli.bench.report import Report, Run, make_report
+from dynamo_cli.bench.sample import Sample
 from dynamo_cli.bench.target import Address
 from dynamo_cli.runtime.loop import run
 
@@ -74,7 +76,26 @@ async def _measure(address: Address, model: str, work: Workload, warmup: list[by
         client_cpu_s=own,
         processes=processes,
     )
-    return make_report(facts, samples)
+    return make_report(facts, [_record(number, sample, work) for number, sample in enumerate(samples)])
+
+
+def _record(number: int, sample: Sample, work: Workload) -> RequestRecord:
+    return RequestRecord(
+        id=number,
+        due_ms=0.0,
+        sent_ms=0.0,
+        e2e_ms=sample.e2e_s * 1e3,
+        ttft_ms=None if sample.ttft_s is None else sample.ttft_s * 1e3,
+        tpot_ms=None if sample.tpot_s is None else sample.tpot_s * 1e3,
+        itl_ms=[gap * 1e3 for gap in sample.inter_token_s()],
+        prompt_tokens=sample.prompt_tokens,
+        cached_tokens=sample.cached_tokens,
+        completion_tokens=sample.completion_tokens,
+        requested_tokens=work.osl,
+        tokens_from="usage" if sample.counted_by_usage else "chunks",
+        error=sample.error,
+        detail=sample.detail,
+    )
 
 
 def _bodies(rng: random.Random, model: str, work: Workload, count: int) -> list[bytes]:
