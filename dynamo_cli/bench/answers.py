@@ -28,6 +28,12 @@ class Choice(msgspec.Struct):
         part = self.delta or self.message
         return bool(self.text or (part and (part.content or part.reasoning_content or part.tool_calls)))
 
+    @property
+    def answer(self) -> str:
+        """The text of it, without the reasoning."""
+        part = self.delta or self.message
+        return self.text or (part and part.content) or ""
+
 
 class CachedTokens(msgspec.Struct):
     cached_tokens: int | None = None
@@ -43,12 +49,28 @@ class Usage(msgspec.Struct):
         return (self.prompt_tokens_details.cached_tokens or 0) if self.prompt_tokens_details else 0
 
 
+class WorkerIds(msgspec.Struct):
+    decode_worker_id: int | str | None = None
+
+
+class Extension(msgspec.Struct):
+    """What a server of this project adds when it is asked to."""
+
+    worker_id: WorkerIds | None = None
+
+    @property
+    def worker(self) -> str:
+        found = self.worker_id.decode_worker_id if self.worker_id else None
+        return "" if found is None else str(found)
+
+
 class Reply(msgspec.Struct):
     """A whole answer, or one chunk of a streamed one. `error` is set when the server gave up."""
 
     choices: list[Choice] = []
     usage: Usage | None = None
     error: Any = None
+    nvext: Extension | None = None
 
 
 ReplyDecoder: TypeAlias = "msgspec.json.Decoder[Reply]"

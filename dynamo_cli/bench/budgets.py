@@ -22,7 +22,8 @@ import msgspec
 
 from dynamo_cli.bench.cpu import usage
 from dynamo_cli.bench.rig import Deployment, Rig
-from dynamo_cli.bench.run import Workload
+from dynamo_cli.bench.work.synthetic import Shape
+from dynamo_cli.bench.workload import Workload
 from dynamo_cli.errors import DynamoError, UsageError
 
 TOLERANCE = 1.1
@@ -115,21 +116,21 @@ class Budgets:
     def _first_answer(self) -> float:
         started = time.perf_counter()
         with self._rig.deployment(NO_DELAY) as deployment:
-            deployment.ask(Workload(1, 1, osl=1, stream=False))
+            deployment.ask(Workload(1, 1, shape=Shape(osl=1), stream=False))
             return time.perf_counter() - started
 
     def _short(self, deployment: Deployment) -> float:
         count = self._scaled(1_000)
-        work = Workload(count, 64, osl=16, stream=False, warmup=self._scaled(200))
+        work = Workload(count, 64, shape=Shape(osl=16), stream=False, warmup=self._scaled(200))
         return _frontend_cpu_s(deployment, 62, work) / count * 1_000
 
     def _per_100k_tokens(self, deployment: Deployment, isl: int, osl: int, concurrency: int, requests: int) -> float:
         count = self._scaled(requests)
-        work = Workload(count, concurrency, osl=osl, stream=True, warmup=concurrency)
+        work = Workload(count, concurrency, shape=Shape(osl=osl), stream=True, warmup=concurrency)
         return _frontend_cpu_s(deployment, isl, work) / (count * osl) * 100_000
 
     def _one_connection(self, deployment: Deployment, stream: bool) -> float:
-        work = Workload(self._scaled(500), 1, osl=1, stream=stream, warmup=50)
+        work = Workload(self._scaled(500), 1, shape=Shape(osl=1), stream=stream, warmup=50)
         report = deployment.load(62, work)
         spread = report.ttft_ms if stream else report.e2e_ms
         assert spread is not None
@@ -137,11 +138,12 @@ class Budgets:
 
     def _long_prompt(self, deployment: Deployment, same: bool, requests: int) -> float:
         count = self._scaled(requests)
-        work = Workload(count, 4, osl=1, stream=True, same=same, seed=next(_seeds), warmup=4)
+        shape = Shape(osl=1, same=same, seed=next(_seeds))
+        work = Workload(count, 4, shape=shape, stream=True, warmup=4)
         return _frontend_cpu_s(deployment, 8_000, work) / count * 1_000
 
     def _after_30k(self, deployment: Deployment) -> float:
-        deployment.load(62, Workload(self._scaled(30_000), 64, osl=16, stream=False))
+        deployment.load(62, Workload(self._scaled(30_000), 64, shape=Shape(osl=16), stream=False))
         return _rss_mb(deployment)
 
     def _scaled(self, count: int) -> int:

@@ -17,8 +17,10 @@ from typing import NamedTuple
 import msgspec
 
 from dynamo_cli.bench.report import Report
-from dynamo_cli.bench.run import Workload, run_load
+from dynamo_cli.bench.run import run_load
 from dynamo_cli.bench.target import Address, parse_url
+from dynamo_cli.bench.work.synthetic import Shape
+from dynamo_cli.bench.workload import Workload
 from dynamo_cli.errors import DynamoError
 from dynamo_cli.runtime.control import DeploymentStatus
 
@@ -55,12 +57,12 @@ class Deployment:
     @cached_property
     def template_tokens(self) -> int:
         """What the chat template adds to a prompt, in tokens."""
-        return self.ask(Workload(1, 1, isl=20, osl=1, stream=False)).prompt_tokens - 20
+        return self.ask(Workload(1, 1, shape=Shape(isl=20, osl=1), stream=False)).prompt_tokens - 20
 
     def load(self, prompt_tokens: int, workload: Workload) -> Report:
         """Measure with prompts of about `prompt_tokens`. Raises DynamoError when a request failed."""
-        isl = prompt_tokens - self.template_tokens
-        return self.ask(replace(workload, isl=isl, pids={"frontend": self.frontend_pid}))
+        shape = replace(workload.shape, isl=prompt_tokens - self.template_tokens)
+        return self.ask(replace(workload, shape=shape, pids={"frontend": self.frontend_pid}))
 
     def ask(self, workload: Workload) -> Report:
         """Raises DynamoError when a request failed."""

@@ -1,104 +1,137 @@
-"""A benchmark run: prompts, warm-up, measured load, report."""
+"""One load level, measured: warm-up, load, records, and the facts around them."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import threading
-import time
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import count
+from typing import NamedTuple
 
 from dynamo_cli.bench.cpu import Meter
-from dynamo_cli.bench.load import closed_loop
-from dynamo_cli.bench.prompts import chat_body, words
+from dynamo_cli.bench.load.connection import Connections, allow_many_files
+from dynamo_cli.bench.load.log import Log, Watch
+from dynamo_cli.bench.load.loops import Load
+from dynamo_cli.bench.progress import Progress
 from dynamo_cli.bench.record import RequestRecord
 from dynamo_cli.bench.report import Report, Run, make_report
-from dynamo_cli.bench.sample import Sample
 from dynamo_cli.bench.target import Address
+from dynamo_cli.bench.work.body import Format
+from dynamo_cli.bench.work.conversation import Conversation, no_more_than
+from dynamo_cli.bench.work.stock import Stock, Writer
+from dynamo_cli.bench.workload import Workload
 from dynamo_cli.runtime.loop import run
 
-
-@dataclass(frozen=True)
-class Workload:
-    """`isl` and `osl`: prompt words and most answer tokens of a request. `same`: one prompt for all."""
-
-    requests: int
-    concurrency: int = 16
-    isl: int = 50
-    osl: int = 16
-    stream: bool = True
-    same: bool = False
-    warmup: int = 0
-    seed: int = 0
-    timeout_s: float = 300.0
-    pids: Mapping[str, int] = field(default_factory=dict)
+PATH = "/v1/chat/completions"
 
 
-def run_load(address: Address, model: str, workload: Workload) -> Report:
-    """Measure one workload against a server. KeyboardInterrupt when SIGINT came first."""
-    bodies = _bodies(random.Random(workload.seed), model, workload, workload.requests)
-    warmup = _bodies(random.Random(f"warmup {workload.seed}"), model, workload, workload.warmup)
-    if workload.same:
-        warmup = bodies[:1] * workload.warmup
-    report = run(_unless_interrupted(lambda: _measure(address, model, workload, warmup, bodies)))
-    if report is None:
+class Level(NamedTuple):
+    """`interrupted`: by SIGINT; the records are those of what was answered before."""
+
+    run: Run
+    records: list[RequestRecord]
+    interrupted: bool = False
+
+
+def run_load(address: Address, model: str, work: Workload) -> Report:
+    """Measure one level. KeyboardInterrupt when SIGINT came first."""
+    level = run_level(address, model, work)
+    if level.interrupted:
         raise KeyboardInterrupt
-    return report
+    return make_report(level.run, level.records)
 
 
-async def _unless_interrupted(measure: Callable[[], Coroutine[Any, Any, Report]]) -> Report | None:
-    """Before Python 3.11 a KeyboardInterrupt can be lost in a callback of the loop; a signal handler of it is not."""
-    task = asyncio.ensure_future(measure())
-    if threading.current_thread() is threading.main_thread():
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
-    await asyncio.wait([task])
-    return None if task.cancelled() else task.result()
+def run_level(
+    address: Address,
+    model: str,
+    work: Workload,
+    *,
+    first: int = 0,
+    watch: Watch | None = None,
+    progress: Progress | None = None,
+) -> Level:
+    """Measure one level, whose conversations are numbered from `first` on. `watch` may end it early.
+
+    KeyboardInterrupt when SIGINT came before anything was measured.
+    """
+    allow_many_files()
+    return run(_Measurement(address, model, work, watch, progress).run(first))
 
 
-async def _measure(address: Address, model: str, work: Workload, warmup: list[bytes], bodies: list[bytes]) -> Report:
-    if warmup:
-        await closed_loop(address, warmup, concurrency=work.concurrency, timeout_s=work.timeout_s)
-    meter = Meter(work.pids)
-    meter.start()
-    started = time.perf_counter()
-    samples = await closed_loop(address, bodies, concurrency=work.concurrency, timeout_s=work.timeout_s)
-    duration = time.perf_counter() - started
-    processes, own = meter.read()
-    facts = Run(
-        url=address.url,
-        model=model,
-        concurrency=work.concurrency,
-        stream=work.stream,
-        duration_s=duration,
-        client_cpu_s=own,
-        processes=processes,
-    )
-    return make_report(facts, [_record(number, sample, work) for number, sample in enumerate(samples)])
+class _Measurement:
+    def __init__(
+        self, address: Address, model: str, work: Workload, watch: Watch | None, progress: Progress | None
+    ) -> None:
+        self._address = address
+        self._model = model
+        self._work = work
+        self._watch = watch
+        self._progress = progress
+        self._connections = Connections(address, PATH, work.headers)
+        form = Format(model, work.stream, work.ignore_eos, work.ask_worker, work.extra)
+        self._writer = Writer(form, self._connections.request, work.cancel_rate, work.shape.seed)
+        self._interrupted = asyncio.Event()
+
+    async def run(self, first: int) -> Level:
+        if threading.current_thread() is threading.main_thread():
+            # Before Python 3.11 a KeyboardInterrupt can be lost in a callback of the loop; a handler of it is not.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupted.set)
+        try:
+            await self._warm_up()
+            return await self._measure(first)
+        finally:
+            self._connections.close()
+
+    async def _warm_up(self) -> None:
+        work = self._work
+        if not work.warmup:
+            return
+        lanes = work.most_in_flight or Workload.concurrency
+        gentle = replace(Workload(work.warmup, lanes, timeout_s=work.timeout_s), shape=replace(work.shape, turns=1))
+        await self._load(gentle, (gentle.shape.conversation(-n) for n in count(1)), Log())
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+
+    async def _measure(self, first: int) -> Level:
+        work = self._work
+        meter = Meter(work.pids)
+        log = Log(self._watch)
+        meter.start()
+        if self._progress is not None:
+            self._progress.follow(log, work)
+        await self._load(work, _conversations(work, first), log)
+        duration = log.now_s
+        processes, own = meter.read()
+        facts = Run(
+            url=self._address.url,
+            model=self._model,
+            concurrency=work.most_in_flight,
+            stream=work.stream,
+            duration_s=duration,
+            client_cpu_s=own,
+            processes=processes,
+        )
+        return Level(facts, sorted(log.records, key=lambda record: record.id), self._interrupted.is_set())
+
+    async def _load(self, work: Workload, conversations: Iterable[Conversation], log: Log) -> None:
+        """Until it is done, interrupted, or enough is known."""
+        stock = Stock(self._writer, no_more_than(work.requests, conversations))
+        load = asyncio.create_task(Load(work, self._connections, self._writer, stock, log).run())
+        ends = [asyncio.create_task(event.wait()) for event in (self._interrupted, log.enough)]
+        try:
+            await asyncio.wait([load, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if load.done():
+                load.result()
+        finally:
+            for task in (load, *ends):
+                task.cancel()
+            await asyncio.gather(load, *ends, return_exceptions=True)
+            await stock.close()
 
 
-def _record(number: int, sample: Sample, work: Workload) -> RequestRecord:
-    return RequestRecord(
-        id=number,
-        due_ms=0.0,
-        sent_ms=0.0,
-        e2e_ms=sample.e2e_s * 1e3,
-        ttft_ms=None if sample.ttft_s is None else sample.ttft_s * 1e3,
-        tpot_ms=None if sample.tpot_s is None else sample.tpot_s * 1e3,
-        itl_ms=[gap * 1e3 for gap in sample.inter_token_s()],
-        prompt_tokens=sample.prompt_tokens,
-        cached_tokens=sample.cached_tokens,
-        completion_tokens=sample.completion_tokens,
-        requested_tokens=work.osl,
-        tokens_from="usage" if sample.counted_by_usage else "chunks",
-        error=sample.error,
-        detail=sample.detail,
-    )
-
-
-def _bodies(rng: random.Random, model: str, work: Workload, count: int) -> list[bytes]:
-    if work.same:
-        return [chat_body(model, words(rng, work.isl), work.osl, work.stream)] * count
-    return [chat_body(model, words(rng, work.isl), work.osl, work.stream) for _ in range(count)]
+def _conversations(work: Workload, first: int) -> Iterator[Conversation]:
+    if work.trace is not None:
+        return work.trace.conversations()
+    return (work.shape.conversation(number) for number in count(first))

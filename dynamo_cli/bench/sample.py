@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,12 +12,22 @@ from dynamo_cli.bench.answers import EventReader, Reply, Usage, error_message, e
 from dynamo_cli.runtime.http.response import Response
 
 
+class Ask(NamedTuple):
+    """What else a request wants of its answer: its text, and to be given up after so many pieces of it."""
+
+    text: bool = False
+    cancel_after: int = 0
+
+
 @dataclass(slots=True)
 class Sample:
-    """Times are seconds since the request was written. `error` is empty when the answer was complete.
+    """Times are seconds since the request was written, at `started` of the clock. `error` is empty when the answer was
+    complete or given up on purpose.
 
     `reads`: (time, events with content) of each socket read that carried any.
     """
+
+    started: float = 0.0
 
     error: str = ""
     detail: str = ""
@@ -27,6 +39,9 @@ class Sample:
     completion_tokens: int = 0
     cached_tokens: int = 0
     counted_by_usage: bool = False
+    cancelled: bool = False
+    worker: str = ""
+    text: str = ""
 
     @property
     def tpot_s(self) -> float | None:
@@ -34,6 +49,11 @@ class Sample:
         if self.ttft_s is None or self.completion_tokens < 2:
             return None
         return (self.e2e_s - self.ttft_s) / (self.completion_tokens - 1)
+
+    def between_reads_s(self) -> list[float]:
+        """The time before each read after the first."""
+        times = [time for time, _ in self.reads]
+        return [after - before for before, after in pairwise(times)]
 
     def inter_token_s(self) -> list[float]:
         """The time before each token after the first; the gap before a read is shared by the tokens it carried."""
@@ -53,9 +73,12 @@ class Sample:
 class Collector:
     """Makes a Sample of one response's body as it arrives."""
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, ask: Ask | None = None) -> None:
         self.response = Response()
-        self.sample = Sample()
+        self.sample = Sample(started)
+        self._ask = ask
+        self._pieces: list[str] = []
+        self._contents = 0
         self._started = started
         self._events = EventReader()
         self._whole: list[bytes] = []
@@ -73,15 +96,23 @@ class Collector:
             self._whole.append(body)
         return self.response.done
 
-    def fail(self, error: str, detail: str = "") -> Sample:
-        self.sample.error, self.sample.detail = error, detail
-        return self.sample
+    def fail(self, error: str, detail: str = "", now: float | None = None) -> Sample:
+        """`now`: when it was given up; without it `finish` is still to come."""
+        sample = self.sample
+        sample.error, sample.detail = error, detail
+        if now is not None:
+            sample.e2e_s = now - self._started
+        return sample
 
     def finish(self, now: float) -> Sample:
         """The response is complete: judge it."""
         sample = self.sample
         sample.e2e_s = now - self._started
+        sample.text = "".join(self._pieces)
         if sample.error:
+            return sample
+        if sample.cancelled:
+            sample.completion_tokens = self._contents
             return sample
         if self.response.status != 200:
             return self.fail(f"http {self.response.status}", error_message(b"".join(self._whole)))
@@ -92,7 +123,7 @@ class Collector:
         if not self._finished:
             return self.fail("stream without finish_reason")
         if not sample.counted_by_usage:
-            sample.completion_tokens = sum(count for _, count in sample.reads)
+            sample.completion_tokens = self._contents
         if sample.ttft_s is None:
             sample.ttft_s = sample.e2e_s
         return sample
@@ -109,18 +140,25 @@ class Collector:
         if contents:
             self.sample.reads.append((at, contents))
             self.sample.last_s = at
+            self._contents += contents
             if self.sample.ttft_s is None:
                 self.sample.ttft_s = at
+            if self._ask is not None and 0 < self._ask.cancel_after <= self._contents and not self._closed:
+                self.sample.cancelled = True
 
     def _take(self, reply: Reply) -> bool:
         if reply.error is not None:
             self.fail("error event", error_text(reply.error))
         if reply.usage is not None:
             self._count(reply.usage)
+        if reply.nvext is not None:
+            self.sample.worker = reply.nvext.worker or self.sample.worker
         content = False
         for choice in reply.choices:
             self._finished = self._finished or choice.finish_reason is not None
             content = content or choice.has_content
+        if self._ask is not None and self._ask.text:
+            self._pieces += [choice.answer for choice in reply.choices[:1]]
         return content
 
     def _finish_whole(self) -> Sample:

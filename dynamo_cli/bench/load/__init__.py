@@ -1,0 +1,1 @@
+"""When a benchmark sends, and over what: arrival times, connections, closed and open loop."""

@@ -1,0 +1,1 @@
+"""What a benchmark sends: prompts, conversations, traces, and the requests written from them."""
