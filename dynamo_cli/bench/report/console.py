@@ -1,63 +1,141 @@
-"""A result for people, as text."""
+"""A result for people: the block that vLLM's benchmark made familiar, or a table when there are several levels."""
 
 from __future__ import annotations
 
-from dynamo_cli.bench.report.model import Report, Summary
+from dynamo_cli.bench.report.levels import failures, render_levels
+from dynamo_cli.bench.report.model import Report, Spread, Summary
+
+WIDTH = 50
 
 
 def render(result: Summary | Report) -> str:
-    """The result for people, in 80 columns."""
-    reports = [result] if isinstance(result, Report) else [point.report for point in result.points]
-    return "\n\n".join(map(_render_report, reports))
+    """In 80 columns. The lines of the block keep the names that scripts look for in vLLM's."""
+    if isinstance(result, Report):
+        return _render_report(result, None)
+    if len(result.points) == 1:
+        lines = [_render_report(result.points[0].report, result.points[0].rate)]
+    else:
+        lines = [render_levels(result)]
+    return "\n".join([*lines, *result.remarks])
 
 
-def _render_report(report: Report) -> str:
-    lines = [*_totals(report), "", *_latencies(report)]
-    if report.processes:
-        lines += ["", *_process_table(report)]
-    lines += ["", *_remarks(report)]
-    return "\n".join(lines)
+def _render_report(report: Report, rate: float | None) -> str:
+    sections = [
+        _title("Serving Benchmark Result", "="),
+        *_load(report, rate),
+        *_throughput(report),
+        *_latencies(report),
+        *_goodput(report),
+        "=" * WIDTH,
+        *_worker_table(report),
+        *_process_table(report),
+        *_remarks(report),
+    ]
+    return "\n".join(sections)
 
 
-def _totals(report: Report) -> list[str]:
-    ok = max(1, report.ok)
-    facts = {
-        "server": f"{report.url}  {report.model}",
-        "load": f"{report.concurrency} connections, {'streamed' if report.stream else 'not streamed'}",
-        "successful requests": f"{report.ok} of {report.requests}",
-        "duration": f"{report.duration_s:.2f} s",
-        "requests": f"{report.requests_per_s:.1f}/s",
-        "output tokens": f"{report.output_tokens_per_s:.1f}/s",
-        "tokens per request": f"{report.prompt_tokens / ok:.1f} in ({report.cached_tokens / ok:.1f} cached), "
-        f"{report.completion_tokens / ok:.1f} out, counted by {report.tokens_from}",
-    }
-    return [f"{name:<20}  {value}" for name, value in facts.items()]
+def _title(text: str, rule: str = "-") -> str:
+    return f"{f' {text} ' if rule == '=' else text:{rule}^{WIDTH}}"
 
 
-def _latencies(report: Report) -> list[str]:
-    rows = {"TTFT": report.ttft_ms, "ITL": report.itl_ms, "TPOT": report.tpot_ms, "E2E": report.e2e_ms}
-    lines = [f"{'ms':<6}{'mean':>10}{'p50':>10}{'p90':>10}{'p99':>10}{'max':>10}"]
-    for name, row in rows.items():
-        if row is not None:
-            figures = (row.mean, row.p50, row.p90, row.p99, row.max)
-            lines.append(f"{name:<6}" + "".join(f"{figure:>10.2f}" for figure in figures))
+def _line(name: str, value: float | str) -> str:
+    return f"{name + ':':<40} {f'{value:.2f}' if isinstance(value, float) else value}"
+
+
+def _load(report: Report, rate: float | None) -> list[str]:
+    lines = [
+        _line("Successful requests", report.ok),
+        _line("Failed requests", sum(report.errors.values())),
+    ]
+    if report.cancelled:
+        lines.append(_line("Cancelled requests", report.cancelled))
+    if report.concurrency is not None:
+        lines.append(_line("Maximum request concurrency", report.concurrency))
+    if rate is not None:
+        lines.append(_line("Request rate configured (RPS)", float(rate)))
     return lines
 
 
+def _throughput(report: Report) -> list[str]:
+    lines = [
+        _line("Benchmark duration (s)", report.duration_s),
+        _line("Total input tokens", report.prompt_tokens),
+        _line("Total cached tokens", f"{report.cached_tokens} ({report.cached_share * 100:.1f} %)"),
+        _line("Total generated tokens", report.completion_tokens),
+        _line("Tokens counted by", report.tokens_from),
+    ]
+    if report.length_mismatches:
+        lines.append(_line("Answers of another length than asked", report.length_mismatches))
+    return [
+        *lines,
+        _line("Request throughput (req/s)", report.requests_per_s),
+        *([_line("Request goodput (req/s)", report.goodput.requests_per_s)] if report.goodput else []),
+        _line("Output token throughput (tok/s)", report.output_tokens_per_s),
+        _line("Peak output token throughput (tok/s)", report.peak_output_tokens_per_s),
+        _line("Peak concurrent requests", report.peak_concurrency),
+        _line("Total token throughput (tok/s)", report.total_tokens_per_s),
+    ]
+
+
+def _latencies(report: Report) -> list[str]:
+    return [
+        *_spread("Time to First Token", "TTFT (ms)", report.ttft_ms),
+        *_spread("Time per Output Token (excl. 1st token)", "TPOT (ms)", report.tpot_ms),
+        *_spread("Inter-token Latency", "ITL (ms)", report.itl_ms),
+        *_spread("End-to-end Latency", "E2EL (ms)", report.e2e_ms),
+        *_spread("Sent behind Schedule", "lag (ms)", report.lag_ms),
+    ]
+
+
+def _spread(title: str, name: str, spread: Spread | None) -> list[str]:
+    if spread is None:
+        return []
+    figures = {"Mean": spread.mean, "Median": spread.p50, "P90": spread.p90, "P99": spread.p99, "Max": spread.max}
+    return [_title(title), *(_line(f"{kind} {name}", float(value)) for kind, value in figures.items())]
+
+
+def _goodput(report: Report) -> list[str]:
+    good = report.goodput
+    if good is None:
+        return []
+    lines = [_title("Service Level Objective"), f"{'SLO:':<5} {good.slo}"]
+    lines.append(_line("Requests that meet it (%)", good.share * 100))
+    lines += [_line(f"Requests within {name} (%)", share * 100) for name, share in good.by_limit.items()]
+    return [*lines, _line("Verdict", "missed" if good.misses else "met"), *(f"missed: {miss}" for miss in good.misses)]
+
+
+def _worker_table(report: Report) -> list[str]:
+    if not report.workers:
+        return []
+    width = max(8, *(len(name) for name in report.workers))
+    rows = [f"{'worker':<{width}}{'requests':>10}{'tokens in':>11}{'cached %':>10}{'tokens out':>12}{'TTFT p50':>10}"]
+    for name, share in report.workers.items():
+        cached = share.cached_tokens / max(1, share.prompt_tokens) * 100
+        ttft = "-" if share.ttft_p50_ms is None else f"{share.ttft_p50_ms:.2f}"
+        rows.append(
+            f"{name:<{width}}{share.requests:>10}{share.prompt_tokens:>11}{cached:>10.1f}"
+            f"{share.completion_tokens:>12}{ttft:>10}"
+        )
+    return ["", *rows]
+
+
 def _process_table(report: Report) -> list[str]:
+    if not report.processes:
+        return []
     width = max(8, *(len(name) for name in report.processes))
     lines = [f"{'process':<{width}}{'CPU s':>9}{'cores':>8}{'ms/req':>9}{'s/100k tok':>12}{'RSS MB':>9}"]
     for name, use in report.processes.items():
         cpu = f"{use.cpu_s:>9.2f}{use.cores:>8.2f}{use.ms_per_request:>9.3f}{use.s_per_100k_tokens:>12.3f}"
         lines.append(f"{name:<{width}}{cpu}{use.rss_mb:>9.1f}")
-    return lines
+    return ["", *lines]
 
 
 def _remarks(report: Report) -> list[str]:
-    lines = [f"this client used {report.client_cpu_s:.2f} CPU s ({report.client_cores:.2f} cores)"]
+    lines = [f"This client used {report.client_cpu_s:.2f} CPU s ({report.client_cores:.2f} cores)."]
     if report.client_limited:
-        lines.append("the client was the limit: the server can do more than these figures say")
-    lines += [f"failed: {count} x {kind}" for kind, count in report.errors.items()]
-    if report.error_sample:
-        lines.append(f"first error: {report.error_sample}")
-    return lines
+        lines.append(client_warning(report))
+    return [*lines, *failures([report])]
+
+
+def client_warning(report: Report) -> str:
+    return f"The client was the limit: {report.client_limit}.\nThe server can do more than these figures say."

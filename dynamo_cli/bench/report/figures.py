@@ -104,7 +104,7 @@ def _first_details(records: Iterable[RequestRecord]) -> dict[str, str]:
 
 def _peak_per_s(good: Sequence[RequestRecord], duration_s: float) -> float:
     """Most tokens that arrived in one of the 1 s windows since the run began; 0 for a shorter run."""
-    return max(token_counts(good, 1e3, duration_s * 1e3)) if duration_s >= 1 else 0.0
+    return float(max(token_counts(good, 1e3, duration_s * 1e3))) if duration_s >= 1 else 0.0
 
 
 def _tokens_from(good: Iterable[RequestRecord]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +12,8 @@ from typing import BinaryIO
 import msgspec
 
 from dynamo_cli.bench.record import RequestRecord
+from dynamo_cli.bench.report.csv_table import csv_text
+from dynamo_cli.bench.report.html import page
 from dynamo_cli.bench.report.model import SCHEMA_VERSION, Summary
 from dynamo_cli.errors import ResourceMissing, UsageError
 
@@ -42,7 +44,7 @@ class Results:
 
 
 def write_results(
-    directory: str | Path, summary: Summary, records_by_label: Mapping[str, Iterable[RequestRecord]]
+    directory: str | Path, summary: Summary, records_by_label: Mapping[str, Sequence[RequestRecord]]
 ) -> None:
     """Make the directory and write every file of it, each at once or not at all.
 
@@ -54,6 +56,8 @@ def write_results(
     except OSError as error:
         raise ResourceMissing(f"cannot create {folder}: {error.strerror}") from None
     _replace(folder / REQUESTS, lambda file: _write_records(file, records_by_label))
+    _replace(folder / TABLE, lambda file: file.write(csv_text(summary).encode()))
+    _replace(folder / PAGE, lambda file: file.write(page(summary, records_by_label).encode()))
     _replace(folder / SUMMARY, lambda file: file.write(summary_json(summary)))
 
 
@@ -61,7 +65,7 @@ def summary_json(summary: Summary) -> bytes:
     return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
 
 
-def _write_records(file: BinaryIO, records_by_label: Mapping[str, Iterable[RequestRecord]]) -> None:
+def _write_records(file: BinaryIO, records_by_label: Mapping[str, Sequence[RequestRecord]]) -> None:
     encode = msgspec.json.Encoder().encode
     for label, records in records_by_label.items():
         for record in records:

@@ -1,0 +1,116 @@
+"""Several load levels of one run: a table, and which of them is the one to know."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from dynamo_cli.bench.report.model import Point, Report, Spread, Summary
+
+HEAD = ("level", "req/s", "tok/s", "TTFT p50", "TTFT p99", "ITL p50", "E2E p50", "failed", "SLO")
+
+
+def knee(points: Sequence[Point]) -> Point | None:
+    """The level of the highest power, output tokens/s over mean E2E latency (Kleinrock 1979): beyond it latency grows
+    faster than throughput. None when no level had a complete answer."""
+    working = [point for point in points if point.report.e2e_ms is not None and point.report.completion_tokens]
+    return max(working, key=_power, default=None)
+
+
+def _power(point: Point) -> float:
+    assert point.report.e2e_ms is not None
+    return point.report.output_tokens_per_s / max(1e-3, point.report.e2e_ms.mean)
+
+
+def best_point(summary: Summary) -> Point | None:
+    """The one a search found, else the most throughput within the SLO, else the knee, else the first."""
+    found = next((point for point in summary.points if point.label == summary.found), None)
+    return found or _best_within(summary.points) or knee(summary.points) or next(iter(summary.points), None)
+
+
+def render_levels(summary: Summary) -> str:
+    first = summary.points[0].report if summary.points else None
+    title = [f"{first.url}  {first.model}"] if first else []
+    rows = [HEAD, *(level_row(point) for point in summary.points)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    table = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+    return "\n".join([*title, *table, "", *verdict(summary), *_troubles(summary.points)])
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+
+
+def level_row(point: Point) -> tuple[str, ...]:
+    report = point.report
+    return (
+        point.label,
+        f"{report.requests_per_s:.2f}",
+        f"{report.output_tokens_per_s:.1f}",
+        _p50(report.ttft_ms),
+        "-" if report.ttft_ms is None else f"{report.ttft_ms.p99:.2f}",
+        _p50(report.itl_ms),
+        _p50(report.e2e_ms),
+        str(sum(report.errors.values())),
+        _slo_cell(report),
+    )
+
+
+def _p50(spread: Spread | None) -> str:
+    return "-" if spread is None else f"{spread.p50:.2f}"
+
+
+def _slo_cell(report: Report) -> str:
+    if report.goodput is None:
+        return "-"
+    return f"{'missed' if report.goodput.misses else 'met'} {math.floor(report.goodput.share * 100)}%"
+
+
+def verdict(summary: Summary) -> list[str]:
+    """What the levels together say, in sentences."""
+    lines = ["Latencies are milliseconds; the SLO column has the share of requests that meet it."]
+    slo = next((point.report.goodput.slo for point in summary.points if point.report.goodput), None)
+    found = next((point for point in summary.points if point.label == summary.found), None)
+    within = _best_within(summary.points)
+    if found is not None:
+        lines.append(f"Found: {_throughputs(found)}" + (f", within {slo}." if slo else "."))
+    elif within is not None:
+        lines.append(f"Most requests within {slo}: {_throughputs(within)}.")
+    elif slo is not None:
+        lines.append(f"No level keeps within {slo}.")
+    best = knee(summary.points)
+    if best is not None and len(summary.points) > 2:
+        lines.append(f"Most throughput for its latency: {_throughputs(best)}.")
+    return lines
+
+
+def _best_within(points: Sequence[Point]) -> Point | None:
+    meeting = [point for point in points if point.report.goodput and not point.report.goodput.misses]
+    return max(meeting, key=lambda point: point.report.requests_per_s, default=None)
+
+
+def _throughputs(point: Point) -> str:
+    report = point.report
+    return f"{point.label}, {report.requests_per_s:.2f} req/s, {report.output_tokens_per_s:.1f} tok/s"
+
+
+def _troubles(points: Sequence[Point]) -> list[str]:
+    limited = [point for point in points if point.report.client_limited]
+    lines = [f"At {point.label} the client was the limit: {point.report.client_limit}." for point in limited]
+    return [*lines, *failures(point.report for point in points)]
+
+
+def failures(reports: Iterable[Report]) -> list[str]:
+    """One line per class of error, and the first of its details."""
+    errors: Counter[str] = Counter()
+    details: dict[str, str] = {}
+    for report in reports:
+        errors.update(report.errors)
+        details = {**report.error_details, **details}
+    lines = []
+    for kind, count in errors.most_common():
+        lines.append(f"failed: {count} x {kind}")
+        if kind in details:
+            lines.append(f"  first error: {details[kind]}")
+    return lines
