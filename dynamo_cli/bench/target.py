@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -13,6 +14,17 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+OWNER = "dynamo"
+ASK_AGAIN_S = 0.2
+
+Headers = Mapping[str, str]
+
+
+class Model(NamedTuple):
+    """`of_ours`: served by a frontend of this project, which knows its extensions of the API."""
+
+    name: str
+    of_ours: bool = False
 
 Headers = Mapping[str, str]
 
@@ -60,32 +72,52 @@ def http_client(address: Address, timeout_s: float = 30.0, headers: Headers | No
     """A client that uses the environment's proxies only for hosts other than this one."""
     import httpx
 
-    return httpx.Client(
-        base_url=address.url,
-        timeout=httpx.Timeout(timeout_s, connect=5.0),
-        headers=headers,
-        trust_env=address.host not in LOOPBACK,
-        verify=address.tls,  # reading the certificates takes longer than an answer
-    )
+    timeout = httpx.Timeout(timeout_s, connect=5.0)
+    return httpx.Client(base_url=address.url, timeout=timeout, headers=headers, trust_env=address.host not in LOOPBACK)
 
 
-def choose_model(address: Address, wanted: str | None, headers: Headers | None = None) -> str:
+def choose_model(address: Address, wanted: str | None) -> str:
+    """`find_model`, its name."""
+    return find_model(address, wanted).name
+
+
+def find_model(address: Address, wanted: str | None, headers: Headers | None = None) -> Model:
     """`wanted` if it is served, else the only one served. Raises NotReady, ModelMissing, UsageError."""
-    served = served_models(address, headers)
+    served = {model.name: model for model in served_models(address, headers)}
     if wanted is not None:
         if wanted not in served:
             raise ModelMissing(
                 f"{address.url} does not serve {wanted}; it serves {', '.join(served) or 'no model yet'}"
             )
-        return wanted
+        return served[wanted]
     if not served:
         raise NotReady(f"{address.url} serves no model yet; `dynamo status` says what it is waiting for")
     if len(served) > 1:
         raise UsageError(f"{address.url} serves several models: {', '.join(served)}; choose one with --model")
-    return served[0]
+    return next(iter(served.values()))
 
 
-def served_models(address: Address, headers: Headers | None = None) -> list[str]:
+def await_model(address: Address, wanted: str | None, timeout_s: float, headers: Headers | None = None) -> Model:
+    """`find_model`, again and again until the model is served. Raises NotReady, UsageError."""
+    deadline = time.monotonic() + timeout_s
+    while isinstance(found := _found_or_why_not(address, wanted, headers), DynamoError):
+        if time.monotonic() >= deadline:
+            raise NotReady(f"{found}; waited {timeout_s:g} s")
+        time.sleep(max(0.0, min(ASK_AGAIN_S, deadline - time.monotonic())))
+    return found
+
+
+def _found_or_why_not(address: Address, wanted: str | None, headers: Headers | None) -> Model | DynamoError:
+    """Raises UsageError: waiting does not help."""
+    try:
+        return find_model(address, wanted, headers)
+    except UsageError:
+        raise
+    except DynamoError as error:
+        return error
+
+
+def served_models(address: Address, headers: Headers | None = None) -> list[Model]:
     """Raises NotReady when nothing listens, DynamoError when what listens is no OpenAI-compatible server."""
     import httpx
 
@@ -93,17 +125,16 @@ def served_models(address: Address, headers: Headers | None = None) -> list[str]
         with http_client(address, headers=headers) as client:
             answer = client.get("/v1/models")
             answer.raise_for_status()
-            return [str(model["id"]) for model in answer.json()["data"]]
+            return [Model(str(model["id"]), model.get("owned_by") == OWNER) for model in answer.json()["data"]]
     except httpx.ConnectError:
         raise NotReady(
             f"nothing listens on {address.url}; start a deployment with `dynamo up topologies/agg.toml`, or pass --url"
         ) from None
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        if status in (401, 403):
-            raise Unauthorized(f"{address.url}/v1/models answers {status}; pass --api-key") from None
-        raise DynamoError(f"{address.url}/v1/models answers {status}") from None
+        hint = "; pass --api-key" if status == 401 else ""
+        raise DynamoError(f"{address.url}/v1/models answers {status}{hint}") from None
     except httpx.HTTPError as error:
         raise DynamoError(f"{address.url}/v1/models: {str(error) or type(error).__name__}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise DynamoError(f"{address.url}/v1/models is not the answer of an OpenAI-compatible server") from None

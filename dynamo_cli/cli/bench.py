@@ -1,51 +1,71 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
 
 import typer
 
-if TYPE_CHECKING:
-    from dynamo_cli.bench.run import Workload
+from dynamo_cli.cli import bench_options as opt
 
 
 def register(app: typer.Typer) -> None:
     @app.command(short_help="Measure a server under load.")
     def bench(
-        url: str | None = typer.Option(None, help="The server. Default: the running deployment, else port 8000."),
-        model: str | None = typer.Option(None, help="The model. Default: the only one served."),
-        concurrency: int = typer.Option(16, "--concurrency", "-c", min=1, help="Connections, each one request deep."),
-        requests: int = typer.Option(200, "--requests", "-n", min=1, help="Measured requests."),
-        isl: int = typer.Option(50, min=1, help="Prompt length in words, about one token each."),
-        osl: int = typer.Option(64, min=1, help="Most tokens of an answer."),
-        stream: bool = typer.Option(True, "--stream/--no-stream", help="Stream the answers."),
-        warmup: int = typer.Option(0, min=0, help="Requests sent before measuring."),
-        seed: int = typer.Option(0, help="Prompts of the same seed are the same."),
-        pid: list[str] = typer.Option([], metavar="NAME=PID", help="Report its CPU and memory; repeatable."),
-        timeout: float = typer.Option(300.0, min=0.001, help="Seconds a request may take."),
-        json: bool = typer.Option(False, "--json", help="Print only JSON."),
+        context: typer.Context,
+        url: opt.Url = None,
+        model: opt.Model = None,
+        concurrency: opt.Concurrency = None,
+        requests: opt.Requests = None,
+        duration: opt.Duration = None,
+        rate: opt.Rate = None,
+        arrivals: opt.Arrivals = None,
+        burstiness: opt.Burstiness = None,
+        max_concurrency: opt.MaxConcurrency = None,
+        ramp: opt.Ramp = 0.0,
+        warmup: opt.Warmup = 0,
+        timeout: opt.Timeout = 300.0,
+        cancel_rate: opt.CancelRate = 0.0,
+        isl: opt.Isl = None,
+        isl_stddev: opt.Stddev = 0.0,
+        osl: opt.Osl = None,
+        osl_stddev: opt.Stddev = 0.0,
+        same_prompt: opt.SamePrompt = False,
+        shared_prefix: opt.SharedPrefix = None,
+        groups: opt.Groups = None,
+        turns: opt.Turns = None,
+        sessions: opt.Sessions = None,
+        think_time: opt.ThinkTime = None,
+        trace: opt.TraceFile = None,
+        speed: opt.Speed = None,
+        trace_start: opt.TraceStart = None,
+        trace_end: opt.TraceEnd = None,
+        seed: opt.Seed = 0,
+        stream: opt.Stream = True,
+        ignore_eos: opt.IgnoreEos = False,
+        extra_body: opt.ExtraBody = None,
+        header: opt.Header = [],  # noqa: B006
+        api_key: opt.ApiKey = None,
+        sweep: opt.Sweep = None,
+        sweep_rate: opt.SweepRate = None,
+        slo: opt.SloText = None,
+        find_max_rate: opt.FindMaxRate = False,
+        max_error_rate: opt.MaxErrorRate = 0.0,
+        ready_timeout: opt.ReadyTimeout = 0.0,
+        pid: opt.Pid = [],  # noqa: B006
+        output: opt.Output = None,
+        compare: opt.Compare = None,
+        json: opt.Json = False,
     ) -> None:
-        """Measure a server under load: TTFT, ITL, end-to-end latency, tokens and requests per second, errors.
+        """Measure a server under load: TTFT, ITL, end-to-end latency, throughput, errors, goodput.
 
-        A closed loop: every connection sends its next request when it has the answer to the last. Exits with 1 when
-        a request failed.
+        A closed loop by default: the next request is sent when an answer came. With --rate an open loop: requests are
+        sent on a schedule. A level of a sweep or search sends for 10 s unless -n or --duration is given. Exits with 1
+        when a request failed or the --slo is missed.
         """
-        from dynamo_cli.bench.cpu import parse_pids
-        from dynamo_cli.bench.run import Workload
+        from dynamo_cli.bench.command import run_bench
+        from dynamo_cli.bench.options import Options
 
-        pids = parse_pids(pid)
-        work = Workload(requests, concurrency, isl, osl, stream, False, warmup, seed, timeout, pids)
-        _run(url, model, work, json)
-
-
-def _run(url: str | None, model: str | None, work: Workload, json: bool) -> None:
-    import msgspec
-
-    from dynamo_cli.bench.report import render
-    from dynamo_cli.bench.run import run_load
-    from dynamo_cli.bench.target import choose_model, default_url, parse_url
-
-    address = parse_url(url or default_url())
-    report = run_load(address, choose_model(address, model), work)
-    print(msgspec.json.encode(report).decode() if json else render(report))
-    if report.errors:
-        raise typer.Exit(1)
+        outcome = run_bench(Options(**context.params))
+        print(outcome.text)
+        for line in outcome.remarks:
+            print(f"dynamo: {line}", file=sys.stderr)
+        raise typer.Exit(outcome.exit_code)

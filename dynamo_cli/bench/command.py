@@ -1,0 +1,123 @@
+"""`dynamo bench`: options in; text, files and an exit code out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from dynamo_cli.bench import setup
+from dynamo_cli.bench.campaign import Campaign
+from dynamo_cli.bench.options import AUTO, Options, check
+from dynamo_cli.bench.report import Summary, host_facts, read_results, render, write_results
+from dynamo_cli.bench.report.files import SUMMARY, summary_json
+from dynamo_cli.bench.target import await_model, default_url, find_model, parse_url
+from dynamo_cli.errors import Cancelled, UsageError
+
+
+class Outcome(NamedTuple):
+    """`text` is for stdout, `remarks` are lines for stderr."""
+
+    text: str
+    exit_code: int = 0
+    remarks: tuple[str, ...] = ()
+
+
+def run_bench(options: Options) -> Outcome:
+    """Raises DynamoError before anything is measured, KeyboardInterrupt when nothing was."""
+    check(options)
+    options = options.completed()
+    campaign = _campaign(options)
+    try:
+        _measure(options, campaign)
+        interrupted = False
+    except KeyboardInterrupt:
+        if not campaign.points:
+            raise
+        interrupted = True
+    summary = Summary(
+        created=time.time(),
+        mode=options.mode,
+        args=options.public(),
+        host=host_facts(),
+        points=campaign.points,
+        found=campaign.found,
+        remarks=campaign.remarks,
+    )
+    remarks = [f"the files are in {options.output}"] if options.output else []
+    if options.output is not None:
+        write_results(options.output, summary, campaign.records)
+    failures = _failures(options, summary)
+    if interrupted:
+        remarks, code = [*remarks, "interrupted: this is what was measured until then"], Cancelled.exit_code
+    else:
+        remarks, code = [*remarks, *failures], int(bool(failures))
+    text = summary_json(summary).decode().rstrip() if options.json else render(summary)
+    return Outcome(text, code, tuple(remarks))
+
+
+def _campaign(options: Options) -> Campaign:
+    """Everything that can be wrong is looked at before the load begins."""
+    slo, work = setup.objective(options), setup.workload(options)
+    if options.sweep not in (None, AUTO):
+        setup.concurrencies(options.sweep)
+    if options.sweep_rate is not None:
+        setup.rates(options.sweep_rate)
+    if options.output is not None:
+        _check_output(options.output)
+    address = parse_url(options.url or default_url())
+    headers = setup.headers(options)
+    if options.ready_timeout:
+        model = await_model(address, options.model, options.ready_timeout, headers)
+    else:
+        model = find_model(address, options.model, headers)
+    return Campaign(address, model.name, replace(work, ask_worker=model.of_ours), slo)
+
+
+def _measure(options: Options, campaign: Campaign) -> None:
+    if options.find_max_rate and campaign.slo is not None:
+        campaign.max_rate(campaign.slo, options.rate)
+    elif options.sweep == AUTO:
+        campaign.knee()
+    elif options.sweep is not None:
+        campaign.concurrencies(setup.concurrencies(options.sweep))
+    elif options.sweep_rate is not None:
+        campaign.rates(setup.rates(options.sweep_rate))
+    else:
+        campaign.one()
+
+
+def _check_output(directory: Path) -> None:
+    """An earlier result is replaced; anything else is not. Raises UsageError."""
+    if directory.is_dir() and (not any(directory.iterdir()) or _is_result(directory)):
+        return
+    if directory.exists():
+        what = "holds other files" if directory.is_dir() else "is a file"
+        raise UsageError(f"--output {directory}: {what}; name a new directory or one of an earlier result")
+
+
+def _is_result(directory: Path) -> bool:
+    if not (directory / SUMMARY).is_file():
+        return False
+    try:
+        read_results(directory)
+    except UsageError:
+        return False
+    return True
+
+
+def _failures(options: Options, summary: Summary) -> list[str]:
+    """Why the exit code is 1. A search goes through rates that fail; it fails when it finds none."""
+    reports = [point.report for point in summary.points]
+    if options.find_max_rate:
+        return [] if summary.found else ["no rate meets the SLO"]
+    failed, asked = sum(sum(report.errors.values()) for report in reports), sum(report.requests for report in reports)
+    complaints = []
+    if failed > options.max_error_rate * asked:
+        complaints.append(f"{failed} of {asked} requests failed")
+    if not asked:
+        complaints.append("no request was sent")
+    if reports and all(report.goodput and report.goodput.misses for report in reports):
+        complaints.append("the SLO is missed" + (" at every level" if len(reports) > 1 else ""))
+    return complaints
