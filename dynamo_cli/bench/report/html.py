@@ -11,7 +11,7 @@ from string import Template
 from dynamo_cli.bench.record import RequestRecord
 from dynamo_cli.bench.report.by_level import metric_by_level, pareto, throughput_by_level
 from dynamo_cli.bench.report.distribution import e2e_of, gaps_of, latency_cdf, level_class, ttft_of
-from dynamo_cli.bench.report.levels import HEAD, best_point, level_row, verdict
+from dynamo_cli.bench.report.levels import HEAD, best_point, by_load, level_row, verdict
 from dynamo_cli.bench.report.markup import (
     card,
     chart_card,
@@ -201,7 +201,7 @@ def _shares(report: Report) -> str:
 
 
 def _levels(summary: Summary, records_by_label: Records) -> list[str]:
-    points = summary.points
+    points = by_load(summary.points)
     by_label = {point.label: records_by_label.get(point.label, ()) for point in points}
     both = legend([("level-0", "median"), ("second", "p99")])
     metrics = {

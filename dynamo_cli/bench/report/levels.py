@@ -7,32 +7,36 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from dynamo_cli.bench.report.model import Point, Report, Spread, Summary
+from dynamo_cli.bench.search import knee
 
 HEAD = ("level", "req/s", "tok/s", "TTFT p50", "TTFT p99", "ITL p50", "E2E p50", "failed", "SLO")
 
 
-def knee(points: Sequence[Point]) -> Point | None:
-    """The level of the highest power, output tokens/s over mean E2E latency (Kleinrock 1979): beyond it latency grows
-    faster than throughput. None when no level had a complete answer."""
-    working = [point for point in points if point.report.e2e_ms is not None and point.report.completion_tokens]
-    return max(working, key=_power, default=None)
+def by_load(points: Sequence[Point]) -> list[Point]:
+    """From the lightest load to the heaviest, where all have a rate or all a cap on concurrency."""
+    if all(point.rate is not None for point in points):
+        return sorted(points, key=lambda point: point.rate or 0.0)
+    if all(point.concurrency is not None for point in points):
+        return sorted(points, key=lambda point: point.concurrency or 0)
+    return list(points)
 
 
-def _power(point: Point) -> float:
-    assert point.report.e2e_ms is not None
-    return point.report.output_tokens_per_s / max(1e-3, point.report.e2e_ms.mean)
+def knee_point(points: Sequence[Point]) -> Point | None:
+    """The lightest load whose throughput is within 5 % of the highest."""
+    ordered = by_load(points)
+    return ordered[knee([(at, p.report.output_tokens_per_s) for at, p in enumerate(ordered)])] if ordered else None
 
 
 def best_point(summary: Summary) -> Point | None:
-    """The one a search found, else the most throughput within the SLO, else the knee, else the first."""
+    """The one a search found, else the most requests within the SLO, else the knee."""
     found = next((point for point in summary.points if point.label == summary.found), None)
-    return found or _best_within(summary.points) or knee(summary.points) or next(iter(summary.points), None)
+    return found or _best_within(summary.points) or knee_point(summary.points)
 
 
 def render_levels(summary: Summary) -> str:
     first = summary.points[0].report if summary.points else None
     title = [f"{first.url}  {first.model}"] if first else []
-    rows = [HEAD, *(level_row(point) for point in summary.points)]
+    rows = [HEAD, *(level_row(point) for point in by_load(summary.points))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     table = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
     return "\n".join([*title, *table, "", *verdict(summary), *_troubles(summary.points)])
@@ -68,20 +72,21 @@ def _slo_cell(report: Report) -> str:
 
 
 def verdict(summary: Summary) -> list[str]:
-    """What the levels together say, in sentences."""
+    """What the levels together say, in sentences; a search has said its part in `remarks`."""
     lines = ["Latencies are milliseconds; the SLO column has the share of requests that meet it."]
     slo = next((point.report.goodput.slo for point in summary.points if point.report.goodput), None)
     found = next((point for point in summary.points if point.label == summary.found), None)
     within = _best_within(summary.points)
     if found is not None:
-        lines.append(f"Found: {_throughputs(found)}" + (f", within {slo}." if slo else "."))
-    elif within is not None:
+        return [*lines, f"Found: {_throughputs(found)}" + (f", within {slo}." if slo else ".")]
+    if within is not None:
         lines.append(f"Most requests within {slo}: {_throughputs(within)}.")
     elif slo is not None:
         lines.append(f"No level keeps within {slo}.")
-    best = knee(summary.points)
-    if best is not None and len(summary.points) > 2:
-        lines.append(f"Most throughput for its latency: {_throughputs(best)}.")
+    best = knee_point(summary.points)
+    if best is not None and len(summary.points) > 1 and not summary.remarks:
+        still = best is by_load(summary.points)[-1]
+        lines.append(f"Throughput {'still rises' if still else 'stops rising'} at {_throughputs(best)}.")
     return lines
 
 
