@@ -53,7 +53,8 @@ def compare(a: Results, b: Results) -> Comparison:
     pairs, unpaired = _pairs(a.summary, b.summary)
     records_a, records_b = _by_label(a.records()), _by_label(b.records())
     warnings = [*_differences(a.summary, b.summary), *unpaired]
-    warnings += [f"{r.path} has no requests.jsonl beside it: no intervals" for r in (a, b) if r.requests is None]
+    alone = [result.path for result in (a, b) if result.requests is None]
+    warnings += [f"{path} has no requests.jsonl beside it: no intervals of latency or throughput" for path in alone]
     points = []
     for first, second in pairs:
         rng = Random(SEED)

@@ -73,8 +73,9 @@ def _slo_cell(report: Report) -> str:
 
 def verdict(summary: Summary) -> list[str]:
     """What the levels together say, in sentences; a search has said its part in `remarks`."""
-    lines = ["Latencies are milliseconds; the SLO column has the share of requests that meet it."]
     slo = next((point.report.goodput.slo for point in summary.points if point.report.goodput), None)
+    share = "; SLO has the share of requests that meet it" if slo else ""
+    lines = [f"Latencies are milliseconds{share}."]
     found = next((point for point in summary.points if point.label == summary.found), None)
     within = _best_within(summary.points)
     if found is not None:
