@@ -78,9 +78,20 @@ def pareto(points: Sequence[Point], found: str | None) -> Chart | None:
         y = point.report.output_tokens_per_s
         kind = "found" if point.label == found else "level-0"
         chart.dot(x, y, kind, f"{point.label}: {y:.1f} tok/s at {x:.1f} tok/s per user", 6 if kind == "found" else 4)
-        beyond = chart.x.share(x) > 0.8
-        chart.text(x, y, point.label, dx=-9 if beyond else 9, dy=-6, anchor="end" if beyond else "start")
+    _name_places(chart, [(x, point.report.output_tokens_per_s, point.label) for x, point in places])
     return chart
+
+
+def _name_places(chart: Chart, places: Sequence[tuple[float, float, str]]) -> None:
+    """A label beside each place, but none over another's: the dot still tells its own."""
+    named: list[tuple[float, float]] = []
+    for x, y, label in places:
+        left, top = chart.at(x, y)
+        if any(abs(left - other) < 48 and abs(top - above) < 14 for other, above in named):
+            continue
+        named.append((left, top))
+        beyond = chart.x.share(x) > 0.8
+        chart.text(x, y, label, dx=-9 if beyond else 9, dy=-6, anchor="end" if beyond else "start")
 
 
 def throughput_by_level(points: Sequence[Point]) -> Chart:

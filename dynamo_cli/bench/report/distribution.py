@@ -38,7 +38,7 @@ def latency_cdf(name: str, by_label: Mapping[str, Sequence[RequestRecord]], valu
     ordered = {label: values for label, values in ordered.items() if values}
     if not ordered:
         return None
-    ends = [end for values in ordered.values() for end in (values[0], percentile(values, 99.9))]
+    ends = [end for values in ordered.values() for end in (percentile(values, 0.5), percentile(values, 99.9))]
     chart = Chart(
         f"Distribution of {name}", fitted(f"{name}, ms", ends), Axis("share", 0, 1, ticks=SHARES), NARROW, 240
     )

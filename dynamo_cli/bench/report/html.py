@@ -54,14 +54,16 @@ def _header(summary: Summary, point: Point | None) -> str:
         f"<h1>{escape(report.model if report else 'no load level was measured')}</h1>"
         f"<p>{escape(' · '.join(filter(None, about)))}</p></div>"
     )
-    return f"<header>{words}{_pill(report)}</header>"
+    return f"<header>{words}{_pill(point, len(summary.points) > 1) if point else ''}</header>"
 
 
-def _pill(report: Report | None) -> str:
-    if report is None or report.goodput is None:
+def _pill(point: Point, of_several: bool) -> str:
+    good = point.report.goodput
+    if good is None:
         return ""
-    kind, word = ("bad", "missed") if report.goodput.misses else ("good", "met")
-    return f'<div class="pill {kind}">SLO {word}: {escape(report.goodput.slo)}</div>'
+    kind, word = ("bad", "missed") if good.misses else ("good", "met")
+    at = f" at {point.label}" if of_several else ""
+    return f'<div class="pill {kind}">{escape(f"SLO {word}{at}: {good.slo}")}</div>'
 
 
 def _remarks(summary: Summary) -> str:

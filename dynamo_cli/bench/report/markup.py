@@ -49,8 +49,8 @@ def _row(row: Sequence[str], marked: bool) -> str:
 
 
 def facts(values: Mapping[str, Any]) -> str:
-    """Names and values, those without a value left out."""
-    shown = {name: value for name, value in values.items() if value not in (None, "", [], {}, ())}
+    """Names and values; what is empty, off or without effect (0.0) is left out."""
+    shown = {name: value for name, value in values.items() if value or (value == 0 and type(value) is int)}
     rows = (f'<tr><th scope="row">{escape(str(n))}</th><td>{escape(_plain(v))}</td></tr>' for n, v in shown.items())
     return f'<table class="facts"><tbody>{"".join(rows)}</tbody></table>'
 
@@ -62,6 +62,8 @@ def _plain(value: Any) -> str:
         return ", ".join(f"{name}={_plain(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
+    if isinstance(value, float):
+        return f"{value:g}"
     return str(value)
 
 

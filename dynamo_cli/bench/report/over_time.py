@@ -17,8 +17,7 @@ MOST_DOTS = 1200
 def tokens_over_time(report: Report, records: Sequence[RequestRecord]) -> Chart:
     window_s = _window_s(report.duration_s)
     counts = token_counts(records, window_s * 1e3, report.duration_s * 1e3)
-    lengths = [min(window_s, report.duration_s - at * window_s) for at in range(len(counts))]
-    rates = [count / max(length, window_s / 2) for count, length in zip(counts, lengths, strict=True)]
+    rates = [count / window_s for count in counts]
     chart = Chart(
         "Output tokens per second over time", _time_axis(report), fitted("tok/s", rates, from_zero=True), WIDE, 220
     )
@@ -83,6 +82,5 @@ def _time_axis(report: Report) -> Axis:
 
 
 def _window_s(duration_s: float) -> float:
-    """The length of a window: 1 s where that gives enough of them, else a round part or multiple of it."""
-    choices = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 3600)
-    return next((choice for choice in choices if duration_s / choice <= 90), duration_s / 90)
+    """The length of a window: about half a second, for at least 20 and at most 90 equal windows."""
+    return duration_s / min(90, max(20, round(duration_s * 2)))

@@ -133,7 +133,8 @@ class Chart:
         self._marks.append(f'<rect class="band" {box}>{_title(title)}</rect>')
 
     def svg(self) -> str:
-        head = f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.title)}">'
+        kind = ' class="wide"' if self.width == WIDE else ""
+        head = f'<svg{kind} viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.title)}">'
         return "".join([head, *self._grid(), *self._marks, "</svg>"])
 
     def _path(self, points: Iterable[tuple[float, float]]) -> str:
