@@ -44,7 +44,7 @@ def fitted(label: str, values: Sequence[float], *, from_zero: bool = False, whol
     """An axis that holds the values: logarithmic when they span more than a decade and need not begin at zero."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     if from_zero:
-        return Axis(label, 0.0, _round_up(high or 1.0), whole=whole)
+        return Axis(label, 0.0, _round_up(high if high > 1e-9 else 1.0), whole=whole)
     if low > 0 and high / low > 10:
         return Axis(label, low / 1.1, high * 1.1, log=True)
     margin = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
