@@ -145,7 +145,7 @@ def test_workers_and_processes_have_their_share() -> None:
     ("late_ms", "cap", "cpu_s", "told"),
     [
         (0.5, None, 0.1, ""),
-        (30.0, None, 0.1, "behind their schedule"),
+        (30.0, None, 0.1, "1 % of its requests were 30+ ms late"),
         (30.0, 2, 0.1, ""),  # the cap made them wait, not the client
         (0.5, None, 0.95, "0.95 of one core"),
     ],

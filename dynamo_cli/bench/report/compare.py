@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 
 from dynamo_cli.bench.record import RequestRecord
-from dynamo_cli.bench.report.bootstrap import interval
+from dynamo_cli.bench.report.batches import interval
 from dynamo_cli.bench.report.files import Results
 from dynamo_cli.bench.report.metrics import METRICS, Draws, Metric, Side
 from dynamo_cli.bench.report.model import Point, Summary

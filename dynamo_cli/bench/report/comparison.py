@@ -6,7 +6,7 @@ from dynamo_cli.bench.report.compare import UNCLEAR, UNKNOWN, Comparison, PointC
 
 SHORT = {UNCLEAR: "-", UNKNOWN: "?"}
 NOTES = (
-    "interval: of b - a, 95 %, from resampling the requests of each run",
+    "interval: of b - a, 95 %, by batch means of each run's requests",
     "better, worse: b, and the interval leaves out 0; -: no clear difference",
     "?: no interval, for want of requests or time; only runs repeated say more",
 )

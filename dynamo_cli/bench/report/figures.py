@@ -68,11 +68,13 @@ def make_report(run: Run, records: Sequence[RequestRecord], slo: Slo | None = No
 
 def _spreads(good: Sequence[RequestRecord]) -> dict[str, Spread | None]:
     tpot = [record.tpot_ms for record in good if record.tpot_ms is not None]
+    itl = spread(gap for record in good for gap in record.itl_ms)
+    one_token_each = all(record.chunk_ms == record.itl_ms for record in good)
     return {
         "ttft_ms": spread(record.ttft_ms for record in good if record.ttft_ms is not None),
         "ttst_ms": spread(record.itl_ms[0] for record in good if record.itl_ms),
-        "itl_ms": spread(gap for record in good for gap in record.itl_ms),
-        "chunk_ms": spread(gap for record in good for gap in record.chunk_ms),
+        "itl_ms": itl,
+        "chunk_ms": itl if one_token_each else spread(gap for record in good for gap in record.chunk_ms),
         "tpot_ms": spread(tpot),
         "e2e_ms": spread(record.e2e_ms for record in good),
         "user_tokens_per_s": spread(1e3 / time for time in tpot if time > 0),
@@ -90,7 +92,7 @@ def _client_limit(cores: float, lag: Spread | None) -> str:
     if cores >= CLIENT_LIMIT_CORES:
         return f"it used {cores:.2f} of one core"
     if lag is not None and lag.p99 > CLIENT_LIMIT_LAG_MS:
-        return f"it sent 1 % of the requests {lag.p99:.0f} ms or more behind their schedule"
+        return f"1 % of its requests were {lag.p99:.0f}+ ms late"
     return ""
 
 
