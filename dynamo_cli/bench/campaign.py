@@ -61,7 +61,7 @@ class Campaign:
         limited = False
         while not limited and (rate := next_rate(tried, start or START_RATE)) is not None:
             report = self._at_rate(rate, lambda work: _hopeless(slo, work))
-            tried.append(Probe(rate, not slo.misses(report)))
+            tried.append(Probe(rate, not slo.misses(report), report.peak_concurrency <= 1))
             limited = report.client_limited
         met, missed = bracket(tried)
         self.found = f"rate={met:g}" if met else None

@@ -7,10 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from dynamo_cli.bench import setup
 from dynamo_cli.bench.campaign import Campaign
 from dynamo_cli.bench.options import AUTO, Options, check
-from dynamo_cli.bench.report import Summary, host_facts, read_results, render, write_results
+from dynamo_cli.bench.report import (
+    Summary,
+    compare,
+    host_facts,
+    read_results,
+    render,
+    render_comparison,
+    write_results,
+)
 from dynamo_cli.bench.report.files import SUMMARY, summary_json
 from dynamo_cli.bench.target import await_model, default_url, find_model, parse_url
 from dynamo_cli.errors import Cancelled, UsageError
@@ -27,6 +37,8 @@ class Outcome(NamedTuple):
 def run_bench(options: Options) -> Outcome:
     """Raises DynamoError before anything is measured, KeyboardInterrupt when nothing was."""
     check(options)
+    if options.compare is not None:
+        return _comparison(*options.compare, options.json)
     options = options.completed()
     campaign = _campaign(options)
     try:
@@ -55,6 +67,13 @@ def run_bench(options: Options) -> Outcome:
         remarks, code = [*remarks, *failures], int(bool(failures))
     text = summary_json(summary).decode().rstrip() if options.json else render(summary)
     return Outcome(text, code, tuple(remarks))
+
+
+def _comparison(a: Path, b: Path, as_json: bool) -> Outcome:
+    comparison = compare(read_results(a), read_results(b))
+    if as_json:
+        return Outcome(msgspec.json.format(msgspec.json.encode(comparison), indent=2).decode())
+    return Outcome(render_comparison(comparison))
 
 
 def _campaign(options: Options) -> Campaign:

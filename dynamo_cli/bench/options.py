@@ -88,19 +88,19 @@ class Options:
         return replace(
             self,
             concurrency=CONCURRENCY if self.mode == "concurrency" and self.concurrency is None else self.concurrency,
-            arrivals=self.arrivals or ("gamma" if self.burstiness else "poisson"),
+            arrivals=self._process() if self.is_open and self.mode != "trace" else None,
             isl=self.isl or ISL,
             osl=self.osl or OSL,
             **self._lengths(),
         )
 
     def public(self) -> dict[str, Any]:
-        """What was given and what it means, for a file: no key, and of the headers only the names."""
-        shown = {
-            name: value for name, value in asdict(self).items() if value not in (None, (), []) and name != "api_key"
-        }
-        shown["header"] = [header.partition(":")[0] for header in self.header]
-        return {name: _plain(value) for name, value in shown.items()}
+        """What the load depends on, for a file: no key, and of the headers only the names."""
+        shown = {**asdict(self), "header": [header.partition(":")[0].strip() for header in self.header]}
+        return {n: _plain(value) for n, value in shown.items() if n not in _NOT_LOAD and value not in (None, [])}
+
+    def _process(self) -> str:
+        return self.arrivals or ("gamma" if self.burstiness else "poisson")
 
     def _lengths(self) -> dict[str, Any]:
         """How long sending goes on, when neither a number of requests nor a duration says so."""
@@ -114,6 +114,7 @@ class Options:
 
 
 _DEFAULTS = {field.name: field.default for field in fields(Options)}
+_NOT_LOAD = ("url", "api_key", "ready_timeout", "output", "compare", "json")
 _OF_TRACE = ("speed", "trace_start", "trace_end")
 _CONTENT = ("isl", "isl_stddev", "osl", "osl_stddev", "same_prompt", "shared_prefix", "turns")
 
@@ -129,6 +130,8 @@ def check(options: Options) -> None:
     _check_load(options)
     _check_content(options)
     _refuse(options.find_max_rate and not options.slo, "--find-max-rate needs --slo, such as --slo ttft=200ms,itl=20ms")
+    hidden = options.find_max_rate and options.max_concurrency is not None
+    _refuse(hidden, "--max-concurrency would hide from the SLO how long requests wait: drop it with --find-max-rate")
     _refuse(bool(options.cancel_rate) and not options.stream, "--cancel-rate needs streamed answers: drop --no-stream")
 
 
@@ -147,7 +150,7 @@ def _check_load(options: Options) -> None:
     wrong_process = options.burstiness is not None and options.arrivals not in (None, "gamma")
     _refuse(wrong_process, f"--burstiness is of --arrivals gamma, not {options.arrivals}")
     too_long = options.duration is not None and options.ramp >= options.duration
-    _refuse(too_long, f"--ramp {options.ramp:g} must be shorter than --duration {options.duration}")
+    _refuse(too_long, f"--ramp {options.ramp:g} must be shorter than --duration {options.duration or 0:g}")
     _refuse(options.ramp > 0 and options.mode == "trace", "--ramp does not go with --trace, which has its own times")
 
 

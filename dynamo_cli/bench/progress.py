@@ -44,4 +44,4 @@ def line(log: Log, work: Workload) -> str:
     whole = f"/{work.requests}" if work.requests is not None else ""
     limit = f" of {work.duration_s:g}" if work.duration_s is not None else ""
     errors = f"  {log.errors} error{'s' if log.errors != 1 else ''}" if log.errors else ""
-    return f"{done}{whole} requests  {done / log.now_s:.1f} req/s{errors}  {log.now_s:.0f}{limit} s"
+    return f"{done}{whole} requests  {done / log.now_s:.1f} req/s{errors}  {log.now_s:.1f}{limit} s"

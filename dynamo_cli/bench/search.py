@@ -9,16 +9,17 @@ from typing import NamedTuple
 START_RATE = 1.0
 PRECISION = 0.05
 LOWEST_RATE = 0.01
-MOST_PROBES = 20
+MOST_PROBES = 24
 RISE = 1.05
 MOST_CONCURRENCY = 4096
 
 
 class Probe(NamedTuple):
-    """`met`: whether the level of `rate` requests per second met the objective."""
+    """`met`: whether the level of `rate` requests per second met the objective. `alone`: no two requests overlapped."""
 
     rate: float
     met: bool
+    alone: bool = False
 
 
 def bracket(tried: Sequence[Probe]) -> tuple[float, float]:
@@ -30,11 +31,14 @@ def bracket(tried: Sequence[Probe]) -> tuple[float, float]:
 
 
 def next_rate(tried: Sequence[Probe], start: float = START_RATE) -> float | None:
-    """Doubles (or halves) from `start` until the limit is between two rates, then bisects until they are 5 % apart."""
+    """Doubles (or halves) from `start` until the limit is between two rates, then bisects until they are 5 % apart.
+
+    None, too, when requests that had the server to themselves missed it: no lower rate is kinder.
+    """
     met, missed = bracket(tried)
     if not tried:
         return start
-    if len(tried) >= MOST_PROBES:
+    if len(tried) >= MOST_PROBES or any(probe.alone and not probe.met for probe in tried):
         return None
     if math.isinf(missed):
         return met * 2

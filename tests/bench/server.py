@@ -17,16 +17,32 @@ class Server(ThreadingHTTPServer):
     daemon_threads = False
     block_on_close = True
 
-    def __init__(self, models: list[str]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, models: list[str], owner: str, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.models = models
+        self.owner = owner
         self.bodies: list[dict] = []
+        self.heads: list[dict[str, str]] = []
+        self.in_flight = self.most_in_flight = 0
+        self.lock = threading.Lock()
+        self.engine = threading.Lock()
         self.hung_up = threading.Event()
         self.connections: list[socket.socket] = []
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        with self.lock:
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.in_flight -= 1
 
     def process_request(self, request, client_address) -> None:  # type: ignore[no-untyped-def]
         self.connections.append(request)
@@ -37,8 +53,8 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(*models: str) -> Iterator[Server]:
-    server = Server(list(models or (MODEL,)))
+def serving(*models: str, owner: str = "somebody", port: int = 0) -> Iterator[Server]:
+    server = Server(list(models or (MODEL,)), owner, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -63,12 +79,17 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path != "/v1/models":
             return self._json(404, {})
-        self._json(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.server.models]})
+        models = [{"id": name, "object": "model", "owned_by": self.server.owner} for name in self.server.models]
+        self._json(200, {"object": "list", "data": models})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.bodies.append(body)
-        model = body["model"]
+        self.server.heads.append({name.lower(): value for name, value in self.headers.items()})
+        with self.server.counted():
+            self._answer(body["model"], body)
+
+    def _answer(self, model: str, body: dict) -> None:
         if model.startswith("http-"):
             self._json(int(model[5:]), {"error": {"message": "not\nnow", "type": "x"}})
         elif model == "drop":
@@ -79,6 +100,10 @@ class Handler(BaseHTTPRequestHandler):
         elif model == "noise":
             self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
             self.close_connection = True
+        elif model == "single":
+            with self.server.engine:
+                time.sleep(0.02)
+            self._stream(model, body)
         elif body["stream"]:
             self._stream(model, body)
         else:

@@ -44,7 +44,7 @@ def test_commands_find_the_only_running_deployment(deployment: dict) -> None:
     assert default_url() == deployment["url"]
     done = dynamo("bench", "-n", "20", "-c", "4", "--osl", "8", "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads(done.stdout)
+    report = json.loads(done.stdout)["points"][0]["report"]
     assert (report["ok"], report["completion_tokens"], report["url"]) == (20, 160, deployment["url"])
     answer = dynamo("chat", "hello", "--max-tokens", "8")
     assert (answer.returncode, answer.stderr) == (0, "")

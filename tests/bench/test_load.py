@@ -10,16 +10,19 @@ import time
 
 import pytest
 
-from dynamo_cli.bench.run import Workload, run_load
+from dynamo_cli.bench.run import run_load
 from dynamo_cli.bench.target import choose_model, parse_url
+from dynamo_cli.bench.work.synthetic import Shape
+from dynamo_cli.bench.workload import Workload
 from dynamo_cli.errors import ModelMissing, NotReady, UsageError
 from tests.bench.server import Server, serving
 
 
-def load(server: Server, model: str, **changes: object) -> dict:
+def load(server: Server, model: str, *, osl: int = 4, seed: int = 0, **changes: object) -> dict:
     from msgspec import to_builtins
 
-    settings = {"requests": 6, "concurrency": 2, "isl": 5, "osl": 4, "timeout_s": 10.0, **changes}
+    shape = Shape(isl=5, osl=osl, seed=seed)
+    settings = {"requests": 6, "concurrency": 2, "shape": shape, "timeout_s": 10.0, **changes}
     return to_builtins(run_load(parse_url(server.url), model, Workload(**settings)))
 
 
@@ -28,7 +31,7 @@ def test_every_request_is_sent_once_and_counted(stream: bool) -> None:
     with serving() as server:
         report = load(server, "good", stream=stream, warmup=2)
         assert len(server.bodies) == 8
-        assert len(server.connections) == 4, "keep-alive: a connection per lane, of warm-up and of measuring"
+        assert len(server.connections) == 2, "keep-alive: a connection per lane, opened by the warm-up"
     assert (report["ok"], report["errors"], report["completion_tokens"], report["prompt_tokens"]) == (6, {}, 24, 42)
     assert report["tokens_from"] == "usage"
     assert (report["ttft_ms"] is not None) == stream
@@ -109,7 +112,7 @@ def test_the_command_prints_json_alone() -> None:
     with serving() as server:
         done = bench("--url", server.url, "-n", "4", "-c", "2", "--json", "--pid", f"me={os.getpid()}")
     assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads(done.stdout)
+    report = json.loads(done.stdout)["points"][0]["report"]
     assert report["ok"] == 4
     assert report["processes"]["me"]["rss_mb"] > 1
     assert report["client_limited"] in (True, False)

@@ -54,7 +54,7 @@ def test_json_is_all_there_is_on_stdout(dynamo: Dynamo) -> None:
     assert (started.code, json.loads(started.out)["state"]) == (0, "READY")
     assert json.loads(dynamo.run("status", "--json").out)["deployment"] == "echo"
     assert json.loads(dynamo.run("plan", ECHO, "--json").out)["deployment"] == "echo"
-    assert json.loads(dynamo.run("bench", "-n", "2", "--json").out)["ok"] == 2
+    assert json.loads(dynamo.run("bench", "-n", "2", "--json").out)["points"][0]["report"]["ok"] == 2
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",)])
