@@ -63,7 +63,9 @@ def test_what_a_search_says_comes_last() -> None:
 
 def test_a_client_that_was_the_limit_is_told() -> None:
     figures = report([record()], client_cpu_s=1.0, duration_s=1.0)
-    assert "The client was the limit: it used 1.00 of one core.\nThe server can do more" in render(figures)
+    assert "The client was the limit: it used 1.00 of one core.\nThe server can do more" in render(
+        summary([Point(label="c=1", report=figures)])
+    )
 
 
 def levels(*, slo: str | None = None, found: str | None = None) -> str:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from dynamo_cli.bench.record import RequestRecord
 from dynamo_cli.bench.report import Point
 from dynamo_cli.bench.report.html import page
+from dynamo_cli.bench.report.over_time import peaks
 from dynamo_cli.bench.report.svg import Axis, Chart, fitted, linear_ticks, log_ticks, number
+from dynamo_cli.bench.report.timeline import in_flight, peak_concurrency
 from dynamo_cli.bench.slo import parse_slo
 from tests.bench.records import made, record, report, summary
 
@@ -172,6 +174,19 @@ def test_values_lie_on_the_axis_made_for_them(values: list[float], from_zero: bo
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_the_steps_in_flight_have_every_peak() -> None:
+    records = made(4, 300, gap_ms=13)
+    changes = in_flight(records)
+    end_s = changes[-1][0] / 1e3
+    steps = peaks(changes, end_s)
+    width_ms = end_s * 1e3 / len(steps)
+    assert max(level for _, level in steps) == peak_concurrency(records)
+    for start_s, level in steps[:-1]:
+        start = start_s * 1e3
+        inside = [r for r in records if r.sent_ms < start + width_ms - 1e-6 and r.end_ms > start + 1e-6]
+        assert 0 < level <= len(inside)
 
 
 def test_a_chart_says_what_it_is() -> None:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from dynamo_cli.bench.report.levels import failures, render_levels
-from dynamo_cli.bench.report.model import Report, Spread, Summary
+from dynamo_cli.bench.report.model import Point, Report, Spread, Summary
 
 WIDTH = 50
 
 
-def render(result: Summary | Report) -> str:
+def render(summary: Summary) -> str:
     """In 80 columns. The lines of the block keep the names that scripts look for in vLLM's."""
-    if isinstance(result, Report):
-        return _render_report(result, None)
-    if len(result.points) == 1:
-        lines = [_render_report(result.points[0].report, result.points[0].rate)]
-    else:
-        lines = [render_levels(result)]
-    return "\n".join([*lines, *result.remarks])
+    figures = _block(summary.points[0]) if len(summary.points) == 1 else render_levels(summary)
+    return "\n".join([figures, *summary.remarks])
 
 
-def _render_report(report: Report, rate: float | None) -> str:
+def _block(point: Point) -> str:
+    report = point.report
     sections = [
         _title("Serving Benchmark Result", "="),
-        *_load(report, rate),
+        *_load(report, point.rate),
         *_throughput(report),
         *_latencies(report),
         *_goodput(report),
@@ -133,9 +129,6 @@ def _process_table(report: Report) -> list[str]:
 def _remarks(report: Report) -> list[str]:
     lines = [f"This client used {report.client_cpu_s:.2f} CPU s ({report.client_cores:.2f} cores)."]
     if report.client_limited:
-        lines.append(client_warning(report))
+        lines.append(f"The client was the limit: {report.client_limit}.")
+        lines.append("The server can do more than these figures say.")
     return [*lines, *failures([report])]
-
-
-def client_warning(report: Report) -> str:
-    return f"The client was the limit: {report.client_limit}.\nThe server can do more than these figures say."

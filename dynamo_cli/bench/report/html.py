@@ -87,7 +87,7 @@ def _tiles(point: Point) -> str:
             "Output tokens",
             _figure(report.output_tokens_per_s),
             "tok/s",
-            f"peak {_figure(report.peak_output_tokens_per_s)} tok/s",
+            f"peak {_figure(report.peak_output_tokens_per_s)}",
         ),
         tile("Requests", _figure(report.requests_per_s), "req/s", f"{report.ok} in {report.duration_s:.1f} s"),
         _latency_tile("TTFT median", report.ttft_ms),
@@ -120,7 +120,7 @@ def _one_level(point: Point, records_by_label: Records) -> list[str]:
         section("Latency", _distributions({point.label: records}), _percentiles(point.report)),
         section("Over time", _over_time(point.report, records, MOST_DOTS)) if records else "",
         _failures([point]),
-        _shares(point.report),
+        section("Who did the work", _shares(point.report)),
     ]
 
 
@@ -195,11 +195,8 @@ def _shares(report: Report) -> str:
     ]
     processes.append(["this client", f"{report.client_cpu_s:.2f}", f"{report.client_cores:.2f}", "", ""])
     head = ["worker", "requests", "tokens in", "cached", "tokens out", "TTFT median, ms"]
-    return section(
-        "Who did the work",
-        card("Workers", "", table(head, workers)) if workers else "",
-        card("Processes", "", table(["process", "CPU s", "cores", "CPU ms per request", "RSS MB"], processes)),
-    )
+    uses = card("Processes", "", table(["process", "CPU s", "cores", "CPU ms per request", "RSS MB"], processes))
+    return (card("Workers", "", table(head, workers)) if workers else "") + uses
 
 
 def _levels(summary: Summary, records_by_label: Records) -> list[str]:
@@ -230,7 +227,7 @@ def _levels(summary: Summary, records_by_label: Records) -> list[str]:
 def _details(point: Point, records: Sequence[RequestRecord], dots: int) -> str:
     report = point.report
     words = f"{report.requests_per_s:.2f} req/s, {report.output_tokens_per_s:.1f} tok/s"
-    inner = _percentiles(report) + (_over_time(report, records, dots) if records else "")
+    inner = _percentiles(report) + (_over_time(report, records, dots) if records else "") + _shares(report)
     return f"<details><summary>{escape(point.label)}<span>{escape(words)}</span></summary>{inner}</details>"
 
 

@@ -30,7 +30,7 @@ def tokens_over_time(report: Report, records: Sequence[RequestRecord]) -> Chart:
 
 
 def requests_over_time(report: Report, records: Sequence[RequestRecord]) -> Chart:
-    steps = _peaks(in_flight(records), report.duration_s)
+    steps = peaks(in_flight(records), report.duration_s)
     heights = [float(level) for _, level in steps]
     axis = fitted("requests", heights, from_zero=True, whole=True)
     chart = Chart("Requests in flight over time", _time_axis(report), axis, WIDE, 220)
@@ -43,7 +43,7 @@ def requests_over_time(report: Report, records: Sequence[RequestRecord]) -> Char
     return chart
 
 
-def _peaks(changes: Sequence[tuple[float, int]], duration_s: float) -> list[tuple[float, int]]:
+def peaks(changes: Sequence[tuple[float, int]], duration_s: float) -> list[tuple[float, int]]:
     """The most requests in flight in each of MOST_STEPS windows, by the second it begins."""
     width_ms = duration_s * 1e3 / MOST_STEPS
     peaks = [-1] * MOST_STEPS
