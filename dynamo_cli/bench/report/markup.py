@@ -29,9 +29,10 @@ def section(title: str, *parts: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{inner}</section>" if inner else ""
 
 
-def tile(name: str, value: str, unit: str, below: str) -> str:
+def tile(name: str, value: str, unit: str, below: str, alarming: bool = False) -> str:
+    kind = "tile bad" if alarming else "tile"
     return (
-        f'<div class="tile"><span>{escape(name)}</span><b>{escape(value)}<small>{escape(unit)}</small></b>'
+        f'<div class="{kind}"><span>{escape(name)}</span><b>{escape(value)}<small>{escape(unit)}</small></b>'
         f"<span>{escape(below)}</span></div>"
     )
 
