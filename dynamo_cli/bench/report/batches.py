@@ -9,7 +9,6 @@ makes 95 % of the difference of two of them.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from random import Random
 
@@ -28,9 +27,10 @@ def interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
 
 def mean_draws(rng: Random, means: Sequence[float]) -> list[float]:
     """Of the mean, from the mean of each batch; all batches are of one size."""
-    mean = statistics.fmean(means)
-    error = statistics.stdev(means) / math.sqrt(len(means))
-    return [mean + error * t for t in _students_t(rng, len(means) - 1)]
+    freedom = len(means) - 1
+    mean = math.fsum(means) / len(means)
+    error = math.sqrt(math.fsum((batch - mean) ** 2 for batch in means) / freedom / len(means))
+    return [mean + error * t for t in _students_t(rng, freedom)]
 
 
 def percentile_draws(rng: Random, batches: Sequence[Sequence[float]], percent: float) -> list[float]:
