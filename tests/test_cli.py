@@ -51,7 +51,7 @@ def test_version() -> None:
         (("worker", "--engine", "mock", "--options", "{"), "--options: not valid JSON"),
         (("mocker", "--tp", "x"), "--tp: invalid int value: 'x'"),
         (("--nope",), "--nope"),
-        (("bench", "--nope"), "--nope; did you mean --model?"),
+        (("bench", "--modle"), "--modle; did you mean --model?"),
         (("bench", "-c", "many"), "--concurrency"),
         (("completions",), "SHELL"),
         (("completions", "tcsh"), "bash, zsh, fish"),

@@ -50,6 +50,9 @@ class Usage(msgspec.Struct):
 
 
 class WorkerIds(msgspec.Struct):
+    """`decode_worker`: the name the supervisor gave it."""
+
+    decode_worker: str | None = None
     decode_worker_id: int | str | None = None
 
 
@@ -60,8 +63,9 @@ class Extension(msgspec.Struct):
 
     @property
     def worker(self) -> str:
-        found = self.worker_id.decode_worker_id if self.worker_id else None
-        return "" if found is None else str(found)
+        if self.worker_id is None:
+            return ""
+        return self.worker_id.decode_worker or str(self.worker_id.decode_worker_id or "")
 
 
 class Reply(msgspec.Struct):

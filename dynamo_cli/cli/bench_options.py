@@ -14,10 +14,10 @@ Model = Annotated[Optional[str], typer.Option(help="The model. Default: the only
 
 Concurrency = Annotated[
     Optional[int],
-    typer.Option("-c", "--concurrency", min=1, show_default="16", help="Closed loop: requests in flight."),
+    typer.Option("--concurrency", "-c", min=1, show_default="16", help="Closed loop: requests in flight."),
 ]
 Requests = Annotated[
-    Optional[int], typer.Option("-n", "--requests", min=1, show_default="200", help="Measured requests of a level.")
+    Optional[int], typer.Option("--requests", "-n", min=1, show_default="200", help="Measured requests of a level.")
 ]
 Duration = Annotated[Optional[float], typer.Option(metavar="S", min=0.001, help="Send for so long, instead of -n.")]
 Rate = Annotated[Optional[float], typer.Option(metavar="R", min=0.001, help="Open loop: requests per second.")]
@@ -81,7 +81,7 @@ MaxErrorRate = Annotated[float, typer.Option(metavar="SHARE", min=0.0, max=1.0, 
 
 ReadyTimeout = Annotated[float, typer.Option(metavar="S", min=0.0, help="Wait so long for the model.")]
 Pid = Annotated[List[str], typer.Option(metavar="NAME=PID", help="Report its CPU and memory; repeatable.")]
-Output = Annotated[Optional[Path], typer.Option("-o", "--output", metavar="DIR", help="Write the result there.")]
+Output = Annotated[Optional[Path], typer.Option("--output", "-o", metavar="DIR", help="Write the result there.")]
 Compare = Annotated[
     Optional[Tuple[Path, Path]], typer.Option(metavar="A B", help="Compare two results; measures nothing.")
 ]
