@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from dynamo_cli.bench.load.log import Watch
@@ -11,7 +11,7 @@ from dynamo_cli.bench.progress import Progress
 from dynamo_cli.bench.record import RequestRecord
 from dynamo_cli.bench.report import Point, Report, make_report
 from dynamo_cli.bench.run import run_level
-from dynamo_cli.bench.search import START_RATE, Probe, bracket, knee, next_concurrency, next_rate
+from dynamo_cli.bench.search import START_RATE, Probe, bracket, next_concurrency, next_rate
 from dynamo_cli.bench.slo import Slo
 from dynamo_cli.bench.target import Address
 from dynamo_cli.bench.workload import Workload
@@ -37,7 +37,7 @@ class Campaign:
     def one(self) -> None:
         """The workload as it is."""
         work = self.work
-        label = "trace" if work.trace else f"rate={work.rate:g}" if work.rate else f"c={work.concurrency}"
+        label = "trace" if work.trace else _rate_label(work.rate) if work.rate else f"c={work.concurrency}"
         self._measure(label, work)
 
     def concurrencies(self, levels: Iterable[int]) -> None:
@@ -53,28 +53,33 @@ class Campaign:
         tried: list[tuple[int, float]] = []
         while (level := next_concurrency(tried)) is not None:
             tried.append((level, self._at_concurrency(level).output_tokens_per_s))
-        self.remarks.append(f"Throughput stops rising at c={knee(tried)}.")
 
     def max_rate(self, slo: Slo, start: float | None) -> None:
         """The highest rate that meets `slo`."""
         tried: list[Probe] = []
-        limited = False
-        while not limited and (rate := next_rate(tried, start or START_RATE)) is not None:
-            report = self._at_rate(rate, lambda work: _hopeless(slo, work))
-            tried.append(Probe(rate, not slo.misses(report), report.peak_concurrency <= 1))
-            limited = report.client_limited
+        try:
+            while (rate := next_rate(tried, start or START_RATE)) is not None:
+                report = self._at_rate(rate, lambda work: _hopeless(slo, work))
+                tried.append(Probe(rate, not slo.misses(report), report.peak_concurrency <= 1))
+                if report.client_limited:
+                    self.remarks.append("The search ended because this client was the limit.")
+                    break
+        finally:
+            self._conclude(tried)
+
+    def _conclude(self, tried: Sequence[Probe]) -> None:
         met, missed = bracket(tried)
-        self.found = f"rate={met:g}" if met else None
-        self.remarks.append(_outcome(met, missed))
-        if limited:
-            self.remarks.append("The search ended because this client was the limit.")
+        if met:
+            self.found = _rate_label(met)
+        if tried:
+            self.remarks.insert(0, _outcome(met, missed))
 
     def _at_concurrency(self, level: int) -> Report:
         return self._measure(f"c={level}", replace(self.work, concurrency=level, rate=None))
 
     def _at_rate(self, level: float, watch: Callable[[Workload], Watch] | None = None) -> Report:
         work = replace(self.work, rate=level)
-        return self._measure(f"rate={level:g}", work, watch(work) if watch else None)
+        return self._measure(_rate_label(level), work, watch(work) if watch else None)
 
     def _measure(self, label: str, work: Workload, watch: Watch | None = None) -> Report:
         """KeyboardInterrupt after SIGINT; what was measured until then is kept."""
@@ -90,6 +95,10 @@ class Campaign:
         if level.interrupted:
             raise KeyboardInterrupt
         return report
+
+
+def _rate_label(rate: float) -> str:
+    return f"rate={rate:g}"
 
 
 def _hopeless(slo: Slo, work: Workload) -> Watch:

@@ -108,6 +108,8 @@ class Collector:
         """The response is complete: judge it."""
         sample = self.sample
         sample.e2e_s = now - self._started
+        if self.response.status == 200 and not self.response.is_event_stream and not sample.error:
+            self._take_whole()
         sample.text = "".join(self._pieces)
         if sample.error:
             return sample
@@ -117,7 +119,7 @@ class Collector:
         if self.response.status != 200:
             return self.fail(f"http {self.response.status}", error_message(b"".join(self._whole)))
         if not self.response.is_event_stream:
-            return self._finish_whole()
+            return sample if self._finished else self.fail("answer without finish_reason")
         if not self._closed:
             return self.fail("stream without [DONE]")
         if not self._finished:
@@ -161,13 +163,10 @@ class Collector:
             self._pieces += [choice.answer for choice in reply.choices[:1]]
         return content
 
-    def _finish_whole(self) -> Sample:
+    def _take_whole(self) -> None:
         reply = self._decode(b"".join(self._whole))
         if reply is not None:
             self._take(reply)
-            if not self.sample.error and not self._finished:
-                self.fail("answer without finish_reason")
-        return self.sample
 
     def _decode(self, text: bytes) -> Reply | None:
         try:

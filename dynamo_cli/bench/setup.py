@@ -15,6 +15,7 @@ from dynamo_cli.bench.work.trace import Trace
 from dynamo_cli.bench.workload import Workload
 from dynamo_cli.errors import UsageError
 
+_OWN_HEADERS = ("content-length", "transfer-encoding", "connection")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -45,12 +46,15 @@ def workload(options: Options) -> Workload:
 
 
 def headers(options: Options) -> dict[str, str]:
-    """Those of every request. Raises UsageError."""
-    fields = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
+    """Those of every request, with names in lower case. Raises UsageError."""
+    fields = {"authorization": f"Bearer {options.api_key}"} if options.api_key else {}
     for header in options.header:
         name, colon, value = (part.strip() for part in header.partition(":"))
+        name = name.lower()
         if not colon or not _TOKEN.fullmatch(name):
             raise UsageError(f"--header {header}: expected NAME:VALUE")
+        if name in _OWN_HEADERS:
+            raise UsageError(f"--header {name}: follows from the request itself")
         fields[name] = value
     for name, value in fields.items():
         if not (value.isascii() and value.isprintable()):

@@ -96,13 +96,24 @@ def test_what_goes_to_a_file_has_no_secret() -> None:
 
 
 def test_headers() -> None:
-    options = Options(api_key="k", header=["X-A: b:c", "authorization:x"])
-    assert setup.headers(options) == {"Authorization": "Bearer k", "X-A": "b:c", "authorization": "x"}
-    for wrong in ("novalue", "bad name: x", ": x"):
-        with pytest.raises(UsageError, match="expected NAME:VALUE"):
-            setup.headers(Options(header=[wrong]))
-    with pytest.raises(UsageError, match="characters that HTTP does not allow"):
-        setup.headers(Options(header=["X: a\r\nInjected: b"]))
+    assert setup.headers(Options(api_key="k", header=["X-A: b:c"])) == {"authorization": "Bearer k", "x-a": "b:c"}
+    assert setup.headers(Options(api_key="k", header=["Authorization: x"])) == {"authorization": "x"}
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        ("novalue", "--header novalue: expected NAME:VALUE"),
+        ("bad name: x", "--header bad name: x: expected NAME:VALUE"),
+        (": x", "--header : x: expected NAME:VALUE"),
+        ("Content-Length: 3", "--header content-length: follows from the request itself"),
+        ("X: a\r\nInjected: b", "the value of the header x has characters that HTTP does not allow"),
+    ],
+)
+def test_headers_that_are_none(header: str, line: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        setup.headers(Options(header=[header]))
+    assert str(refused.value) == line
 
 
 @pytest.mark.parametrize("text", ["", "1,,2", "0,1", "a", "1.5", "-1"])

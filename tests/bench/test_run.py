@@ -136,7 +136,7 @@ def test_given_up_requests_are_neither_complete_nor_errors() -> None:
 
 def test_headers_and_fields_of_the_user() -> None:
     with serving() as server:
-        level(server, requests=1, headers={"X-Team": "a b"}, extra={"temperature": 0}, ignore_eos=True)
+        level(server, requests=1, headers={"x-team": "a b"}, extra={"temperature": 0}, ignore_eos=True)
         assert server.heads[0]["x-team"] == "a b"
         assert (server.bodies[0]["temperature"], server.bodies[0]["ignore_eos"]) == (0, True)
         assert "nvext" not in server.bodies[0]

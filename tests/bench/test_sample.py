@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dynamo_cli.bench.sample import Collector, Sample
+from dynamo_cli.bench.sample import Ask, Collector, Sample
 from tests.bench.server import chunk, whole
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -86,3 +86,44 @@ def test_whole_answers(status: str, body: str, error: str, detail: str) -> None:
     sample = collector.finish(1.0)
     assert sample.error == error
     assert detail in sample.detail
+
+
+@pytest.mark.parametrize(
+    ("worker_id", "worker"),
+    [
+        ({"decode_worker_id": "f3"}, "f3"),
+        ({"decode_worker_id": 17, "prefill_worker_id": 18}, "17"),
+        ({"decode_worker_id": "f3", "decode_worker": "decode-1"}, "decode-1"),
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_the_worker_that_answered(worker_id: dict | None, worker: str) -> None:
+    told = json.dumps({"choices": [], "nvext": {"worker_id": worker_id}})
+    assert collect((0.1, sse(told, chunk("a"), FINISH, DONE))).worker == worker
+
+
+def test_a_request_is_given_up_after_so_many_pieces() -> None:
+    collector = Collector(0.0, Ask(text=True, cancel_after=2))
+    collector.feed(STREAM + sse(chunk("", None), chunk("a")), 0.1)
+    assert not collector.sample.cancelled
+    collector.feed(sse(chunk("b")), 0.2)
+    sample = collector.finish(0.2)
+    assert (sample.cancelled, sample.error, sample.completion_tokens, sample.text) == (True, "", 2, "ab")
+
+
+def test_a_complete_answer_was_not_given_up() -> None:
+    collector = Collector(0.0, Ask(cancel_after=2))
+    assert not collector.feed(STREAM + sse(chunk("a"), chunk("b"), FINISH, usage(2), DONE), 0.1)
+    assert (collector.finish(0.1).cancelled, collector.sample.error) == (False, "")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_text_of_an_answer_is_kept_when_it_is_asked_for(stream: bool) -> None:
+    collector = Collector(0.0, Ask(text=True))
+    if stream:
+        collector.feed(STREAM + sse(chunk("one "), chunk("two"), FINISH, usage(2), DONE), 0.1)
+    else:
+        body = json.dumps(whole(2))
+        collector.feed(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode(), 0.1)
+    assert collector.finish(0.1).text == ("one two" if stream else "w w ")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import cast
+from urllib.parse import urlsplit
 
 from dynamo_cli.bench.sample import Ask, Collector, Sample
 from dynamo_cli.bench.target import Address
@@ -83,11 +84,11 @@ class Connection(asyncio.Protocol):
 
 
 class Connections:
-    """As many as are needed at a time; the one that was last used is used first."""
+    """As many as are needed at a time; the one that was last used is used first. Names of `headers` in lower case."""
 
     def __init__(self, address: Address, path: str, headers: Mapping[str, str]) -> None:
         self._address = address
-        fields = {"Host": f"{address.host}:{address.port}", "Content-Type": "application/json", **headers}
+        fields = {"host": urlsplit(address.url).netloc, "content-type": "application/json", **headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self._head = f"POST {address.prefix}{path} HTTP/1.1\r\n{lines}Content-Length: ".encode()
         self._idle: list[Connection] = []
