@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from dynamo_cli.bench import setup
+from dynamo_cli.bench import prepare
 from dynamo_cli.bench.campaign import Campaign
 from dynamo_cli.bench.options import AUTO, Options, check
 from dynamo_cli.bench.report import (
@@ -22,6 +23,7 @@ from dynamo_cli.bench.report import (
     write_results,
 )
 from dynamo_cli.bench.report.files import SUMMARY, summary_json
+from dynamo_cli.bench.slo import Slo
 from dynamo_cli.bench.target import await_model, default_url, find_model, parse_url
 from dynamo_cli.errors import Cancelled, UsageError
 
@@ -40,10 +42,11 @@ def run_bench(options: Options) -> Outcome:
     if options.compare is not None:
         return _comparison(*options.compare, options.json)
     options = options.completed()
-    campaign = _campaign(options)
+    slo = prepare.objective(options)
+    measure, campaign = _levels(options, slo), _campaign(options, slo)
+    interrupted = False
     try:
-        _measure(options, campaign)
-        interrupted = False
+        measure(campaign)
     except KeyboardInterrupt:
         if not campaign.points:
             raise
@@ -76,35 +79,32 @@ def _comparison(a: Path, b: Path, as_json: bool) -> Outcome:
     return Outcome(render_comparison(comparison))
 
 
-def _campaign(options: Options) -> Campaign:
-    """Everything that can be wrong is looked at before the load begins."""
-    slo, work = setup.objective(options), setup.workload(options)
-    if options.sweep not in (None, AUTO):
-        setup.concurrencies(options.sweep)
-    if options.sweep_rate is not None:
-        setup.rates(options.sweep_rate)
+def _campaign(options: Options, slo: Slo | None) -> Campaign:
+    """Raises DynamoError for what is wrong with the options, then for what is wrong with the server."""
+    work = prepare.workload(options)
     if options.output is not None:
         _check_output(options.output)
     address = parse_url(options.url or default_url())
-    headers = setup.headers(options)
     if options.ready_timeout:
-        model = await_model(address, options.model, options.ready_timeout, headers)
+        model = await_model(address, options.model, options.ready_timeout, work.headers)
     else:
-        model = find_model(address, options.model, headers)
+        model = find_model(address, options.model, work.headers)
     return Campaign(address, model.name, replace(work, ask_worker=model.of_ours), slo)
 
 
-def _measure(options: Options, campaign: Campaign) -> None:
-    if options.find_max_rate and campaign.slo is not None:
-        campaign.max_rate(campaign.slo, options.rate)
-    elif options.sweep == AUTO:
-        campaign.knee()
-    elif options.sweep is not None:
-        campaign.concurrencies(setup.concurrencies(options.sweep))
-    elif options.sweep_rate is not None:
-        campaign.rates(setup.rates(options.sweep_rate))
-    else:
-        campaign.one()
+def _levels(options: Options, slo: Slo | None) -> Callable[[Campaign], None]:
+    """What the campaign is to measure. Raises UsageError."""
+    if options.find_max_rate and slo is not None:
+        return lambda campaign: campaign.max_rate(slo, options.rate)
+    if options.sweep == AUTO:
+        return Campaign.knee
+    if options.sweep is not None:
+        concurrencies = prepare.concurrencies(options.sweep)
+        return lambda campaign: campaign.concurrencies(concurrencies)
+    if options.sweep_rate is not None:
+        rates = prepare.rates(options.sweep_rate)
+        return lambda campaign: campaign.rates(rates)
+    return Campaign.one
 
 
 def _check_output(directory: Path) -> None:

@@ -90,18 +90,21 @@ class _Measurement:
             return
         lanes = work.most_in_flight or Workload.concurrency
         gentle = replace(Workload(work.warmup, lanes, timeout_s=work.timeout_s), shape=replace(work.shape, turns=1))
-        await self._load(gentle, (gentle.shape.conversation(-n) for n in count(1)), Log())
+        stock = self._stock(gentle, (gentle.shape.conversation(-number) for number in count(1)))
+        await self._load(gentle, stock, Log())
         if self._interrupted.is_set():
             raise KeyboardInterrupt
 
     async def _measure(self, first: int) -> Level:
         work = self._work
+        stock = self._stock(work, _conversations(work, first))
+        await stock.filled()
         meter = Meter(work.pids)
-        log = Log(self._watch)
         meter.start()
+        log = Log(self._watch)
         if self._progress is not None:
             self._progress.follow(log, work)
-        await self._load(work, _conversations(work, first), log)
+        await self._load(work, stock, log)
         duration = log.now_s
         processes, own = meter.read()
         facts = Run(
@@ -115,9 +118,11 @@ class _Measurement:
         )
         return Level(facts, sorted(log.records, key=lambda record: record.id), self._interrupted.is_set())
 
-    async def _load(self, work: Workload, conversations: Iterable[Conversation], log: Log) -> None:
+    def _stock(self, work: Workload, conversations: Iterable[Conversation]) -> Stock:
+        return Stock(self._writer, no_more_than(work.requests, conversations))
+
+    async def _load(self, work: Workload, stock: Stock, log: Log) -> None:
         """Until it is done, interrupted, or enough is known."""
-        stock = Stock(self._writer, no_more_than(work.requests, conversations))
         load = asyncio.create_task(Load(work, self._connections, self._writer, stock, log).run())
         ends = [asyncio.create_task(event.wait()) for event in (self._interrupted, log.enough)]
         try:

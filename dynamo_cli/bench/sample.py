@@ -28,12 +28,10 @@ class Sample:
     """
 
     started: float = 0.0
-
     error: str = ""
     detail: str = ""
     e2e_s: float = 0.0
     ttft_s: float | None = None
-    last_s: float = 0.0
     reads: list[tuple[float, int]] = field(default_factory=list)
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -141,7 +139,6 @@ class Collector:
                 contents += self._take(reply)
         if contents:
             self.sample.reads.append((at, contents))
-            self.sample.last_s = at
             self._contents += contents
             if self.sample.ttft_s is None:
                 self.sample.ttft_s = at

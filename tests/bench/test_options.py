@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_cli.bench import setup
+from dynamo_cli.bench import prepare
 from dynamo_cli.bench.options import Options, check
 from dynamo_cli.errors import UsageError
 
@@ -84,7 +84,7 @@ def test_options_that_go_together(given: dict) -> None:
     ],
 )
 def test_how_long_a_level_sends(given: dict, requests: int | None, duration: float | None) -> None:
-    work = setup.workload(Options(**given).completed())
+    work = prepare.workload(Options(**given).completed())
     assert (work.requests, work.duration_s) == (requests, duration)
 
 
@@ -96,8 +96,8 @@ def test_what_goes_to_a_file_has_no_secret() -> None:
 
 
 def test_headers() -> None:
-    assert setup.headers(Options(api_key="k", header=["X-A: b:c"])) == {"authorization": "Bearer k", "x-a": "b:c"}
-    assert setup.headers(Options(api_key="k", header=["Authorization: x"])) == {"authorization": "x"}
+    assert prepare.headers(Options(api_key="k", header=["X-A: b:c"])) == {"authorization": "Bearer k", "x-a": "b:c"}
+    assert prepare.headers(Options(api_key="k", header=["Authorization: x"])) == {"authorization": "x"}
 
 
 @pytest.mark.parametrize(
@@ -112,32 +112,32 @@ def test_headers() -> None:
 )
 def test_headers_that_are_none(header: str, line: str) -> None:
     with pytest.raises(UsageError) as refused:
-        setup.headers(Options(header=[header]))
+        prepare.headers(Options(header=[header]))
     assert str(refused.value) == line
 
 
 @pytest.mark.parametrize("text", ["", "1,,2", "0,1", "a", "1.5", "-1"])
 def test_concurrencies_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="expected concurrencies such as"):
-        setup.concurrencies(text)
+        prepare.concurrencies(text)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "x"])
 def test_rates_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="expected requests per second such as"):
-        setup.rates(text)
+        prepare.rates(text)
 
 
 def test_levels() -> None:
-    assert setup.concurrencies("1, 2,8") == [1, 2, 8]
-    assert setup.rates("0.5,2") == [0.5, 2.0]
+    assert prepare.concurrencies("1, 2,8") == [1, 2, 8]
+    assert prepare.rates("0.5,2") == [0.5, 2.0]
     with pytest.raises(UsageError, match="given twice"):
-        setup.rates("1,1.0")
+        prepare.rates("1,1.0")
     with pytest.raises(UsageError, match="--find-max-rate searches"):
-        setup.rates("auto")
+        prepare.rates("auto")
 
 
 def test_a_limit_on_tokens_needs_a_stream() -> None:
-    assert setup.objective(Options(slo="e2e=1s", stream=False))
+    assert prepare.objective(Options(slo="e2e=1s", stream=False))
     with pytest.raises(UsageError, match="--slo itl needs streamed answers"):
-        setup.objective(Options(slo="e2e=1s,itl=1ms", stream=False))
+        prepare.objective(Options(slo="e2e=1s,itl=1ms", stream=False))

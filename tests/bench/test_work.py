@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from dynamo_cli.bench.work.body import Format
 from dynamo_cli.bench.work.conversation import Conversation, no_more_than
 from dynamo_cli.bench.work.prompts import parts, words
-from dynamo_cli.bench.work.stock import AHEAD, Stock, Writer
+from dynamo_cli.bench.work.stock import Stock, Writer
 from dynamo_cli.bench.work.synthetic import Shape
 from dynamo_cli.bench.work.trace import BLOCK_TOKENS, Trace
 from dynamo_cli.errors import UsageError
@@ -168,8 +168,7 @@ async def test_a_fault_of_the_trace_comes_out_of_the_stock(tmp_path: Path) -> No
 
 async def test_a_stock_that_is_full_can_be_closed() -> None:
     stock = Stock(writer(), map(Shape().conversation, count()))
-    while stock._ready.qsize() < AHEAD:
-        await asyncio.sleep(0)
+    await stock.filled()
     await asyncio.wait_for(stock.close(), 1)
 
 

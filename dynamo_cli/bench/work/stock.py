@@ -64,6 +64,11 @@ class Stock:
         self._empty = False
         self._failure: DynamoError | None = None
 
+    async def filled(self) -> None:
+        """Until as much as fits, or all there is, is ready."""
+        while not (self._ready.full() or self._task.done()):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
     async def next(self) -> Prepared | None:
         """None when there are no more. Raises what making the conversations raised."""
         if self._empty:
