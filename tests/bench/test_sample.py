@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+from itertools import cycle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dynamo_cli.bench.sample import Ask, Collector, Sample
 from tests.bench.server import chunk, whole
@@ -127,3 +130,37 @@ def test_the_text_of_an_answer_is_kept_when_it_is_asked_for(stream: bool) -> Non
         body = json.dumps(whole(2))
         collector.feed(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode(), 0.1)
     assert collector.finish(0.1).text == ("one two" if stream else "w w ")
+
+
+def test_what_had_come_before_a_failure_is_kept() -> None:
+    collector = Collector(1.0)
+    collector.feed(STREAM + sse(chunk("a")), 1.1)
+    collector.feed(sse(chunk("b")), 1.2)
+    sample = collector.fail("timeout", now=2.0)
+    assert (sample.error, sample.e2e_s, sample.ttft_s) == ("timeout", 1.0, pytest.approx(0.1))
+    assert sample.between_reads_s() == [pytest.approx(0.1)]
+
+
+def test_the_servers_own_error_counts_more_than_the_lost_connection_after_it() -> None:
+    collector = Collector(0.0)
+    collector.feed(STREAM + sse('{"error": {"message": "the engine died"}}'), 0.1)
+    sample = collector.fail("connection lost", now=0.2)
+    assert (sample.error, sample.detail) == ("error event", "the engine died")
+
+
+@given(st.lists(st.integers(1, 60), min_size=1), st.integers(1, 90))
+def test_how_the_network_cuts_a_stream_changes_nothing(sizes: list[int], tokens: int) -> None:
+    stream = STREAM + sse(*[chunk(f"w{n} ") for n in range(tokens)], FINISH, usage(tokens), DONE)
+    collector = Collector(0.0, Ask(text=True))
+    at = 0
+    for number, size in enumerate(cycle(sizes)):
+        if at >= len(stream):
+            break
+        collector.feed(stream[at : at + size], float(number))
+        at += size
+    sample = collector.finish(float(number))
+    assert (sample.error, sample.completion_tokens) == ("", tokens)
+    assert sample.text == "".join(f"w{n} " for n in range(tokens))
+    assert sum(count for _, count in sample.reads) == tokens
+    assert len(sample.inter_token_s()) == tokens - 1
+    assert sum(sample.inter_token_s()) == pytest.approx(sample.reads[-1][0] - sample.reads[0][0])
