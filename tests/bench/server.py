@@ -16,6 +16,7 @@ MODEL = "good"
 class Server(ThreadingHTTPServer):
     daemon_threads = False
     block_on_close = True
+    request_queue_size = 128
 
     def __init__(self, models: list[str], owner: str, port: int) -> None:
         super().__init__(("127.0.0.1", port), Handler)

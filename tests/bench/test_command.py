@@ -63,7 +63,7 @@ def test_a_sweep_measures_each_level_with_prompts_of_its_own(tmp_path: Path) -> 
 
 def test_the_highest_rate_within_an_objective() -> None:
     with serving("single") as server:
-        args = ("--arrivals", "constant", "--rate", "16", "--duration", "0.6", "--json")
+        args = ("--arrivals", "constant", "--rate", "30", "--duration", "0.6", "--json")
         done = bench(server, "--find-max-rate", "--slo", "e2e=100ms,attain=90%", *args)
         never = bench(server, "--find-max-rate", "--slo", "e2e=1ms", "--rate", "1", "-n", "2")
     assert (done.returncode, done.stderr) == (0, "")

@@ -66,7 +66,7 @@ def accuracy(dynamo: Dynamo, directory: Path, *load: str) -> Accuracy:
     )
 
 
-@pytest.mark.parametrize("load", [("-c", "8", "-n", "96"), ("--rate", "40", "-n", "120")], ids=["closed", "open"])
+@pytest.mark.parametrize("load", [("-c", "8", "-n", "64"), ("--rate", "40", "-n", "80")], ids=["closed", "open"])
 def test_times_are_those_of_the_server(dynamo: Dynamo, tmp_path: Path, load: tuple[str, ...]) -> None:
     """Few at a time: what waits in the server's socket is not in its own times."""
     found = []
@@ -81,11 +81,10 @@ def test_times_are_those_of_the_server(dynamo: Dynamo, tmp_path: Path, load: tup
 
 
 def test_the_client_costs_half_a_second_for_20000_tokens_at_most(dynamo: Dynamo, tmp_path: Path) -> None:
-    costs = []
+    costs: list[float] = []
     while len(costs) < TRIES and min(costs, default=1.0) > 0.5:
-        costs.append(
-            accuracy(dynamo, tmp_path / str(len(costs)), "--osl", "50", "-c", "32", "-n", "192").cpu_s_per_20k_tokens
-        )
+        found = accuracy(dynamo, tmp_path / str(len(costs)), "--osl", "50", "-c", "32", "-n", "192")
+        costs.append(found.cpu_s_per_20k_tokens)
     assert min(costs) <= 0.5, costs
 
 
@@ -135,9 +134,6 @@ def test_each_mode_against_a_deployment(mock: Dynamo, tmp_path: Path) -> None:
     given_up = report(mock, "-n", "24", "--cancel-rate", "0.5")
     assert given_up["ok"] + given_up["cancelled"] == 24
     assert given_up["cancelled"] > 2
-
-
-def test_a_sweep_against_a_deployment(mock: Dynamo) -> None:
     swept = mock.run("bench", "--sweep", "1,4", "--duration", "0.5", "--osl", "8")
     assert swept.code == 0, swept.err
     assert [line.split()[0] for line in swept.out.splitlines() if line.startswith("c=")] == ["c=1", "c=4"]
