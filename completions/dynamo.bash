@@ -16,7 +16,7 @@ __dynamo_options() {
     case $1 in
     '') list='--version -h --help' ;;
     attach) list='-h --help' ;;
-    bench) list='--url --model --concurrency -c --requests -n --isl --osl --stream --no-stream --warmup --seed --pid --timeout --json -h --help' ;;
+    bench) list='--url --model --concurrency -c --requests -n --duration --rate --arrivals --burstiness --max-concurrency --ramp --warmup --timeout --cancel-rate --isl --isl-stddev --osl --osl-stddev --same-prompt --shared-prefix --groups --turns --sessions --think-time --trace --speed --trace-start --trace-end --seed --stream --no-stream --ignore-eos --no-ignore-eos --extra-body --header --api-key --sweep --sweep-rate --slo --find-max-rate --max-error-rate --ready-timeout --pid --output -o --compare --json -h --help' ;;
     chat) list='--url --model --system --file -f --load --temperature --max-tokens --top-p --seed --markdown --no-markdown --json --api-key --timeout -h --help' ;;
     completions) list='-h --help' ;;
     'completions bash') list='-h --help' ;;
@@ -59,12 +59,40 @@ __dynamo_option() {
     'bench --model') kind='served-model' ;;
     'bench --concurrency' | 'bench -c') : ;;
     'bench --requests' | 'bench -n') : ;;
-    'bench --isl') : ;;
-    'bench --osl') : ;;
+    'bench --duration') : ;;
+    'bench --rate') : ;;
+    'bench --arrivals') : ;;
+    'bench --burstiness') : ;;
+    'bench --max-concurrency') : ;;
+    'bench --ramp') : ;;
     'bench --warmup') : ;;
-    'bench --seed') : ;;
-    'bench --pid') : ;;
     'bench --timeout') : ;;
+    'bench --cancel-rate') : ;;
+    'bench --isl') : ;;
+    'bench --isl-stddev') : ;;
+    'bench --osl') : ;;
+    'bench --osl-stddev') : ;;
+    'bench --shared-prefix') : ;;
+    'bench --groups') : ;;
+    'bench --turns') : ;;
+    'bench --sessions') : ;;
+    'bench --think-time') : ;;
+    'bench --trace') kind='file' ;;
+    'bench --speed') : ;;
+    'bench --trace-start') : ;;
+    'bench --trace-end') : ;;
+    'bench --seed') : ;;
+    'bench --extra-body') : ;;
+    'bench --header') : ;;
+    'bench --api-key') : ;;
+    'bench --sweep') : ;;
+    'bench --sweep-rate') : ;;
+    'bench --slo') : ;;
+    'bench --max-error-rate') : ;;
+    'bench --ready-timeout') : ;;
+    'bench --pid') : ;;
+    'bench --output' | 'bench -o') kind='directory' ;;
+    'bench --compare') count=2 kind='file' ;;
     'chat --url') : ;;
     'chat --model') kind='served-model' ;;
     'chat --system') : ;;
@@ -255,75 +283,33 @@ __dynamo_topologies() {
         __dynamo_files -d -- "$current"
         return
     fi
-    case ${COMP_WORDS[1]}:$previous in
-        bench:--url | bench:--model | bench:--concurrency | bench:-c | bench:--requests | bench:-n | bench:--duration | bench:--rate | bench:--arrivals | bench:--burstiness | bench:--max-concurrency | bench:--ramp | bench:--warmup | bench:--timeout | bench:--cancel-rate | bench:--isl | bench:--isl-stddev | bench:--osl | bench:--osl-stddev | bench:--shared-prefix | bench:--groups | bench:--turns | bench:--sessions | bench:--think-time | bench:--trace | bench:--speed | bench:--trace-start | bench:--trace-end | bench:--seed | bench:--extra-body | bench:--header | bench:--api-key | bench:--sweep | bench:--sweep-rate | bench:--slo | bench:--max-error-rate | bench:--ready-timeout | bench:--pid | bench:--output | bench:-o | bench:--compare)
-            return ;;
-        chat:--url | chat:--model | chat:--system | chat:--temperature | chat:--max-tokens)
-            return ;;
-        down:--timeout)
-            return ;;
-        frontend:--http-host | frontend:--http-port | frontend:--listen-fd | frontend:--router-mode | frontend:--model-name | frontend:--served-model-name | frontend:--namespace | frontend:--namespace-prefix | frontend:--discovery-backend | frontend:--store-kv | frontend:--request-plane)
-            return ;;
-        logs:-n | logs:--tail | logs:--since | logs:--until | logs:--grep | logs:--level | logs:-d | logs:--deployment)
-            return ;;
-        mocker:--engine | mocker:--model | mocker:--model-path | mocker:--model-name | mocker:--served-model-name | mocker:--endpoint | mocker:--options | mocker:--tensor-parallel-size | mocker:--tp | mocker:--namespace | mocker:--namespace-prefix | mocker:--discovery-backend | mocker:--store-kv | mocker:--request-plane)
-            return ;;
-        plan:--set)
-            return ;;
-        restart:-d | restart:--deployment | restart:--timeout)
-            return ;;
-        scale:-d | scale:--deployment | scale:--timeout)
-            return ;;
-        sglang:--engine | sglang:--model | sglang:--model-path | sglang:--model-name | sglang:--served-model-name | sglang:--endpoint | sglang:--options | sglang:--tensor-parallel-size | sglang:--tp | sglang:--namespace | sglang:--namespace-prefix | sglang:--discovery-backend | sglang:--store-kv | sglang:--request-plane)
-            return ;;
-        start:-d | start:--deployment | start:--timeout)
-            return ;;
-        status:--interval | status:--wait | status:--timeout)
-            return ;;
-        stop:-d | stop:--deployment | stop:--timeout)
-            return ;;
-        trtllm:--engine | trtllm:--model | trtllm:--model-path | trtllm:--model-name | trtllm:--served-model-name | trtllm:--endpoint | trtllm:--options | trtllm:--tensor-parallel-size | trtllm:--tp | trtllm:--namespace | trtllm:--namespace-prefix | trtllm:--discovery-backend | trtllm:--store-kv | trtllm:--request-plane)
-            return ;;
-        up:--set | up:--timeout)
-            return ;;
-        vllm:--engine | vllm:--model | vllm:--model-path | vllm:--model-name | vllm:--served-model-name | vllm:--endpoint | vllm:--options | vllm:--tensor-parallel-size | vllm:--tp | vllm:--namespace | vllm:--namespace-prefix | vllm:--discovery-backend | vllm:--store-kv | vllm:--request-plane)
-            return ;;
-        worker:--engine | worker:--model | worker:--model-path | worker:--model-name | worker:--served-model-name | worker:--endpoint | worker:--options | worker:--tensor-parallel-size | worker:--tp | worker:--namespace | worker:--namespace-prefix | worker:--discovery-backend | worker:--store-kv | worker:--request-plane)
-            return ;;
-    esac
-    if [[ $current == -* ]]; then
-        case ${COMP_WORDS[1]} in
-            bench) words="--url --model --concurrency -c --requests -n --duration --rate --arrivals --burstiness --max-concurrency --ramp --warmup --timeout --cancel-rate --isl --isl-stddev --osl --osl-stddev --same-prompt --shared-prefix --groups --turns --sessions --think-time --trace --speed --trace-start --trace-end --seed --stream --no-stream --ignore-eos --no-ignore-eos --extra-body --header --api-key --sweep --sweep-rate --slo --find-max-rate --max-error-rate --ready-timeout --pid --output -o --compare --json" ;;
-            chat) words="--url --model --system --temperature --max-tokens" ;;
-            down) words="--all --timeout" ;;
-            events) words="--json" ;;
-            frontend) words="-h --help --http-host --http-port --listen-fd --router-mode --model-name --served-model-name --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
-            logs) words="-f --follow -n --tail --since --until --grep --level -t --timestamps --json -d --deployment" ;;
-            mocker) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
-            plan) words="--set --json --commands" ;;
-            ps) words="-a --all --json" ;;
-            restart) words="-d --deployment --no-wait --timeout" ;;
-            scale) words="-d --deployment --no-wait --timeout" ;;
-            sglang) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
-            start) words="-d --deployment --no-wait --timeout" ;;
-            status) words="--json -w --watch --interval --wait --timeout" ;;
-            stop) words="-d --deployment --no-wait --timeout" ;;
-            trtllm) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
-            up) words="-d --detach --set --no-deps --share-gpus --timeout --json" ;;
-            vllm) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
-            worker) words="-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane" ;;
-        esac
-        COMPREPLY=($(compgen -W "$words" -- "$current"))
-        return
-    fi
-    case ${COMP_WORDS[1]} in
-        attach) _dynamo_deployments "$current" ;;
-        completions) COMPREPLY=($(compgen -W "bash zsh fish" -- "$current")) ;;
-        down) _dynamo_deployments "$current" ;;
-        events) _dynamo_deployments "$current" ;;
-        plan) _dynamo_topologies "$current" ;;
-        status) _dynamo_deployments "$current" ;;
-        up) _dynamo_topologies "$current" ;;
+    while IFS= read -r name; do
+        [[ -d $name ]] && name+=/
+        [[ $name == pyproject.toml ]] || __dynamo_add "$name"
+    done < <(
+        compgen -f -X '!*.toml' -- "$current" || :
+        compgen -d -- "$current" || :
+        compgen -f -X '!*.toml' -- "topologies/$current" || :
+    )
+}
+
+# Offers what this very dynamo says are the values of kind $1; another version may know none.
+__dynamo_ask() {
+    local program=${words[0]} value
+    [[ $program == \~/* ]] && program=$HOME/${program:2}
+    while IFS= read -r value; do
+        __dynamo_offer "${value%%$'\t'*}"
+    done < <("$program" __complete "$1" "$current" "${words[@]:1:last-1}" 2>/dev/null </dev/null)
+}
+
+__dynamo_values() {
+    case $kind in
+    '') ;;
+    =*) __dynamo_offer_words "${kind#=}" ;;
+    topology) __dynamo_topologies ;;
+    file) __dynamo_files -f -- "$current" ;;
+    directory) __dynamo_files -d -- "$current" ;;
+    *) __dynamo_ask "$kind" ;;
     esac
 }
 

@@ -21,10 +21,11 @@ __dynamo_ask() {
     _describe -t values "$2" open -S '' -- plain
 }
 
-_dynamo() {
-    local -a commands=(
-        'attach:Show a running deployment as `up` does; Ctrl-C leaves it running.'
-        'bench:Measure a server under load: TTFT, ITL, end-to-end latency, throughput, errors, goodput.'
+__dynamo() {
+    local curcontext=$curcontext state ret=1
+    local -a line commands=(
+        'attach:Show a running deployment.'
+        'bench:Measure a server under load.'
         'chat:Talk to a served model.'
         'completions:Print or install the completions of a shell.'
         'doctor:Check this machine, and say what to fix.'
@@ -48,280 +49,15 @@ _dynamo() {
         'vllm:Run a worker with the vllm engine.'
         'worker:One engine replica behind the request plane. Other arguments are handed to the engine.'
     )
-    if (( CURRENT == 2 )); then
-        _describe command commands
-        return
-    fi
-    local command=$words[2]
-    shift words
-    (( CURRENT-- ))
-    case $command in
-        attach)
-            _arguments \
-                '*:deployment:_dynamo_deployments' ;;
-        bench)
-            _arguments \
-                '*--url[The server. Default\: the running deployment, else port 8000.]:value: ' \
-                '*--model[The model. Default\: the only one served.]:value: ' \
-                '*--concurrency[Closed loop\: requests in flight.]:value: ' \
-                '*-c[Closed loop\: requests in flight.]:value: ' \
-                '*--requests[Measured requests of a level.]:value: ' \
-                '*-n[Measured requests of a level.]:value: ' \
-                '*--duration[Send for so long, instead of -n.]:value: ' \
-                '*--rate[Open loop\: requests per second.]:value: ' \
-                '*--arrivals[Of the open loop\: poisson, constant or gamma.]:value: ' \
-                '*--burstiness[Shape of gamma arrivals\: 1 is Poisson, less is burstier.]:value: ' \
-                '*--max-concurrency[Most requests in flight of an open loop.]:value: ' \
-                '*--ramp[Raise concurrency or rate linearly for so long.]:value: ' \
-                '*--warmup[Requests sent before measuring.]:value: ' \
-                '*--timeout[What a request may take.]:value: ' \
-                '*--cancel-rate[Requests given up half-way.]:value: ' \
-                '*--isl[Prompt words, about one token each.]:value: ' \
-                '*--isl-stddev[Its standard deviation.]:value: ' \
-                '*--osl[Most tokens of an answer.]:value: ' \
-                '*--osl-stddev[Its standard deviation.]:value: ' \
-                '*--same-prompt[One prompt for all requests.]' \
-                '*--shared-prefix[Begin prompts with a shared text.]:value: ' \
-                '*--groups[How many different shared prefixes.]:value: ' \
-                '*--turns[Requests of a conversation; each carries the answers so far.]:value: ' \
-                '*--sessions[Conversations, instead of -n.]:value: ' \
-                '*--think-time[Pause before a next turn.]:value: ' \
-                '*--trace[Replay a trace in Mooncake'\''s format.]:value: ' \
-                '*--speed[Replay it X times as fast.]:value: ' \
-                '*--trace-start[Begin there in the trace.]:value: ' \
-                '*--trace-end[End there in the trace.]:value: ' \
-                '*--seed[The same seed gives the same prompts and times.]:value: ' \
-                '*--stream[Stream the answers.]' \
-                '*--no-stream[Stream the answers.]' \
-                '*--ignore-eos[Ask for answers of full length.]' \
-                '*--no-ignore-eos[Ask for answers of full length.]' \
-                '*--extra-body[More fields of each request.]:value: ' \
-                '*--header[More headers; repeatable.]:value: ' \
-                '*--api-key[A bearer token.]:value: ' \
-                '*--sweep[A level for each concurrency; auto\: double until throughput stops rising.]:value: ' \
-                '*--sweep-rate[A level for each rate.]:value: ' \
-                '*--slo[What requests should keep to, such as ttft=200ms,itl=20ms.]:value: ' \
-                '*--find-max-rate[Search the highest rate that meets --slo.]' \
-                '*--max-error-rate[Requests that may fail.]:value: ' \
-                '*--ready-timeout[Wait so long for the model.]:value: ' \
-                '*--pid[Report its CPU and memory; repeatable.]:value: ' \
-                '*--output[Write the result there.]:value: ' \
-                '*-o[Write the result there.]:value: ' \
-                '*--compare[Compare two results; measures nothing.]:value: ' \
-                '*--json[Print only JSON.]' \
-                '*::argument:_default' ;;
-        chat)
-            _arguments \
-                '*--url[The server. Default\: the running deployment, else port 8000.]:value: ' \
-                '*--model[The model. Default\: the only one served.]:value: ' \
-                '*--system[The system message.]:value: ' \
-                '*--temperature[0 always takes the likeliest token.]:value: ' \
-                '*--max-tokens[Most tokens of an answer.]:value: ' \
-                '*::argument:_default' ;;
-        completions)
-            _arguments \
-                '*:shell:(bash zsh fish)' ;;
-        down)
-            _arguments \
-                '*--all[Every running deployment.]' \
-                '*--timeout[Then without patience.]:value: ' \
-                '*:deployment:_dynamo_deployments' ;;
-        events)
-            _arguments \
-                '*--json[A JSON object a line\: time, service, state, message.]' \
-                '*:deployment:_dynamo_deployments' ;;
-        frontend)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--http-host[address to listen on (DYN_HTTP_HOST; default 127.0.0.1)]:value: ' \
-                '*--http-port[port (DYN_HTTP_PORT; default 8000; 0\: any)]:value: ' \
-                '*--listen-fd[serve on this inherited listening socket]:value: ' \
-                '*--router-mode[round-robin, random, power-of-two, least-loaded, direct (DYN_ROUTER_MODE; default round-robin)]:value: ' \
-                '*--model-name[serve only this model; default\: all]:value: ' \
-                '*--served-model-name[serve only this model; default\: all]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
-        logs)
-            _arguments \
-                '*-f[Go on as lines come, until Ctrl-C or its end.]' \
-                '*--follow[Go on as lines come, until Ctrl-C or its end.]' \
-                '*-n[Only the last N lines of each service.]:value: ' \
-                '*--tail[Only the last N lines of each service.]:value: ' \
-                '*--since[From then on\: 5m, 2h30m, 14\:30, 2026-01-31T14\:30\:00Z.]:value: ' \
-                '*--until[Up to then, written like --since.]:value: ' \
-                '*--grep[Only lines in which the expression is found.]:value: ' \
-                '*--level[From this level on\: trace, debug, info, warning, error.]:value: ' \
-                '*-t[When each line arrived, in UTC.]' \
-                '*--timestamps[When each line arrived, in UTC.]' \
-                '*--json[A JSON object a line\: time, service, level, text.]' \
-                '*-d[Default\: the running or the last one.]:value: ' \
-                '*--deployment[Default\: the running or the last one.]:value: ' \
-                '*::argument:_default' ;;
-        mocker)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--engine[auto, llamacpp, mock or echo]:value: ' \
-                '*--model[a model'\''s name or path]:value: ' \
-                '*--model-path[a model'\''s name or path]:value: ' \
-                '*--model-name[the name clients use]:value: ' \
-                '*--served-model-name[the name clients use]:value: ' \
-                '*--endpoint[namespace.component.endpoint to serve]:value: ' \
-                '*--options[the adapter'\''s own settings]:value: ' \
-                '*--tensor-parallel-size[]:value: ' \
-                '*--tp[]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
-        plan)
-            _arguments \
-                '*--set[Change a key of the topology; VALUE as in TOML. Repeatable.]:value: ' \
-                '*--json[Print the plan as JSON.]' \
-                '*--commands[Print the command of each process, one a line.]' \
-                '*:topology:_dynamo_topologies' ;;
-        ps)
-            _arguments \
-                '*-a[Those that are stopped, too.]' \
-                '*--all[Those that are stopped, too.]' \
-                '*--json[Print JSON.]' \
-                '*::argument:_default' ;;
-        pull)
-            _arguments \
-                '*::argument:_default' ;;
-        restart)
-            _arguments \
-                '*-d[Default\: the only running one.]:value: ' \
-                '*--deployment[Default\: the only running one.]:value: ' \
-                '*--no-wait[Return at once.]' \
-                '*--timeout[How long to wait.]:value: ' \
-                '*::argument:_default' ;;
-        scale)
-            _arguments \
-                '*-d[Default\: the only running one.]:value: ' \
-                '*--deployment[Default\: the only running one.]:value: ' \
-                '*--no-wait[Return at once.]' \
-                '*--timeout[How long to wait.]:value: ' \
-                '*::argument:_default' ;;
-        sglang)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--engine[auto, llamacpp, mock or echo]:value: ' \
-                '*--model[a model'\''s name or path]:value: ' \
-                '*--model-path[a model'\''s name or path]:value: ' \
-                '*--model-name[the name clients use]:value: ' \
-                '*--served-model-name[the name clients use]:value: ' \
-                '*--endpoint[namespace.component.endpoint to serve]:value: ' \
-                '*--options[the adapter'\''s own settings]:value: ' \
-                '*--tensor-parallel-size[]:value: ' \
-                '*--tp[]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
-        start)
-            _arguments \
-                '*-d[Default\: the only running one.]:value: ' \
-                '*--deployment[Default\: the only running one.]:value: ' \
-                '*--no-wait[Return at once.]' \
-                '*--timeout[How long to wait.]:value: ' \
-                '*::argument:_default' ;;
-        status)
-            _arguments \
-                '*--json[As data.]' \
-                '*-w[Again and again, until it ends or Ctrl-C.]' \
-                '*--watch[Again and again, until it ends or Ctrl-C.]' \
-                '*--interval[With --watch\: how often.]:value: ' \
-                '*--wait[Wait for it to be ready, degraded, failed or stopped.]:value: ' \
-                '*--timeout[With --wait\: how long.]:value: ' \
-                '*:deployment:_dynamo_deployments' ;;
-        stop)
-            _arguments \
-                '*-d[Default\: the only running one.]:value: ' \
-                '*--deployment[Default\: the only running one.]:value: ' \
-                '*--no-wait[Return at once.]' \
-                '*--timeout[How long to wait.]:value: ' \
-                '*::argument:_default' ;;
-        topology)
-            _arguments \
-                '*::argument:_default' ;;
-        trtllm)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--engine[auto, llamacpp, mock or echo]:value: ' \
-                '*--model[a model'\''s name or path]:value: ' \
-                '*--model-path[a model'\''s name or path]:value: ' \
-                '*--model-name[the name clients use]:value: ' \
-                '*--served-model-name[the name clients use]:value: ' \
-                '*--endpoint[namespace.component.endpoint to serve]:value: ' \
-                '*--options[the adapter'\''s own settings]:value: ' \
-                '*--tensor-parallel-size[]:value: ' \
-                '*--tp[]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
-        up)
-            _arguments \
-                '*-d[Return when it is READY; `dynamo down` stops it.]' \
-                '*--detach[Return when it is READY; `dynamo down` stops it.]' \
-                '*--set[Override a value of the file.]:value: ' \
-                '*--no-deps[With PART\: not what these depend on.]' \
-                '*--share-gpus[Take GPUs that another deployment has, too.]' \
-                '*--timeout[With -d\: how long it may take.]:value: ' \
-                '*--json[Only JSON on stdout; logs go to stderr.]' \
-                '*:topology:_dynamo_topologies' ;;
-        vllm)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--engine[auto, llamacpp, mock or echo]:value: ' \
-                '*--model[a model'\''s name or path]:value: ' \
-                '*--model-path[a model'\''s name or path]:value: ' \
-                '*--model-name[the name clients use]:value: ' \
-                '*--served-model-name[the name clients use]:value: ' \
-                '*--endpoint[namespace.component.endpoint to serve]:value: ' \
-                '*--options[the adapter'\''s own settings]:value: ' \
-                '*--tensor-parallel-size[]:value: ' \
-                '*--tp[]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
-        worker)
-            _arguments \
-                '*-h[show this help message and exit]' \
-                '*--help[show this help message and exit]' \
-                '*--engine[auto, llamacpp, mock or echo]:value: ' \
-                '*--model[a model'\''s name or path]:value: ' \
-                '*--model-path[a model'\''s name or path]:value: ' \
-                '*--model-name[the name clients use]:value: ' \
-                '*--served-model-name[the name clients use]:value: ' \
-                '*--endpoint[namespace.component.endpoint to serve]:value: ' \
-                '*--options[the adapter'\''s own settings]:value: ' \
-                '*--tensor-parallel-size[]:value: ' \
-                '*--tp[]:value: ' \
-                '*--namespace[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
-                '*--namespace-prefix[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
-                '*--discovery-backend[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--store-kv[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value: ' \
-                '*--request-plane[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value: ' \
-                '*::argument:_default' ;;
+    _arguments -C \
+        '(--version)--version[Print the version and exit.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1: :->commands' \
+        '*:: :->rest' && ret=0
+    case $state in
+    commands) _describe -t commands command commands && ret=0 ;;
+    rest) (( ${+functions[__dynamo_${words[1]}]} )) && __dynamo_${words[1]} && ret=0 ;;
     esac
     return ret
 }
@@ -337,18 +73,51 @@ __dynamo_bench() {
     _arguments -s -S \
         '(--url)--url=[The server. Default\: the running deployment, else port 8000.]:value: ' \
         '(--model)--model=[The model. Default\: the only one served.]:value: __dynamo_ask served-model served_model' \
-        '(--concurrency -c)--concurrency=[Connections, each one request deep.]:value: ' \
-        '(--concurrency -c)-c+[Connections, each one request deep.]:value: ' \
-        '(--requests -n)--requests=[Measured requests.]:value: ' \
-        '(--requests -n)-n+[Measured requests.]:value: ' \
-        '(--isl)--isl=[Prompt length in words, about one token each.]:value: ' \
+        '(--concurrency -c)--concurrency=[Closed loop\: requests in flight.]:value: ' \
+        '(--concurrency -c)-c+[Closed loop\: requests in flight.]:value: ' \
+        '(--requests -n)--requests=[Measured requests of a level.]:value: ' \
+        '(--requests -n)-n+[Measured requests of a level.]:value: ' \
+        '(--duration)--duration=[Send for so long, instead of -n.]:value: ' \
+        '(--rate)--rate=[Open loop\: requests per second.]:value: ' \
+        '(--arrivals)--arrivals=[Of the open loop\: poisson, constant or gamma.]:value: ' \
+        '(--burstiness)--burstiness=[Shape of gamma arrivals\: 1 is Poisson, less is burstier.]:value: ' \
+        '(--max-concurrency)--max-concurrency=[Most requests in flight of an open loop.]:value: ' \
+        '(--ramp)--ramp=[Raise concurrency or rate linearly for so long.]:value: ' \
+        '(--warmup)--warmup=[Requests sent before measuring.]:value: ' \
+        '(--timeout)--timeout=[What a request may take.]:value: ' \
+        '(--cancel-rate)--cancel-rate=[Requests given up half-way.]:value: ' \
+        '(--isl)--isl=[Prompt words, about one token each.]:value: ' \
+        '(--isl-stddev)--isl-stddev=[Its standard deviation.]:value: ' \
         '(--osl)--osl=[Most tokens of an answer.]:value: ' \
+        '(--osl-stddev)--osl-stddev=[Its standard deviation.]:value: ' \
+        '(--same-prompt)--same-prompt[One prompt for all requests.]' \
+        '(--shared-prefix)--shared-prefix=[Begin prompts with a shared text.]:value: ' \
+        '(--groups)--groups=[How many different shared prefixes.]:value: ' \
+        '(--turns)--turns=[Requests of a conversation; each carries the answers so far.]:value: ' \
+        '(--sessions)--sessions=[Conversations, instead of -n.]:value: ' \
+        '(--think-time)--think-time=[Pause before a next turn.]:value: ' \
+        '(--trace)--trace=[Replay a trace in Mooncake'\''s format.]:value:_files' \
+        '(--speed)--speed=[Replay it X times as fast.]:value: ' \
+        '(--trace-start)--trace-start=[Begin there in the trace.]:value: ' \
+        '(--trace-end)--trace-end=[End there in the trace.]:value: ' \
+        '(--seed)--seed=[The same seed gives the same prompts and times.]:value: ' \
         '(--stream --no-stream)--stream[Stream the answers.]' \
         '(--stream --no-stream)--no-stream[Stream the answers.]' \
-        '(--warmup)--warmup=[Requests sent before measuring.]:value: ' \
-        '(--seed)--seed=[Prompts of the same seed are the same.]:value: ' \
+        '(--ignore-eos --no-ignore-eos)--ignore-eos[Ask for answers of full length.]' \
+        '(--ignore-eos --no-ignore-eos)--no-ignore-eos[Ask for answers of full length.]' \
+        '(--extra-body)--extra-body=[More fields of each request.]:value: ' \
+        '*--header=[More headers; repeatable.]:value: ' \
+        '(--api-key)--api-key=[A bearer token.]:value: ' \
+        '(--sweep)--sweep=[A level for each concurrency; auto\: double until throughput stops rising.]:value: ' \
+        '(--sweep-rate)--sweep-rate=[A level for each rate.]:value: ' \
+        '(--slo)--slo=[What requests should keep to, such as ttft=200ms,itl=20ms.]:value: ' \
+        '(--find-max-rate)--find-max-rate[Search the highest rate that meets --slo.]' \
+        '(--max-error-rate)--max-error-rate=[Requests that may fail.]:value: ' \
+        '(--ready-timeout)--ready-timeout=[Wait so long for the model.]:value: ' \
         '*--pid=[Report its CPU and memory; repeatable.]:value: ' \
-        '(--timeout)--timeout=[Seconds a request may take.]:value: ' \
+        '(--output -o)--output=[Write the result there.]:value:_files -/' \
+        '(--output -o)-o+[Write the result there.]:value:_files -/' \
+        '(--compare)--compare=[Compare two results; measures nothing.]:value:_files:value:_files' \
         '(--json)--json[Print only JSON.]' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]'

@@ -26,8 +26,6 @@ class Model(NamedTuple):
     name: str
     of_ours: bool = False
 
-Headers = Mapping[str, str]
-
 
 class Address(NamedTuple):
     """`prefix` is the path before /v1, empty for most servers."""
@@ -72,13 +70,13 @@ def http_client(address: Address, timeout_s: float = 30.0, headers: Headers | No
     """A client that uses the environment's proxies only for hosts other than this one."""
     import httpx
 
-    timeout = httpx.Timeout(timeout_s, connect=5.0)
-    return httpx.Client(base_url=address.url, timeout=timeout, headers=headers, trust_env=address.host not in LOOPBACK)
-
-
-def choose_model(address: Address, wanted: str | None) -> str:
-    """`find_model`, its name."""
-    return find_model(address, wanted).name
+    return httpx.Client(
+        base_url=address.url,
+        timeout=httpx.Timeout(timeout_s, connect=5.0),
+        headers=headers,
+        trust_env=address.host not in LOOPBACK,
+        verify=address.tls,  # reading the certificates takes longer than an answer
+    )
 
 
 def find_model(address: Address, wanted: str | None, headers: Headers | None = None) -> Model:
@@ -98,7 +96,7 @@ def find_model(address: Address, wanted: str | None, headers: Headers | None = N
 
 
 def await_model(address: Address, wanted: str | None, timeout_s: float, headers: Headers | None = None) -> Model:
-    """`find_model`, again and again until the model is served. Raises NotReady, UsageError."""
+    """`find_model`, again and again until the model is served. Raises NotReady, UsageError, Unauthorized."""
     deadline = time.monotonic() + timeout_s
     while isinstance(found := _found_or_why_not(address, wanted, headers), DynamoError):
         if time.monotonic() >= deadline:
@@ -108,10 +106,10 @@ def await_model(address: Address, wanted: str | None, timeout_s: float, headers:
 
 
 def _found_or_why_not(address: Address, wanted: str | None, headers: Headers | None) -> Model | DynamoError:
-    """Raises UsageError: waiting does not help."""
+    """Raises UsageError and Unauthorized: waiting does not help."""
     try:
         return find_model(address, wanted, headers)
-    except UsageError:
+    except (UsageError, Unauthorized):
         raise
     except DynamoError as error:
         return error
@@ -132,8 +130,9 @@ def served_models(address: Address, headers: Headers | None = None) -> list[Mode
         ) from None
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        hint = "; pass --api-key" if status == 401 else ""
-        raise DynamoError(f"{address.url}/v1/models answers {status}{hint}") from None
+        if status in (401, 403):
+            raise Unauthorized(f"{address.url}/v1/models answers {status}; pass --api-key") from None
+        raise DynamoError(f"{address.url}/v1/models answers {status}") from None
     except httpx.HTTPError as error:
         raise DynamoError(f"{address.url}/v1/models: {str(error) or type(error).__name__}") from None
     except (ValueError, KeyError, TypeError, AttributeError):

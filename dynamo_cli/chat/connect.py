@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 
-from dynamo_cli.bench.target import choose_model, default_url, parse_url
+from dynamo_cli.bench.target import default_url, find_model, parse_url
 from dynamo_cli.chat.screen.display import styled
 from dynamo_cli.chat.server import Server
 from dynamo_cli.errors import DynamoError, ModelMissing, NotReady, UsageError
@@ -36,7 +36,7 @@ def connect(
     server = Server(address, key)
     if model is None and preferred is not None and preferred in server.models():
         model = preferred
-    return server, choose_model(address, model, server.headers)
+    return server, find_model(address, model, server.headers).name
 
 
 def await_deployment(wanted: str | None, preferred: str | None, timeout_s: float) -> None:

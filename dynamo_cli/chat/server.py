@@ -36,7 +36,7 @@ class Server:
 
     def models(self) -> list[str]:
         """Raises as served_models."""
-        return served_models(self.address, self.headers)
+        return [model.name for model in served_models(self.address, self.headers)]
 
     def close(self) -> None:
         if self._client is not None:

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from dynamo_cli.bench.run import run_load
-from dynamo_cli.bench.target import choose_model, parse_url
+from dynamo_cli.bench.target import find_model, parse_url
 from dynamo_cli.bench.work.synthetic import Shape
 from dynamo_cli.bench.workload import Workload
 from dynamo_cli.errors import ModelMissing, NotReady, UsageError
@@ -82,12 +82,12 @@ def test_gaps_between_tokens_are_seen() -> None:
 
 def test_which_model() -> None:
     with serving("a", "b") as server, serving() as one:
-        assert choose_model(parse_url(server.url), "b") == "b"
-        assert choose_model(parse_url(one.url + "/v1"), None) == "good"
+        assert find_model(parse_url(server.url), "b").name == "b"
+        assert find_model(parse_url(one.url + "/v1"), None).name == "good"
         with pytest.raises(UsageError, match="a, b"):
-            choose_model(parse_url(server.url), None)
+            find_model(parse_url(server.url), None)
         with pytest.raises(ModelMissing, match="does not serve c; it serves a, b"):
-            choose_model(parse_url(server.url), "c")
+            find_model(parse_url(server.url), "c")
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "http://:80", "http://x:port"])
@@ -100,7 +100,7 @@ def test_nothing_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(NotReady, match="nothing listens"):
-            choose_model(parse_url(f"http://127.0.0.1:{unused.getsockname()[1]}"), None)
+            find_model(parse_url(f"http://127.0.0.1:{unused.getsockname()[1]}"), None)
 
 
 def bench(*args: str) -> subprocess.CompletedProcess[str]:
