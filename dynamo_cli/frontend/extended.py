@@ -31,23 +31,27 @@ class Extras:
         self._received_ms = round((time.time() - (time.perf_counter() - started)) * 1e3)
         self._first = 0.0
         self._workers: dict[int, dict[str, str]] = {}
+        self._members: dict[int, bytes] = {}
 
-    def note(self, instance_id: int) -> None:
-        """This worker has answered something."""
-        self._first = self._first or time.perf_counter()
-        if instance_id not in self._workers:
-            self._workers[instance_id] = self._describe(instance_id)
+    def note(self, instance_id: int) -> bytes:
+        """This worker has answered something; returns the JSON member that says so."""
+        member = self._members.get(instance_id)
+        if member is None:
+            self._first = self._first or time.perf_counter()
+            worker = self._workers[instance_id] = self._describe(instance_id)
+            member = self._members[instance_id] = _member({WORKER_ID: worker} if self._named else {})
+        return member
 
-    def member(self, instance_id: int | None, last: bool) -> bytes:
-        """The JSON member for what this worker answered; None: what all did, unnamed if there were several."""
+    def last_member(self, instance_id: int | None) -> bytes:
+        """The one that ends what this worker answered; None: what all did, unnamed if there were several."""
         if instance_id is None and len(self._workers) == 1:
             instance_id = next(iter(self._workers))
         extras: dict[str, Any] = {}
         if self._named and instance_id is not None:
             extras[WORKER_ID] = self._workers[instance_id]
-        if self.timed and last:
+        if self.timed:
             extras[TIMING] = self._timing()
-        return b',"nvext":' + msgspec.json.encode(extras) if extras else b""
+        return _member(extras)
 
     def _describe(self, instance_id: int) -> dict[str, str]:
         """The id as discovery writes it, and the supervisor's name of the process if it has one."""
@@ -65,6 +69,10 @@ class Extras:
         }
 
 
+def _member(extras: dict[str, Any]) -> bytes:
+    return b',"nvext":' + msgspec.json.encode(extras) if extras else b""
+
+
 class ExtendedStream(StreamedAnswer):
     """Every chunk says its worker, the last one also the times."""
 
@@ -74,10 +82,12 @@ class ExtendedStream(StreamedAnswer):
         super().__init__(exchange, form, tracker, flusher, include_usage)
         self._extras = extras
         self._instance = 0
+        self._event_end = _EVENT_END
 
     def _show(self, choice: Choice, text: str, reason: str | None) -> None:
-        self._instance = choice.instance_id
-        self._extras.note(self._instance)
+        if choice.instance_id != self._instance:
+            self._instance = choice.instance_id
+            self._event_end = self._extras.note(self._instance) + _EVENT_END
         super()._show(choice, text, reason)
 
     def _send(self, events: bytes, last: bool) -> None:
@@ -85,9 +95,8 @@ class ExtendedStream(StreamedAnswer):
         if last:
             events, end, done = events.rpartition(_EVENT_END)
             about = None if self._include_usage else self._instance
-            final = self._extras.member(about, last=True) + end + done
-        each = self._extras.member(self._instance, last=False)
-        super()._send(events.replace(_EVENT_END, each + _EVENT_END) + final, last)
+            final = self._extras.last_member(about) + end + done
+        super()._send(events.replace(_EVENT_END, self._event_end) + final, last)
 
 
 class ExtendedWhole(WholeAnswer):
@@ -101,4 +110,4 @@ class ExtendedWhole(WholeAnswer):
         super()._show(choice, text, reason)
 
     def _send(self, body: bytes) -> None:
-        super()._send(body[:-1] + self._extras.member(None, last=True) + b"}")
+        super()._send(body[:-1] + self._extras.last_member(None) + b"}")
