@@ -25,7 +25,7 @@ from dynamo_cli.bench.report import (
 from dynamo_cli.bench.report.files import SUMMARY, summary_json
 from dynamo_cli.bench.slo import Slo
 from dynamo_cli.bench.target import await_model, default_url, find_model, parse_url
-from dynamo_cli.errors import Cancelled, UsageError
+from dynamo_cli.errors import Cancelled, ResourceMissing, UsageError
 
 
 class Outcome(NamedTuple):
@@ -60,14 +60,16 @@ def run_bench(options: Options) -> Outcome:
         found=campaign.found,
         remarks=campaign.remarks,
     )
-    remarks = [f"the files are in {options.output}"] if options.output else []
-    if options.output is not None:
-        write_results(options.output, summary, campaign.records)
-    failures = _failures(options, summary)
+    remarks = _failures(options, summary)
+    code = int(bool(remarks))
     if interrupted:
-        remarks, code = [*remarks, "interrupted: this is what was measured until then"], Cancelled.exit_code
-    else:
-        remarks, code = [*remarks, *failures], int(bool(failures))
+        remarks, code = ["interrupted: this is what was measured until then"], Cancelled.exit_code
+    if options.output is not None:
+        try:
+            write_results(options.output, summary, campaign.records)
+            remarks.insert(0, f"the files are in {options.output}")
+        except ResourceMissing as error:  # what was measured is still told
+            remarks, code = [*remarks, str(error)], error.exit_code
     text = summary_json(summary).decode().rstrip() if options.json else render(summary)
     return Outcome(text, code, tuple(remarks))
 
@@ -108,12 +110,14 @@ def _levels(options: Options, slo: Slo | None) -> Callable[[Campaign], None]:
 
 
 def _check_output(directory: Path) -> None:
-    """An earlier result is replaced; anything else is not. Raises UsageError."""
-    if directory.is_dir() and (not any(directory.iterdir()) or _is_result(directory)):
-        return
-    if directory.exists():
-        what = "holds other files" if directory.is_dir() else "is a file"
-        raise UsageError(f"--output {directory}: {what}; name a new directory or one of an earlier result")
+    """An earlier result is replaced; anything else is not. Raises UsageError, ResourceMissing."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        taken = any(directory.iterdir()) and not _is_result(directory)
+    except OSError as error:
+        raise ResourceMissing(f"--output {directory}: cannot be made: {error.strerror}") from None
+    if taken:
+        raise UsageError(f"--output {directory}: holds other files; name a new directory or one of an earlier result")
 
 
 def _is_result(directory: Path) -> bool:

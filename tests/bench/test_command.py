@@ -51,6 +51,19 @@ def test_a_result_is_written_and_replaced_but_nothing_else_is(tmp_path: Path) ->
     assert refused.stderr.startswith(f"dynamo: --output {other}: holds other files; name a new directory")
 
 
+def test_a_result_that_cannot_be_written_is_told_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with serving() as server:
+        refused = bench(server, "-o", str(tmp_path / "file"))
+        assert not server.bodies
+        limited = ["bash", "-c", f'ulimit -f 0; exec "$@" -n 5 -o {tmp_path}/full --url {server.url}', "bash", *COMMAND]
+        done = subprocess.run(limited, capture_output=True, text=True, timeout=60)
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert refused.stderr == f"dynamo: --output {tmp_path}/file: cannot be made: File exists\n"
+    assert done.returncode == 4 and "Mean TTFT (ms):" in done.stdout
+    assert done.stderr.startswith("dynamo: ") and "File too large" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_a_sweep_measures_each_level_with_prompts_of_its_own(tmp_path: Path) -> None:
     with serving() as server:
         done = bench(server, "--sweep", "1,3", "-n", "6", "-o", str(tmp_path / "r"), "--json")

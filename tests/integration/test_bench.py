@@ -117,7 +117,8 @@ def test_each_mode_against_a_deployment(mock: Dynamo, tmp_path: Path) -> None:
         assert {name: found[name] for name in wanted} == wanted, args
         return found
 
-    check("-n", "24", "-c", "4", completion_tokens=192, tokens_from="usage", concurrency=4)
+    first = check("-n", "24", "-c", "4", completion_tokens=192, tokens_from="usage", concurrency=4)
+    assert first["workers"].keys() == {"decode-0", "decode-1"}
     check("-n", "24", "--no-stream", ttft_ms=None)
     check("-n", "24", "--rate", "100", "--arrivals", "gamma", "--burstiness", "0.5", concurrency=None)
     check("-n", "24", "--rate", "200", "--max-concurrency", "3", concurrency=3, peak_concurrency=3)
