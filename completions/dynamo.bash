@@ -16,7 +16,7 @@ __dynamo_options() {
     case $1 in
     '') list='--version -h --help' ;;
     attach) list='-h --help' ;;
-    bench) list='--url --model --concurrency -c --requests -n --duration --rate --arrivals --burstiness --max-concurrency --ramp --warmup --timeout --cancel-rate --isl --isl-stddev --osl --osl-stddev --same-prompt --shared-prefix --groups --turns --sessions --think-time --trace --speed --trace-start --trace-end --seed --stream --no-stream --ignore-eos --no-ignore-eos --extra-body --header --api-key --sweep --sweep-rate --slo --find-max-rate --max-error-rate --ready-timeout --pid --output -o --compare --json -h --help' ;;
+    bench) list='--url --model --concurrency -c --requests -n --duration --rate --arrivals --burstiness --max-concurrency --ramp --warmup --timeout --cancel-rate --isl --isl-stddev --osl --osl-stddev --same-prompt --shared-prefix --groups --turns --sessions --think-time --trace --speed --trace-start --trace-end --seed --stream --no-stream --ignore-eos --no-ignore-eos --extra-body --header --api-key --sweep --sweep-rate --slo --find-max-rate --max-error-rate --ready-timeout --pid --output -o --compare --json --format -h --help' ;;
     chat) list='--url --model --system --file -f --load --temperature --max-tokens --top-p --seed --markdown --no-markdown --json --api-key --timeout -h --help' ;;
     completions) list='-h --help' ;;
     'completions bash') list='-h --help' ;;
@@ -93,6 +93,7 @@ __dynamo_option() {
     'bench --pid') : ;;
     'bench --output' | 'bench -o') kind='directory' ;;
     'bench --compare') count=2 kind='file' ;;
+    'bench --format') kind='=vllm-json aiperf-json' ;;
     'chat --url') : ;;
     'chat --model') kind='served-model' ;;
     'chat --system') : ;;

@@ -3,7 +3,7 @@
 # How many values the option $argv[2] of the command $argv[1] takes.
 function __dynamo_count
     switch "$argv[1] $argv[2]"
-        case 'bench --url' 'bench --model' 'bench --concurrency' 'bench -c' 'bench --requests' 'bench -n' 'bench --duration' 'bench --rate' 'bench --arrivals' 'bench --burstiness' 'bench --max-concurrency' 'bench --ramp' 'bench --warmup' 'bench --timeout' 'bench --cancel-rate' 'bench --isl' 'bench --isl-stddev' 'bench --osl' 'bench --osl-stddev' 'bench --shared-prefix' 'bench --groups' 'bench --turns' 'bench --sessions' 'bench --think-time' 'bench --trace' 'bench --speed' 'bench --trace-start' 'bench --trace-end' 'bench --seed' 'bench --extra-body' 'bench --header' 'bench --api-key' 'bench --sweep' 'bench --sweep-rate' 'bench --slo' 'bench --max-error-rate' 'bench --ready-timeout' 'bench --pid' 'bench --output' 'bench -o'
+        case 'bench --url' 'bench --model' 'bench --concurrency' 'bench -c' 'bench --requests' 'bench -n' 'bench --duration' 'bench --rate' 'bench --arrivals' 'bench --burstiness' 'bench --max-concurrency' 'bench --ramp' 'bench --warmup' 'bench --timeout' 'bench --cancel-rate' 'bench --isl' 'bench --isl-stddev' 'bench --osl' 'bench --osl-stddev' 'bench --shared-prefix' 'bench --groups' 'bench --turns' 'bench --sessions' 'bench --think-time' 'bench --trace' 'bench --speed' 'bench --trace-start' 'bench --trace-end' 'bench --seed' 'bench --extra-body' 'bench --header' 'bench --api-key' 'bench --sweep' 'bench --sweep-rate' 'bench --slo' 'bench --max-error-rate' 'bench --ready-timeout' 'bench --pid' 'bench --output' 'bench -o' 'bench --format'
             echo 1
         case 'bench --compare'
             echo 2
@@ -187,6 +187,7 @@ complete -c dynamo -n '__dynamo_at \'bench\'' -l output -s o -x -k -a '(__fish_c
 complete -c dynamo -n '__dynamo_at \'bench\'' -l compare -r -F -d 'Compare two results; measures nothing.'
 complete -c dynamo -n '__dynamo_at \'bench --compare\'' -F
 complete -c dynamo -n '__dynamo_at \'bench\'' -l json -d 'Print only JSON.'
+complete -c dynamo -n '__dynamo_at \'bench\'' -l format -x -k -a 'vllm-json aiperf-json' -d 'Print JSON as that benchmark writes it, for its scripts.'
 complete -c dynamo -n '__dynamo_at \'bench\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'chat\'' -l url -x -d 'The server. Default: the running deployment, else port 8000.'
 complete -c dynamo -n '__dynamo_at \'chat\'' -l model -x -k -a '(__dynamo_ask served-model)' -d 'The model. Default: the only one served.'

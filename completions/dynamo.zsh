@@ -119,6 +119,7 @@ __dynamo_bench() {
         '(--output -o)-o+[Write the result there.]:value:_files -/' \
         '(--compare)--compare=[Compare two results; measures nothing.]:value:_files:value:_files' \
         '(--json)--json[Print only JSON.]' \
+        '(--format)--format=[Print JSON as that benchmark writes it, for its scripts.]:value:(vllm-json aiperf-json)' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]'
 }

@@ -23,6 +23,7 @@ from dynamo_cli.bench.report import (
     write_results,
 )
 from dynamo_cli.bench.report.files import SUMMARY, summary_json
+from dynamo_cli.bench.report.foreign import FORMATS
 from dynamo_cli.bench.slo import Slo
 from dynamo_cli.bench.target import await_model, default_url, find_model, parse_url
 from dynamo_cli.errors import Cancelled, ResourceMissing, UsageError
@@ -70,8 +71,14 @@ def run_bench(options: Options) -> Outcome:
             remarks.insert(0, f"the files are in {options.output}")
         except ResourceMissing as error:  # what was measured is still told
             remarks, code = [*remarks, str(error)], error.exit_code
-    text = summary_json(summary).decode().rstrip() if options.json else render(summary)
-    return Outcome(text, code, tuple(remarks))
+    return Outcome(_text(options, summary, campaign), code, tuple(remarks))
+
+
+def _text(options: Options, summary: Summary, campaign: Campaign) -> str:
+    if options.format is not None:
+        (records,) = campaign.records.values()
+        return msgspec.json.encode(FORMATS[options.format](summary, records)).decode()
+    return summary_json(summary).decode().rstrip() if options.json else render(summary)
 
 
 def _comparison(a: Path, b: Path, as_json: bool) -> Outcome:

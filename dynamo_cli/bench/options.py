@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamo_cli.bench.load.arrivals import ARRIVALS
+from dynamo_cli.bench.report.foreign import FORMATS
 from dynamo_cli.errors import UsageError
 
 AUTO = "auto"
@@ -64,6 +65,7 @@ class Options:
     output: Path | None = None
     compare: tuple[Path, Path] | None = None
     json: bool = False
+    format: str | None = None
 
     @property
     def mode(self) -> str:
@@ -114,7 +116,7 @@ class Options:
 
 
 _DEFAULTS = {field.name: field.default for field in fields(Options)}
-_NOT_LOAD = ("url", "api_key", "ready_timeout", "output", "compare", "json")
+_NOT_LOAD = ("url", "api_key", "ready_timeout", "output", "compare", "json", "format")
 _OF_TRACE = ("speed", "trace_start", "trace_end")
 _CONTENT = ("isl", "isl_stddev", "osl", "osl_stddev", "same_prompt", "shared_prefix", "turns")
 
@@ -132,7 +134,16 @@ def check(options: Options) -> None:
     _refuse(options.find_max_rate and not options.slo, "--find-max-rate needs --slo, such as --slo ttft=200ms,itl=20ms")
     hidden = options.find_max_rate and options.max_concurrency is not None
     _refuse(hidden, "--max-concurrency would hide from the SLO how long requests wait: drop it with --find-max-rate")
+    _check_format(options)
     _refuse(bool(options.cancel_rate) and not options.stream, "--cancel-rate needs streamed answers: drop --no-stream")
+
+
+def _check_format(options: Options) -> None:
+    if options.format is not None:
+        _refuse(options.format not in FORMATS, f"--format {options.format}: use {', '.join(FORMATS)}")
+        _refuse(options.json, "choose one of --json and --format")
+        several = options.mode in ("sweep", "sweep-rate", "max-rate")
+        _refuse(several, f"--format {options.format} is for one level: drop {_mode_flag(options)}")
 
 
 def _check_load(options: Options) -> None:
@@ -142,7 +153,7 @@ def _check_load(options: Options) -> None:
         _refuse(options.mode not in ("rate", "max-rate"), "--rate does not go with", *modes)
     if options.is_open or options.mode == "sweep":
         hint = "; --max-concurrency limits an open loop" if options.is_open else ""
-        _refuse(options.given("concurrency"), f"-c does not go with --{options.mode}{hint}")
+        _refuse(options.given("concurrency"), f"-c does not go with {_mode_flag(options)}{hint}")
     if not options.is_open:
         for name in ("arrivals", "burstiness", "max_concurrency"):
             _refuse(options.given(name), f"{_flag(name)} is for an open loop: add --rate")
@@ -173,6 +184,10 @@ def _check_content(options: Options) -> None:
 def _refuse(wrong: bool, why: str, *names: str) -> None:
     if wrong:
         raise UsageError(" ".join([why, ", ".join(map(_flag, names))]).strip())
+
+
+def _mode_flag(options: Options) -> str:
+    return "--find-max-rate" if options.find_max_rate else f"--{options.mode}"
 
 
 def _flag(name: str) -> str:

@@ -54,6 +54,7 @@ def register(app: typer.Typer) -> None:
         output: opt.Output = None,
         compare: opt.Compare = None,
         json: opt.Json = False,
+        format: opt.Format = None,
     ) -> None:
         """Measure a server under load: TTFT, ITL, end-to-end latency, throughput, errors, goodput.
 

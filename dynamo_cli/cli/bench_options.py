@@ -86,3 +86,7 @@ Compare = Annotated[
     Optional[Tuple[Path, Path]], typer.Option(metavar="A B", help="Compare two results; measures nothing.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
+Format = Annotated[
+    Optional[str],
+    typer.Option(metavar="vllm-json|aiperf-json", help="Print JSON as that benchmark writes it, for its scripts."),
+]

@@ -51,6 +51,15 @@ def test_a_result_is_written_and_replaced_but_nothing_else_is(tmp_path: Path) ->
     assert refused.stderr.startswith(f"dynamo: --output {other}: holds other files; name a new directory")
 
 
+def test_scripts_of_other_benchmarks_are_served() -> None:
+    with serving() as server:
+        vllm, aiperf = (
+            json.loads(bench(server, "-n", "5", "--format", f"{name}-json").stdout) for name in ("vllm", "aiperf")
+        )
+    assert vllm["completed"] == 5 and vllm["output_lens"] == [4] * 5
+    assert aiperf["request_count"]["avg"] == 5 and aiperf["time_to_first_token"]["avg"] > 0
+
+
 def test_a_result_that_cannot_be_written_is_told_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with serving() as server:

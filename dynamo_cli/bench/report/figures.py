@@ -119,22 +119,14 @@ def _goodput(
 ) -> Goodput:
     asked = [record for record in records if not record.cancelled]
     met = sum(map(slo.met_by, asked))
-    goodput = Goodput(
+    share, by_limit = round(met / max(1, len(asked)), 4), slo.shares(asked)
+    return Goodput(
         slo=str(slo),
         requests=met,
         requests_per_s=round(met / duration_s, 3),
-        share=round(met / max(1, len(asked)), 4),
-        by_limit=slo.shares(asked),
-        misses=[],
-    )
-    misses = slo.reasons(goodput.share, goodput.by_limit, spreads)
-    return Goodput(
-        slo=goodput.slo,
-        requests=met,
-        requests_per_s=goodput.requests_per_s,
-        share=goodput.share,
-        by_limit=goodput.by_limit,
-        misses=misses,
+        share=share,
+        by_limit=by_limit,
+        misses=slo.reasons(share, by_limit, spreads),
     )
 
 
