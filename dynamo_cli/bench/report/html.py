@@ -99,7 +99,8 @@ def _levels(summary: Summary, records_by_label: Records) -> list[str]:
     words = "Up and to the right is better: more tokens per second in all, and more for each user."
     curve = chart_card("Throughput and interactivity", words, pareto(points, shown.label if shown else None))
     rows = [level_row(point) for point in points]
-    levels = table(HEAD, rows, marked=shown.label if shown else None)
+    head = [f"{name}, ms" if name.startswith(("TTFT", "ITL", "E2E")) else name for name in HEAD]
+    levels = table(head, rows, marked=shown.label if shown else None)
     dots = max(100, MOST_DOTS * 2 // max(1, len(points)))
     return [
         section("Load levels", f'<div class="card">{levels}</div>', curve, grid("two", charts)),
