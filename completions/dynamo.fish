@@ -131,7 +131,7 @@ complete -c dynamo -n '__dynamo_at \'\' 1' -a pull -d 'Fetch a model, so that `u
 complete -c dynamo -n '__dynamo_at \'\' 1' -a restart -d 'Restart services, the replicas of a pool one after another.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a scale -d 'Change the number of replicas of pools.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a sglang -d 'Run a worker with the sglang engine.'
-complete -c dynamo -n '__dynamo_at \'\' 1' -a start -d 'Start services that were stopped, or had given up.'
+complete -c dynamo -n '__dynamo_at \'\' 1' -a start -d 'Start services.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a status -d 'Show a deployment\'s processes.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a stop -d 'Stop services.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a topology -d 'List, show and describe topology files.'

@@ -40,7 +40,7 @@ __dynamo() {
         'restart:Restart services, the replicas of a pool one after another.'
         'scale:Change the number of replicas of pools.'
         'sglang:Run a worker with the sglang engine.'
-        'start:Start services that were stopped, or had given up.'
+        'start:Start services.'
         'status:Show a deployment'\''s processes.'
         'stop:Stop services.'
         'topology:List, show and describe topology files.'

@@ -1,10 +1,13 @@
-"""Options that several commands share."""
+"""What several commands share: options, and the commands that do one thing to services."""
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from dynamo_cli.runtime.control import ServiceAction
 
 OfDeployment = Annotated[
     Optional[str],  # noqa: UP045
@@ -12,3 +15,19 @@ OfDeployment = Annotated[
 ]
 Timeout = Annotated[float, typer.Option(metavar="S", min=0.0, help="How long to wait.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once.")]
+
+
+def register_action(app: typer.Typer, action: ServiceAction, short_help: str, help_text: str) -> None:
+    """A command that does `action`, which is its name, to services."""
+
+    @app.command(name=action, short_help=short_help, help=help_text)
+    def act(
+        services: list[str] = typer.Argument(..., metavar="SERVICE...", help="Services or pools."),
+        deployment: OfDeployment = None,
+        no_wait: NoWait = False,
+        timeout: Timeout = 120.0,
+    ) -> None:
+        from dynamo_cli.supervisor import deployments, orders
+
+        chosen = deployments.select(deployment)
+        print("\n".join(orders.act(chosen, action, services, None if no_wait else timeout)))

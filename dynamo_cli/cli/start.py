@@ -2,19 +2,9 @@ from __future__ import annotations
 
 import typer
 
-from dynamo_cli.cli.common import NoWait, OfDeployment, Timeout
+from dynamo_cli.cli.common import register_action
 
 
 def register(app: typer.Typer) -> None:
-    @app.command()
-    def start(
-        services: list[str] = typer.Argument(..., metavar="SERVICE...", help="Services or pools."),
-        deployment: OfDeployment = None,
-        no_wait: NoWait = False,
-        timeout: Timeout = 120.0,
-    ) -> None:
-        """Start services that were stopped, or had given up."""
-        from dynamo_cli.supervisor import deployments, orders
-
-        chosen = deployments.select(deployment)
-        print("\n".join(orders.act(chosen, "start", services, None if no_wait else timeout)))
+    text = "Start services that were stopped, or had given up."
+    register_action(app, "start", "Start services.", text)
