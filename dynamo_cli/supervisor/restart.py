@@ -75,6 +75,7 @@ class RestartCounter:
 
     def _exhausted(self) -> str:
         limit = self.policy.max_restarts
+        restarts = f"{limit} restart{'s' if limit != 1 else ''}"
         if len(self._recent) >= limit:
-            return f"gave up after {limit} restarts within {self.policy.window_s:g} s"
-        return f"gave up after {limit} restarts that never got ready"
+            return f"gave up after {restarts} within {self.policy.window_s:g} s"
+        return f"gave up after {restarts} that never got ready"

@@ -83,6 +83,8 @@ HISTORIES = [
     Case("nor after a crash", POLICY, [*crashes(0), (1, Exit(2, permanent=True))], [*restarts(0.25), HOPELESS]),
     Case("a policy of no restarts", policy(max_restarts=0), crashes(0),
          [GiveUp("gave up after 0 restarts within 60 s")]),
+    Case("a policy of one restart", policy(max_restarts=1), crashes(0, 1),
+         [*restarts(0.25), GiveUp("gave up after 1 restart within 60 s")]),
     Case("no delay at all", policy(backoff_s=0.0), crashes(0, 1, 2), restarts(0.0, 0.0, 0.0)),
 ]  # fmt: skip
 
