@@ -74,5 +74,5 @@ def test_dynamo_chat_prints_the_answer_alone(agg: Agg, openai: OpenAI) -> None:
 def test_dynamo_bench_prints_json_alone(agg: Agg) -> None:
     measured = agg.dynamo.run("bench", "-n", "4", "-c", "2", "--isl", "8", "--osl", "8", "--json")
     assert measured.code == 0
-    report = json.loads(measured.out)
+    report = json.loads(measured.out)["points"][0]["report"]
     assert (report["ok"], report["errors"], report["completion_tokens"]) == (4, {}, 32)
