@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -31,10 +32,12 @@ def session_home() -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="dyn-"))
     yield root
     leftovers = _wait_until_gone(str(root), timeout_s=3.0)
+    described = [_described(process) for process in leftovers]
     for process in leftovers:
-        process.send_signal(signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
     shutil.rmtree(root, ignore_errors=True)
-    assert not leftovers, f"processes outlived the tests: {leftovers}"
+    assert not described, f"processes outlived the tests: {described}"
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +63,14 @@ def _wait_until_gone(home: str, timeout_s: float) -> list[psutil.Process]:
 
 def _processes_of(home: str) -> list[psutil.Process]:
     return [p for p in psutil.process_iter() if p.pid != os.getpid() and _home_of(p).startswith(home)]
+
+
+def _described(process: psutil.Process) -> str:
+    """Its home has the number of its test."""
+    try:
+        return f"{process.pid} {process.cmdline()} of {_home_of(process)}, {process.create_time() - time.time():.1f} s"
+    except psutil.Error:
+        return f"{process.pid}, which has ended now"
 
 
 def _home_of(process: psutil.Process) -> str:
