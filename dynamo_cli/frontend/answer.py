@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 
+import msgspec
+
 from dynamo_cli.errors import DynamoError
 from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
-from dynamo_cli.frontend.formats import DONE, Format, Usage
+from dynamo_cli.frontend.formats import DONE, EVENT_END, Format, Usage
 from dynamo_cli.frontend.metrics.counts import Tracker, error_type
 from dynamo_cli.runtime.http.envelope import error_body
 from dynamo_cli.runtime.http.exchange import Exchange
@@ -19,10 +21,11 @@ log = logging.getLogger(__name__)
 class Answer(ABC):
     """Choices report here. The answer is over when all are complete, one fails, or the client goes away.
 
-    A `patient` one needs nothing before a choice is complete.
+    A `patient` one needs nothing before a choice is complete. Of `per_prompt` choices in a row the prompt counts once.
     """
 
     patient: bool
+    per_prompt = 1
 
     def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher) -> None:
         self.flusher = flusher
@@ -62,12 +65,18 @@ class Answer(ABC):
     @abstractmethod
     def _show(self, choice: Choice, text: str, reason: str | None) -> None: ...
 
-    def _complete(self) -> Usage:
+    def _usage(self) -> Usage:
+        """So far."""
         usage = Usage()
-        for choice in self.choices:
-            usage.prompt += choice.usage.prompt_tokens
+        for at, choice in enumerate(self.choices):
             usage.completion += choice.usage.completion_tokens
-            usage.cached += choice.usage.cached_tokens
+            if not at % self.per_prompt:
+                usage.prompt += choice.usage.prompt_tokens
+                usage.cached += choice.usage.cached_tokens
+        return usage
+
+    def _complete(self) -> Usage:
+        usage = self._usage()
         self._tracker.lengths(usage.prompt, usage.completion, usage.cached)
         self._end()
         return usage
@@ -98,9 +107,14 @@ class Answer(ABC):
 
 
 class StreamedAnswer(Answer):
-    """Server-sent events; the first token leaves at once, with the head."""
+    """Server-sent events; the first token leaves at once, with the head.
+
+    `prologue`: events before the first one. `counting`: every event has the usage so far.
+    """
 
     patient = False
+    prologue = b""
+    counting = False
 
     def __init__(
         self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher, include_usage: bool
@@ -122,6 +136,8 @@ class StreamedAnswer(Answer):
             events = b""
         if reason is not None:
             events += form.finish(index, reason)
+        if self.counting:
+            events = events.replace(EVENT_END, b',"usage":%b}\n\n' % msgspec.json.encode(self._usage().as_dict()))
         if not self._left:
             usage = self._complete()
             events += form.usage(usage) + DONE if self._include_usage else DONE
@@ -130,7 +146,7 @@ class StreamedAnswer(Answer):
     def _send(self, events: bytes, last: bool) -> None:
         exchange = self._exchange
         if not exchange.started:
-            exchange.start(events, last)
+            exchange.start(self.prologue + events if self.prologue else events, last)
         elif last:
             exchange.finish(events)
         else:

@@ -102,14 +102,11 @@ class Choice:
 
     def _take(self, deltas: list[Delta]) -> None:
         last = deltas[-1]
-        ids = last.token_ids if len(deltas) == 1 else [token for delta in deltas for token in delta.token_ids]
         reason = last.finish_reason
-        if reason == "error":
-            self._fail(EngineFailed(last.text or "the engine failed on this request"))
+        if reason == "error" or reason == "cancelled":
+            self._gave_up(last)
             return
-        if reason == "cancelled":
-            self._fail(StreamIncomplete("the worker gave the request up"))
-            return
+        ids = last.token_ids if len(deltas) == 1 else [token for delta in deltas for token in delta.token_ids]
         text = self._text(ids, deltas, final=reason is not None)
         usage = self.usage
         usage.completion_tokens += len(ids)
@@ -138,6 +135,12 @@ class Choice:
         if counted is None and flight is not None:
             flight.cancel()
         self._answer.advance(self, text, tokens, reason)
+
+    def _gave_up(self, last: Delta) -> None:
+        if last.finish_reason == "error":
+            self._fail(EngineFailed(last.text or "the engine failed on this request"))
+        else:
+            self._fail(StreamIncomplete("the worker gave the request up"))
 
     def _fail(self, error: DynamoError) -> None:
         self.cancel()

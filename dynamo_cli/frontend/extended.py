@@ -10,14 +10,13 @@ import msgspec
 from dynamo_cli.frontend.answer import StreamedAnswer, WholeAnswer
 from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
-from dynamo_cli.frontend.formats import Format
+from dynamo_cli.frontend.formats import EVENT_END, Format
 from dynamo_cli.frontend.metrics.counts import Tracker
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.runtime.http.exchange import Exchange
 
 WORKER_ID, TIMING = "worker_id", "timing"
 KNOWN = frozenset((WORKER_ID, TIMING))
-_EVENT_END = b"}\n\n"  # of every event that is JSON, and nowhere inside one
 
 
 class Extras:
@@ -82,21 +81,21 @@ class ExtendedStream(StreamedAnswer):
         super().__init__(exchange, form, tracker, flusher, include_usage)
         self._extras = extras
         self._instance = 0
-        self._event_end = _EVENT_END
+        self._event_end = EVENT_END
 
     def _show(self, choice: Choice, text: str, reason: str | None) -> None:
         if choice.instance_id != self._instance:
             self._instance = choice.instance_id
-            self._event_end = self._extras.note(self._instance) + _EVENT_END
+            self._event_end = self._extras.note(self._instance) + EVENT_END
         super()._show(choice, text, reason)
 
     def _send(self, events: bytes, last: bool) -> None:
         final = b""
         if last:
-            events, end, done = events.rpartition(_EVENT_END)
+            events, end, done = events.rpartition(EVENT_END)
             about = None if self._include_usage else self._instance
             final = self._extras.last_member(about) + end + done
-        super()._send(events.replace(_EVENT_END, self._event_end) + final, last)
+        super()._send(events.replace(EVENT_END, self._event_end) + final, last)
 
 
 class ExtendedWhole(WholeAnswer):

@@ -5,14 +5,19 @@ from __future__ import annotations
 import random
 import time
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from dynamo_cli.errors import DynamoError
 from dynamo_cli.runtime.http.envelope import error_object
 
+if TYPE_CHECKING:
+    from dynamo_cli.frontend.alignment import Entry
+
 DONE = b"data: [DONE]\n\n"
+EVENT_END = b"}\n\n"
+"""Of every event that is JSON, and nowhere inside one."""
 _encode = msgspec.json.encode
 
 
@@ -57,6 +62,9 @@ class Format(ABC):
     @abstractmethod
     def choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
         """A choice of the answer that is not streamed."""
+
+    def note(self, index: int, entries: list[Entry]) -> None:  # noqa: B027
+        """Logprobs of the text that is shown next, for the forms that tell them."""
 
     def usage(self, usage: Usage) -> bytes:
         """The event without choices."""

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from dynamo_cli.errors import DynamoError, InvalidRequest
 from dynamo_cli.frontend import preprocess
+from dynamo_cli.frontend.annotations import annotation_events
 from dynamo_cli.frontend.answer import Answer, StreamedAnswer, WholeAnswer
-from dynamo_cli.frontend.choice import Choice
+from dynamo_cli.frontend.choices import ChoiceMaker
+from dynamo_cli.frontend.demands import add_demands, fan_out
 from dynamo_cli.frontend.extended import KNOWN, ExtendedStream, ExtendedWhole, Extras
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import ChatFormat, CompletionFormat, Format
+from dynamo_cli.frontend.logprobs import ChatLogprobs, CompletionLogprobs
 from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.pinning import pinned_instance
+from dynamo_cli.protocol.decode import decode_chat, decode_completion
 from dynamo_cli.protocol.engine import EngineRequest
-from dynamo_cli.protocol.openai import GenerateRequest, decode_chat, decode_completion
+from dynamo_cli.protocol.openai import GenerateRequest
 from dynamo_cli.runtime.http.exchange import Exchange
-from dynamo_cli.text.detokenizer import Detokenizer
-from dynamo_cli.text.stops import StopStrings
+from dynamo_cli.text.tokenizer import Tokenizer
 
 PROBE_HEADER = b"x-dynamo-probe"
 
@@ -32,17 +36,21 @@ class Api(NamedTuple):
     decode: Callable[[bytes], GenerateRequest]
     prepare: Callable[..., list[EngineRequest]]
     form: Callable[[str], Format]
+    form_with_logprobs: Callable[[str, Tokenizer], Format]
 
 
-CHAT = Api("chat", "chat_completions", decode_chat, preprocess.chat, ChatFormat)
-COMPLETIONS = Api("completions", "completions", decode_completion, preprocess.completion, CompletionFormat)
+CHAT = Api("chat", "chat_completions", decode_chat, preprocess.chat, ChatFormat, ChatLogprobs)
+COMPLETIONS = Api(
+    "completions", "completions", decode_completion, preprocess.completion, CompletionFormat, CompletionLogprobs
+)
 
 
 class Generator:
     """Everything happens in the caller's event-loop pass; answers come through callbacks."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, environ: Mapping[str, str] = os.environ) -> None:
         self._models = models
+        self._ignores_nvext = environ.get("DYN_DISABLE_FRONTEND_NVEXT", "").lower() in ("1", "true", "yes", "on")
         self._flusher = Flusher()
 
     def chat(self, exchange: Exchange) -> None:
@@ -54,6 +62,8 @@ class Generator:
     def _generate(self, exchange: Exchange, api: Api) -> None:
         try:
             request = api.decode(exchange.request.body)
+            if self._ignores_nvext:
+                request.nvext = None
             model = self._models.get(request.model)
         except DynamoError as error:
             Tracker(self._counts(exchange, ""), api.endpoint, False).finished(error_type(error.status))
@@ -64,7 +74,13 @@ class Generator:
             if model.listed and not model.serves(api.kind):
                 raise InvalidRequest(f"model {model.name} does not serve {api.kind}", "model")
             requests = api.prepare(model, request)
-            answer = self._answer(exchange, model, request, api.form(model.name), tracker)
+            add_demands(model, request, requests)
+            answer = self._answer(exchange, model, request, _form(api, model, request), tracker)
+            if isinstance(answer, StreamedAnswer):
+                _tell_more(answer, model, request, requests)
+            if request.n is not None and request.n > 1:
+                answer.per_prompt = request.n
+                requests = fan_out(requests, request.n)
             self._dispatch(exchange, model, request, requests, answer)
         except Exception as error:
             if answer is not None:
@@ -94,13 +110,9 @@ class Generator:
         answer: Answer,
     ) -> None:
         instance = pinned_instance(exchange, request)
-        stops = request.stops
-        skip_special = request.skip_special_tokens is not False
+        maker = ChoiceMaker(model, request, answer)
         for index, engine_request in enumerate(requests):
-            detokenizer = None
-            if model.bundle is not None:
-                detokenizer = Detokenizer(model.bundle.tokenizer, skip_special_tokens=skip_special)
-            choice = Choice(answer, index, engine_request, detokenizer, StopStrings(stops) if stops else None)
+            choice = maker.make(index, engine_request)
             answer.add(choice)
             identity = answer.form.id if len(requests) == 1 else f"{answer.form.id}-{index}"
             choice.flight = model.dispatcher.send(engine_request, choice, request_id=identity, instance_id=instance)
@@ -110,3 +122,19 @@ class Generator:
         if exchange.request.trusted and PROBE_HEADER in exchange.request.headers:
             return ModelCounts()
         return self._models.counts_of(model)
+
+
+def _form(api: Api, model: ServedModel, request: GenerateRequest) -> Format:
+    if request.alternatives is None or model.bundle is None:
+        return api.form(model.name)
+    return api.form_with_logprobs(model.name, model.bundle.tokenizer)
+
+
+def _tell_more(
+    answer: StreamedAnswer, model: ServedModel, request: GenerateRequest, requests: list[EngineRequest]
+) -> None:
+    """What was asked of the stream beyond the text."""
+    if request.nvext is not None:
+        answer.prologue = annotation_events(model, request, requests)
+    if request.stream_options is not None and request.stream_options.continuous_usage_stats:
+        answer.counting = True

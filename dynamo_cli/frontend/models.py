@@ -64,6 +64,9 @@ class Models:
         """Those that have a worker."""
         return (model for model in self._served.values() if model.listed)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._served
+
     @property
     def retries(self) -> dict[str, int]:
         return {name: dispatcher.retries for name, dispatcher in self._dispatchers.items()}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import perf_counter
 from typing import Any
 
 from dynamo_cli.errors import ContextTooLong, InvalidRequest
 from dynamo_cli.frontend.models import ServedModel
 from dynamo_cli.protocol.engine import EngineRequest, SamplingOptions, StopConditions
-from dynamo_cli.protocol.openai import ChatRequest, CompletionRequest, GenerateRequest
+from dynamo_cli.protocol.openai import ChatRequest, CompletionRequest, GenerateRequest, Message
 from dynamo_cli.text.bundle import TextBundle
+from dynamo_cli.text.messages import joined_text
 
 _SAMPLED = ("temperature", "top_p", "top_k", "min_p", "seed", "logit_bias")
+_OF_THE_TEMPLATE = ("chat_template_kwargs", "chat_template_args", "tools", "documents", "continue_final_message")
 _PENALTIES = ("presence_penalty", "frequency_penalty", "repetition_penalty")
 
 
@@ -21,22 +23,27 @@ def chat(model: ServedModel, request: ChatRequest) -> list[EngineRequest]:
     max_tokens = request.max_completion_tokens or request.max_tokens
     bundle = model.bundle
     if bundle is None:
-        _refuse_for_text(request)
+        refuse_for_text(request)
         engine_request = _for_text(model, request, max_tokens)
-        engine_request.messages = request.messages
+        engine_request.messages = [_in_one_text(message) for message in request.messages]
         return [engine_request]
     ids = _token_data(request, bundle)
     if ids is None:
-        text = _render(model, bundle, request)
-        ids = _tokenize(model, bundle, bundle.encode_chat, text, "messages")
+        ids = chat_ids(model, bundle, request)
     return [_for_tokens(model, request, ids, max_tokens, "messages")]
+
+
+def chat_ids(model: ServedModel, bundle: TextBundle, request: ChatRequest) -> list[int]:
+    """The tokens of the rendered messages. Raises as `chat`."""
+    text = rendered(model, bundle, request)
+    return tokenized(model, bundle, bundle.encode_chat, text, "messages")
 
 
 def completion(model: ServedModel, request: CompletionRequest) -> list[EngineRequest]:
     """One for each prompt. Raises InvalidRequest, naming the field, and ContextTooLong."""
     bundle = model.bundle
     if bundle is None:
-        _refuse_for_text(request)
+        refuse_for_text(request)
     elif (ids := _token_data(request, bundle)) is not None:
         return [_for_tokens(model, request, ids, request.max_tokens, "prompt")]
     return [_completion_of(model, request, prompt) for prompt in request.prompts()]
@@ -51,27 +58,36 @@ def _completion_of(model: ServedModel, request: CompletionRequest, prompt: str |
         engine_request.prompt = prompt
         return engine_request
     if isinstance(prompt, str):
-        prompt = _tokenize(model, bundle, bundle.tokenizer.encode, prompt, "prompt")
+        prompt = tokenized(model, bundle, bundle.tokenizer.encode, prompt, "prompt")
     else:
-        _check_ids(prompt, bundle, "prompt")
+        check_ids(prompt, bundle, "prompt")
     return _for_tokens(model, request, prompt, request.max_tokens, "prompt")
 
 
-def _render(model: ServedModel, bundle: TextBundle, request: ChatRequest) -> str:
+def rendered(model: ServedModel, bundle: TextBundle, request: ChatRequest) -> str:
+    """The messages as the model's template writes them. Raises InvalidRequest."""
+    if request.nvext is not None and request.nvext.use_raw_prompt:
+        return "\n".join([joined_text(message.get("content"), "messages") for message in request.messages])
     if bundle.template is None:
         raise InvalidRequest(f"model {model.name} has no chat template; use /v1/completions", "messages")
-    extra: dict[str, Any] = {**(request.chat_template_args or {}), **(request.chat_template_kwargs or {})}
+    variables: dict[str, Any] = {**(request.chat_template_args or {}), **(request.chat_template_kwargs or {})}
+    variables.pop("messages", None)
     if request.reasoning_effort is not None:
-        extra.setdefault("reasoning_effort", request.reasoning_effort)
+        variables.setdefault("reasoning_effort", request.reasoning_effort)
+    if request.tools and request.tool_choice != "none":
+        variables["tools"] = request.tools
+    if request.documents:
+        variables["documents"] = request.documents
+    if request.add_generation_prompt is not None:
+        variables["add_generation_prompt"] = request.add_generation_prompt
+    render = bundle.template.render_unfinished if request.continue_final_message else bundle.template.render
     began = perf_counter()
-    text = bundle.template.render(
-        request.messages, add_generation_prompt=request.add_generation_prompt is not False, **extra
-    )
+    text = render(request.messages, **variables)
     model.counts.template.observe(perf_counter() - began)
     return text
 
 
-def _tokenize(
+def tokenized(
     model: ServedModel, bundle: TextBundle, encode: Callable[[str], list[int]], text: str, param: str
 ) -> list[int]:
     """Raises ContextTooLong for what would hold up everybody else for nothing."""
@@ -90,11 +106,11 @@ def _tokenize(
 def _token_data(request: GenerateRequest, bundle: TextBundle) -> list[int] | None:
     ids = request.nvext.token_data if request.nvext is not None else None
     if ids is not None:
-        _check_ids(ids, bundle, "nvext.token_data")
+        check_ids(ids, bundle, "nvext.token_data")
     return ids
 
 
-def _check_ids(ids: list[int], bundle: TextBundle, param: str) -> None:
+def check_ids(ids: Collection[int], bundle: TextBundle, param: str) -> None:
     if ids and max(ids) >= bundle.tokenizer.vocab_size:
         raise InvalidRequest(
             f"{param}: {max(ids)} is no token of the model, ids are below {bundle.tokenizer.vocab_size}", param
@@ -110,6 +126,9 @@ def _for_tokens(
     if context:
         max_tokens = _fit(len(ids), max_tokens, context, param)
     assert model.bundle is not None
+    for name in ("logit_bias", "stop_token_ids"):
+        if named := getattr(request, name):
+            check_ids(named, model.bundle, name)
     eos = () if request.ignore_eos else tuple(model.bundle.eos_token_ids)
     stop = StopConditions(
         max_tokens=max_tokens,
@@ -143,16 +162,27 @@ def _for_text(model: ServedModel, request: GenerateRequest, max_tokens: int | No
         min_tokens=request.min_tokens or 0,
         stop_token_ids=tuple(request.stop_token_ids or ()),
         ignore_eos=bool(request.ignore_eos),
-        stop=request.stops,
+        stop=() if request.include_stop_str_in_output else request.stops,
     )
     return EngineRequest(model=model.name, sampling=_sampling(request), stop=stop)
 
 
-def _refuse_for_text(request: GenerateRequest) -> None:
+def _in_one_text(message: Message) -> Message:
+    content = message.get("content")
+    return {**message, "content": joined_text(content, "messages")} if isinstance(content, list) else message
+
+
+def refuse_for_text(request: GenerateRequest) -> None:
     """What only a server that tokenizes itself can do."""
     if request.nvext is not None and request.nvext.token_data is not None:
         raise InvalidRequest(f"nvext.token_data: model {request.model} takes text, not token ids", "nvext.token_data")
-    for name in ("chat_template_kwargs", "chat_template_args"):
+    if request.nvext is not None and request.nvext.use_raw_prompt:
+        where = "nvext.use_raw_prompt"
+        raise InvalidRequest(f"{where}: model {request.model} renders its own template", where)
+    if getattr(request, "add_generation_prompt", None) is False:
+        where = "add_generation_prompt"
+        raise InvalidRequest(f"{where}: model {request.model} renders its own template", where)
+    for name in _OF_THE_TEMPLATE:
         if getattr(request, name, None):
             raise InvalidRequest(f"{name}: model {request.model} renders its own template", name)
     if request.skip_special_tokens is False:

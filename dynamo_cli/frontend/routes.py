@@ -9,6 +9,7 @@ from dynamo_cli.errors import ModelMissing
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.metrics import scrape
 from dynamo_cli.frontend.models import Models, ServedModel
+from dynamo_cli.frontend.tokens import Tokens
 from dynamo_cli.routing.registry import ModelRegistry
 from dynamo_cli.runtime.admin import PROMETHEUS_TEXT
 from dynamo_cli.runtime.http.exchange import Exchange
@@ -16,6 +17,7 @@ from dynamo_cli.runtime.http.routes import RouteTable
 from dynamo_cli.runtime.http.server import HttpServer
 
 MODELS_PATH = "/v1/models/"
+READY = "/ready"
 
 
 class Routes:
@@ -28,6 +30,9 @@ class Routes:
         table = RouteTable()
         table.add("POST", "/v1/chat/completions", generator.chat)
         table.add("POST", "/v1/completions", generator.completion)
+        tokens = Tokens(models)
+        table.add("POST", "/tokenize", tokens.tokenize)
+        table.add("POST", "/detokenize", tokens.detokenize)
         table.add("GET", "/v1/models", self._list_models)
         table.add("GET", MODELS_PATH, self._one_model)
         table.add("GET", "/health", self._health)
@@ -39,10 +44,19 @@ class Routes:
         exchange.send_json({"object": "list", "data": [_describe(model) for model in self._models]})
 
     def _one_model(self, exchange: Exchange) -> None:
-        model = self._models.get(exchange.request.path.removeprefix(MODELS_PATH))
+        name = exchange.request.path.removeprefix(MODELS_PATH)
+        if name.endswith(READY) and name not in self._models:
+            self._model_ready(exchange, name.removesuffix(READY))
+            return
+        model = self._models.get(name)
         if not model.listed:
             raise ModelMissing(f"model {model.name!r} has no worker now")
         exchange.send_json(_describe(model))
+
+    def _model_ready(self, exchange: Exchange, name: str) -> None:
+        """Whether a worker can take requests for the model now: 200 or 503."""
+        workers = len(self._models.get(name).routed.candidates)
+        exchange.send_json({"id": name, "ready": workers > 0, "workers": workers}, 200 if workers else 503)
 
     def _health(self, exchange: Exchange) -> None:
         """The admin socket speaks the components' words, the public port the reference's."""

@@ -42,6 +42,22 @@ class OutputOptions(msgspec.Struct, omit_defaults=True, frozen=True):
     logprobs: int | None = None
 
 
+class GuidedDecoding(msgspec.Struct, omit_defaults=True, frozen=True):
+    """The form the text must have: one field is set. `json`: a JSON schema; `grammar`: in the engine's own form.
+
+    A sequence like this cannot go on with another worker: the state of the grammar is not in its tokens.
+    """
+
+    json: dict[str, Any] | None = None
+    regex: str | None = None
+    choice: tuple[str, ...] | None = None
+    grammar: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return next(name for name in self.__struct_fields__ if getattr(self, name) is not None)
+
+
 class EngineRequest(msgspec.Struct, omit_defaults=True):
     """One sequence to generate.
 
@@ -56,9 +72,16 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
     sampling: SamplingOptions = SamplingOptions()
     stop: StopConditions = StopConditions()
     output: OutputOptions = OutputOptions()
+    guided: GuidedDecoding | None = None
+
+
+UNKNOWN_LOGPROB = -9999.0
+"""What OpenAI says of a token whose logprob is not known."""
 
 
 class TokenLogprob(msgspec.Struct, array_like=True):
+    """`top`: the likeliest tokens at this place, each with its logprob."""
+
     token_id: int
     logprob: float
     top: list[tuple[int, float]] = []
@@ -75,7 +98,8 @@ class EngineUsage(msgspec.Struct, array_like=True):
 class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     """The tokens one sequence gained in an engine step. The last delta alone has a `finish_reason`.
 
-    Text-input workers fill `text` and leave `token_ids` empty. End-of-sequence tokens are not included.
+    Text-input workers fill `text` and leave `token_ids` empty. End-of-sequence tokens are not included. When asked for,
+    there is one of `logprobs` for each of `token_ids`.
     """
 
     token_ids: list[int] = []

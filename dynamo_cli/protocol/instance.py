@@ -64,6 +64,7 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     """Published by each instance of a model beside its Instance. Counts are of tokens or KV blocks.
 
     `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
+    `logprobs` and `guided` (fields of GuidedDecoding): what the engine can do.
     """
 
     name: str
@@ -77,6 +78,8 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     max_num_batched_tokens: int = 0
     text_path: str = ""
     types: tuple[str, ...] = ("chat", "completions")
+    logprobs: bool = False
+    guided: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -8,19 +8,27 @@ from typing import Any
 from dynamo_cli.errors import InvalidRequest
 
 
-def plain_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def plain_messages(messages: list[dict[str, Any]], *, as_parts: bool = False) -> list[dict[str, Any]]:
     """Text parts joined by line breaks, arguments of tool calls as objects. The originals stay as they are.
 
-    Raises InvalidRequest for a part that is not text.
+    `as_parts`: every text as a list of parts instead. Raises InvalidRequest for a part that is not text.
     """
-    return [_plain(number, message) for number, message in enumerate(messages)]
+    return [_plain(number, message, as_parts) for number, message in enumerate(messages)]
 
 
-def _plain(number: int, message: dict[str, Any]) -> dict[str, Any]:
-    content, calls = message.get("content"), message.get("tool_calls")
+def joined_text(content: Any, place: str) -> str:
+    """The text of a message's content. Raises InvalidRequest for a part that is not text."""
     if isinstance(content, (list, tuple)):
-        parts = [_text(part, f"messages[{number}].content[{index}]") for index, part in enumerate(content)]
-        message = {**message, "content": "\n".join(parts)}
+        return "\n".join([_text(part, f"{place}[{index}]") for index, part in enumerate(content)])
+    return content or ""
+
+
+def _plain(number: int, message: dict[str, Any], as_parts: bool) -> dict[str, Any]:
+    content, calls = message.get("content"), message.get("tool_calls")
+    if as_parts and isinstance(content, str):
+        message = {**message, "content": [{"type": "text", "text": content}]}
+    elif isinstance(content, (list, tuple)) and not as_parts:
+        message = {**message, "content": joined_text(content, f"messages[{number}].content")}
     if calls:
         message = {**message, "tool_calls": [_with_object_arguments(call) for call in calls]}
     return message

@@ -10,10 +10,12 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from dynamo_cli.errors import InvalidRequest, ModelMissing
-from dynamo_cli.text.messages import plain_messages
+from dynamo_cli.text.messages import joined_text, plain_messages
 
 Render = Callable[..., str]
 
+_CONTINUE = "[CONTINUE FROM HERE]"
+_PARTS = re.compile(r"for\s+\w+\s+in\s+\w+(?:\.content|\[.content.\])")
 _GENERATION = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")
 
 
@@ -22,6 +24,8 @@ class ChatTemplate:
 
     def __init__(self, source: str, bos_token: str = "", eos_token: str = "") -> None:
         self.source = source
+        # Some templates only know content as a list of parts; those that know both ask which it is.
+        self._as_parts = _PARTS.search(source) is not None and "is string" not in source
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
         # The block only marks what training counts; it prints what is inside.
         plain = _GENERATION.sub(lambda tag: f"{{%{tag[1]} {'endif' if tag[2] else 'if true'} {tag[3]}%}}", source)
@@ -39,7 +43,7 @@ class ChatTemplate:
         variables = {
             **self._tokens,
             **kwargs,
-            "messages": plain_messages(messages),
+            "messages": plain_messages(messages, as_parts=self._as_parts),
             "tools": tools,
             "add_generation_prompt": add_generation_prompt,
         }
@@ -50,6 +54,18 @@ class ChatTemplate:
         except Exception as error:  # whatever a template written by others runs into
             reason = str(error).strip().partition("\n")[0]
             raise InvalidRequest(f"the chat template cannot render these messages: {reason}", "messages") from error
+
+    def render_unfinished(self, messages: list[dict[str, Any]], **kwargs: Any) -> str:
+        """As `render`, but ends within the last message, for the model to go on with it.
+
+        Raises InvalidRequest when the template does not show that message.
+        """
+        last = {**messages[-1], "content": joined_text(messages[-1].get("content"), "messages") + _CONTINUE}
+        kwargs["add_generation_prompt"] = False
+        text, found, _ = self.render([*messages[:-1], last], **kwargs).rpartition(_CONTINUE)
+        if not found:
+            raise InvalidRequest("continue_final_message: the chat template leaves the last message out", "messages")
+        return text
 
 
 def _compile(source: str) -> Render:

@@ -63,7 +63,15 @@ class Tokenizer:
             ids = self._encode(text)
         except (UnicodeEncodeError, TypeError) as error:
             raise InvalidRequest("the text holds a lone surrogate: it is not Unicode") from error
-        return [*self._before, *ids, *self._after] if add_special_tokens else ids
+        return self.surround(ids) if add_special_tokens else ids
+
+    def encode_bare(self, text: str) -> list[int]:
+        """Without the tokens that go around a text."""
+        return self.encode(text, add_special_tokens=False)
+
+    def surround(self, ids: list[int]) -> list[int]:
+        """With the tokens that go around a text."""
+        return [*self._before, *ids, *self._after]
 
     def decode(self, ids: list[int], *, skip_special_tokens: bool = True) -> str:
         from dynamo_cli.text.detokenizer import Detokenizer
@@ -79,6 +87,16 @@ class Tokenizer:
     def pieces(self, skip_special_tokens: bool) -> Pieces | None:
         """Each token's bytes when decoding is no more than joining them, else None."""
         return self._pieces.get(skip_special_tokens)
+
+    def token_bytes(self, number: int) -> bytes:
+        """What one token stands for, a special one too; of a character of several tokens only its part."""
+        pieces = self.pieces(False)
+        return self.decode_whole([number], skip_special_tokens=False).encode() if pieces is None else pieces[number]
+
+    def token_string(self, number: int) -> str | None:
+        """As the vocabulary writes it."""
+        token: str | None = self.core.id_to_token(number)
+        return token
 
     def _encode_stretch(self) -> Callable[[str], list[int]]:
         """For texts without special tokens."""

@@ -14,7 +14,10 @@ from dynamo_cli.runtime.context import Context
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
-    """What a started engine tells the model card. Counts are of tokens or KV blocks; 0 is unknown."""
+    """What a started engine tells the model card. Counts are of tokens or KV blocks; 0 is unknown.
+
+    `guided`: the fields of GuidedDecoding it can follow. Nobody asks it for what it does not declare.
+    """
 
     input: InputKind = "tokens"
     context_length: int = 0
@@ -22,6 +25,8 @@ class EngineInfo(msgspec.Struct, frozen=True):
     total_kv_blocks: int = 0
     max_num_seqs: int = 0
     max_num_batched_tokens: int = 0
+    logprobs: bool = False
+    guided: tuple[str, ...] = ()
 
 
 class Engine(ABC):

@@ -58,6 +58,8 @@ class Loaded:
             max_num_seqs=info.max_num_seqs,
             max_num_batched_tokens=info.max_num_batched_tokens,
             text_path=model.text_path if model else "",
+            logprobs=info.logprobs,
+            guided=info.guided,
             types=("chat", "completions") if model is None or model.has_template else ("completions",),
         )
 

@@ -35,6 +35,8 @@ class EchoEngine(Engine):
             raise EngineFailed("the echo engine has stopped")
         if request.output.logprobs is not None:
             raise InvalidRequest("the echo engine has no logprobs", "logprobs")
+        if request.guided is not None:
+            raise InvalidRequest("the echo engine cannot guide its text")
         said, stopped = _until_stop(_spoken(request), request.stop.stop)
         words = pieces(said)
         limit = request.stop.max_tokens

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dynamo_cli.protocol.engine import EngineRequest
+from dynamo_cli.workers.engines.llamacpp.grammar import grammar_of
 
+_RANDOM_SEED = 0xFFFFFFFF  # the one seed that means: another one each time
 _SAME = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty")
 
 
@@ -31,11 +33,13 @@ def completion_body(
     if sampling.repetition_penalty is not None:
         body["repeat_penalty"] = sampling.repetition_penalty
     if sampling.seed is not None:
-        body["seed"] = sampling.seed & 0xFFFFFFFF
+        body["seed"] = sampling.seed % _RANDOM_SEED
     if sampling.logit_bias:
         body["logit_bias"] = list(sampling.logit_bias.items())
     if request.output.logprobs is not None:
         body["n_probs"] = max(1, request.output.logprobs)
+    if request.guided is not None:
+        body["grammar"] = grammar_of(request.guided)
     if isinstance(prompt, str) and request.stop.stop:
         body["stop"] = list(request.stop.stop)
     return body

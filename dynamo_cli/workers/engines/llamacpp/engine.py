@@ -16,6 +16,7 @@ from dynamo_cli.workers.engines.llamacpp.body import completion_body
 from dynamo_cli.workers.engines.llamacpp.client import LlamaClient, events
 from dynamo_cli.workers.engines.llamacpp.flags import Settings
 from dynamo_cli.workers.engines.llamacpp.gate import Gate
+from dynamo_cli.workers.engines.llamacpp.grammar import KINDS, GrammarCheck
 from dynamo_cli.workers.engines.llamacpp.heldback import HeldBack
 from dynamo_cli.workers.engines.llamacpp.output import Output
 from dynamo_cli.workers.engines.llamacpp.process import LlamaProcess
@@ -27,6 +28,7 @@ class _Started(NamedTuple):
     client: LlamaClient
     held_back: HeldBack
     gate: Gate
+    grammar_check: GrammarCheck
     end_ids: frozenset[int]
     context_length: int
 
@@ -47,6 +49,7 @@ class LlamaCppEngine(Engine):
             client=client,
             held_back=HeldBack(Path(self._text_path, "tokenizer.json")),
             gate=Gate(len(slots)),
+            grammar_check=GrammarCheck(client),
             end_ids=await _end_ids(client),
             context_length=slots[0].n_ctx,
         )
@@ -55,6 +58,8 @@ class LlamaCppEngine(Engine):
             context_length=slots[0].n_ctx,
             max_num_seqs=len(slots),
             max_num_batched_tokens=self._settings.get("n_batch", 2048),
+            logprobs=not self._takes_text,
+            guided=KINDS,
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
@@ -66,6 +71,8 @@ class LlamaCppEngine(Engine):
             yield output.last("cancelled")
             return
         try:
+            if request.guided is not None:
+                await started.grammar_check(request.guided)
             for n_predict, ignore_eos in phases:
                 body = completion_body(request, output.begin(prompt), n_predict, ignore_eos)
                 async with aclosing(self._stream(body, output, context)) as deltas:

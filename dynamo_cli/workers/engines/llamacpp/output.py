@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from dynamo_cli.errors import EngineFailed, InvalidRequest
-from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason, TokenLogprob
+from dynamo_cli.protocol.engine import (
+    UNKNOWN_LOGPROB,
+    Delta,
+    EngineRequest,
+    EngineUsage,
+    FinishReason,
+    TokenLogprob,
+)
 from dynamo_cli.workers.engines.llamacpp.client import Event, TokenProbability
 from dynamo_cli.workers.engines.llamacpp.heldback import HeldBack
 
@@ -34,7 +41,7 @@ class Output:
         """What the caller gains by these events; None for nothing. Raises what llama.cpp reports."""
         ids: list[int] = []
         texts: list[str] = []
-        probabilities: list[TokenProbability] = []
+        logprobs: list[TokenLogprob] = []
         for event in found:
             if event.error is not None:
                 raise _reported(event.error.code, event.error.message)
@@ -50,11 +57,14 @@ class Output:
             if new and new[-1] in self._stops and len(self._ids) + len(ids) >= self._least:
                 self.finish = "stop"
                 ids += new[:-1]
+                if self._alternatives is not None:
+                    logprobs += self._logprobs(new[:-1], [])
                 break
             ids += new
             texts.append(event.content)
-            probabilities += event.completion_probabilities
-        return self._delta(ids, "".join(texts), probabilities)
+            if self._alternatives is not None:
+                logprobs += self._logprobs(new, event.completion_probabilities)
+        return self._delta(ids, "".join(texts), logprobs)
 
     def last(self, finish: FinishReason) -> Delta:
         generated = self._predicted if self._as_text else len(self._ids) + self._swallowed
@@ -75,15 +85,18 @@ class Output:
         self._predicted = event.tokens_predicted
         self._prompt_tokens = self._prompt_tokens or event.tokens_evaluated
 
-    def _delta(self, ids: list[int], text: str, probabilities: list[TokenProbability]) -> Delta | None:
+    def _delta(self, ids: list[int], text: str, logprobs: list[TokenLogprob]) -> Delta | None:
         self._ids += ids
         if self._as_text:
             return Delta(text=text) if text else None
         if not ids:
             return None
-        if self._alternatives is None:
-            return Delta(ids)
-        return Delta(ids, logprobs=[self._logprob(found) for found in probabilities])
+        return Delta(ids) if self._alternatives is None else Delta(ids, logprobs=logprobs)
+
+    def _logprobs(self, ids: list[int], found: list[TokenProbability]) -> list[TokenLogprob]:
+        """One for each id. llama.cpp tells only those of tokens it sends: not of the first parts of a character."""
+        unknown = [TokenLogprob(token, UNKNOWN_LOGPROB) for token in ids[: len(ids) - len(found)]]
+        return unknown + [self._logprob(one) for one in found]
 
     def _logprob(self, found: TokenProbability) -> TokenLogprob:
         top = [(other.id, other.logprob) for other in found.top_logprobs[: self._alternatives]]

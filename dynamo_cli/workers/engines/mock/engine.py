@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from dynamo_cli.errors import EngineFailed, InvalidRequest
-from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason
+from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason, TokenLogprob
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Engine, EngineInfo
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.mock.blocks import BlockPool
+from dynamo_cli.workers.engines.mock.logprobs import logprobs_of
 from dynamo_cli.workers.engines.mock.simulator import Generation, Simulator
 from dynamo_cli.workers.engines.mock.spec import MockOptions
 from dynamo_cli.workers.engines.mock.timing import StepClock
@@ -54,6 +55,7 @@ class MockEngine(Engine):
         self._options = options
         self._text_path = launch.text_path
         self._context_length = options.max_model_len or launch.context_length or DEFAULT_CONTEXT_LENGTH
+        self._words: Sequence[int] = ()
         self._simulator: Simulator | None = None
         self._streams: set[_Stream] = set()
         self._wake = asyncio.Event()
@@ -61,8 +63,9 @@ class MockEngine(Engine):
 
     async def start(self) -> EngineInfo:
         options = self._options
+        self._words = self._vocabulary()
         self._simulator = Simulator(
-            vocabulary=self._vocabulary(),
+            vocabulary=self._words,
             clock=StepClock(options.speedup_ratio, options.decode_speedup_ratio),
             pool=BlockPool(options.num_gpu_blocks, options.block_size),
             max_num_seqs=options.max_num_seqs,
@@ -78,23 +81,29 @@ class MockEngine(Engine):
             total_kv_blocks=options.num_gpu_blocks,
             max_num_seqs=options.max_num_seqs,
             max_num_batched_tokens=options.max_num_batched_tokens,
+            logprobs=True,
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
         stream = self._open(request)
         context.on_stop(lambda: self._end(stream, "cancelled"))
+        wanted, state = request.output.logprobs, stream.generation.state
+        logprobs: list[TokenLogprob] | None = None
         sent = 0
         try:
             while True:
                 await stream.more()
                 tokens, stream.tokens = stream.tokens, []
                 sent += len(tokens)
+                if wanted is not None:
+                    logprobs, state = logprobs_of(state, tokens, self._words, wanted)
                 if stream.finish is not None:
                     break
-                yield Delta(tokens)
+                yield Delta(tokens, logprobs=logprobs)
             if stream.finish == "error":
                 raise EngineFailed("the mock engine has stopped")
-            yield Delta(tokens, stream.finish, usage=EngineUsage(len(request.token_ids), sent))
+            usage = EngineUsage(len(request.token_ids), sent)
+            yield Delta(tokens, stream.finish, logprobs=logprobs, usage=usage)
         finally:
             self._end(stream, "cancelled")
 
@@ -121,8 +130,8 @@ class MockEngine(Engine):
         simulator = self._simulator
         if simulator is None or self._task is None:
             raise EngineFailed("the mock engine has stopped")
-        if request.output.logprobs is not None:
-            raise InvalidRequest("the mock engine has no logprobs", "logprobs")
+        if request.guided is not None:
+            raise InvalidRequest("the mock engine cannot guide its text")
         stream = _Stream()
         max_tokens = self._checked_max_tokens(request)
         stream.generation = Generation(
