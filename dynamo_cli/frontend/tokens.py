@@ -8,7 +8,7 @@ import msgspec
 
 from dynamo_cli.errors import InvalidRequest
 from dynamo_cli.frontend.models import Models, ServedModel
-from dynamo_cli.frontend.preprocess import check_ids, chat_ids, tokenized
+from dynamo_cli.frontend.preprocess import chat_ids, check_ids, tokenized
 from dynamo_cli.protocol.decode import check_chat, decode_body
 from dynamo_cli.protocol.openai import ChatRequest, Message, TokenId
 from dynamo_cli.runtime.http.exchange import Exchange

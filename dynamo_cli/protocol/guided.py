@@ -18,7 +18,7 @@ _KINDS = ("json", "regex", "choice", "grammar")
 
 def guided_of(request: GenerateRequest) -> tuple[GuidedDecoding, str] | None:
     """(the form the answer must have, the field that says so). Raises InvalidRequest naming the field."""
-    found = [*_top_level(request)]
+    found = [] if _plain(request) else _top_level(request)
     if request.nvext is not None:
         found += [(kind, value, f"nvext.{name}") for kind, value, name in _fields_of(request.nvext)]
     if not found:
@@ -33,6 +33,18 @@ def guided_of(request: GenerateRequest) -> tuple[GuidedDecoding, str] | None:
         if getattr(request, other):
             raise InvalidRequest(f"{other}: not together with {name}", other)
     return guided, name
+
+
+def _plain(request: GenerateRequest) -> bool:
+    """Nearly all requests, told in no time."""
+    return (
+        request.response_format is None
+        and request.guided_json is None
+        and request.guided_regex is None
+        and request.guided_choice is None
+        and request.guided_grammar is None
+        and request.structured_outputs is None
+    )
 
 
 def _top_level(request: GenerateRequest) -> list[tuple[str, Any, str]]:

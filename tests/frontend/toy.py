@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
-from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage
+from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, TokenLogprob
 from dynamo_cli.protocol.instance import ModelCard, ModelIdentity
 from dynamo_cli.runtime.config import RuntimeConfig
 from dynamo_cli.runtime.context import Context
@@ -43,14 +44,23 @@ def write_bundle(directory: Path) -> Path:
 
 
 async def echo(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
-    """The prompt's tokens again, one at a time, as many as asked for."""
+    """The prompt's tokens again, one at a time, as many as asked for; logprobs if asked for, too."""
     ids = request.token_ids[: request.stop.max_tokens]
     for token in ids[:-1]:
-        yield Delta([token])
+        yield Delta([token], logprobs=logprobs_of(request, token))
         if context.stopped:
             yield Delta(finish_reason="cancelled")
             return
-    yield Delta(ids[-1:], finish_reason="length", usage=EngineUsage(len(request.token_ids), len(ids), 3))
+    usage = EngineUsage(len(request.token_ids), len(ids), 3)
+    yield Delta(ids[-1:], finish_reason="length", logprobs=logprobs_of(request, *ids[-1:]), usage=usage)
+
+
+def logprobs_of(request: EngineRequest, *tokens: int) -> list[TokenLogprob] | None:
+    """-token/1000, and as alternatives the tokens that follow it."""
+    wanted = request.output.logprobs
+    if wanted is None:
+        return None
+    return [TokenLogprob(t, -t / 1000, [(t + n, -(t + n) / 1000) for n in range(wanted)]) for t in tokens]
 
 
 async def echo_text(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
@@ -109,12 +119,14 @@ class Deployment:
         identity: ModelIdentity | None = None,
         context: int = CONTEXT,
         service: str = "",
+        **can: Any,
     ) -> ServedEndpoint:
+        """`can`: what the model card says its engine can do."""
         runtime = await self._runtime(service)
         served = await runtime.endpoint("dynamo.backend.generate").serve(worker, request_type=EngineRequest)
         identity = identity or ModelIdentity(text_digest="toy")
         text_path = str(self.bundle) if identity.input == "tokens" else ""
-        card = ModelCard(name, identity, served.instance, context_length=context, text_path=text_path)
+        card = ModelCard(name, identity, served.instance, context_length=context, text_path=text_path, **can)
         await runtime.discovery.put(card.key, msgspec.msgpack.encode(card))
         return served
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 import pytest_asyncio
 
 from dynamo_cli.errors import EngineFailed, InvalidRequest
+from dynamo_cli.protocol.engine import GuidedDecoding, OutputOptions, SamplingOptions, StopConditions
 from dynamo_cli.runtime.context import Context
+from dynamo_cli.text.bundle import load_bundle
 from dynamo_cli.workers.engine import Engine, EngineInfo
 from tests.workers.engines.cases import CASES, CONTEXT, Case, collect, said
 
@@ -86,6 +89,77 @@ async def test_min_tokens_holds_off_a_stop_token(started: Started) -> None:
     whole = said(await collect(engine, case.request(12)))
     request = case.request(12, stop_token_ids=(whole[2],), min_tokens=8)
     assert said(await collect(engine, request))[:8] == whole[:8]
+
+
+async def test_logprobs_where_it_has_them(started: Started) -> None:
+    case, engine, info = started
+    request = case.request(12)
+    request.output = OutputOptions(logprobs=3)
+    if not info.logprobs:
+        with pytest.raises(InvalidRequest, match="logprobs"):
+            await collect(engine, request)
+        return
+    deltas = await collect(engine, request)
+    assert all(len(delta.logprobs or []) == len(delta.token_ids) for delta in deltas)
+    found = [logprob for delta in deltas for logprob in delta.logprobs or []]
+    assert [one.token_id for one in found] == said(await collect(engine, case.request(12)))
+    for one in found:
+        assert one.logprob <= 0
+        assert [logprob for _, logprob in one.top] == sorted((logprob for _, logprob in one.top), reverse=True)
+        assert one.top[0] == (one.token_id, pytest.approx(one.logprob))  # it was greedy
+        assert len(one.top) == 3
+    request.output = OutputOptions(logprobs=0)
+    assert all(one.top == [] for delta in await collect(engine, request) for one in delta.logprobs or [])
+
+
+GUIDED = [
+    (GuidedDecoding(json={"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"],
+                          "additionalProperties": False}), r'\{\s*"a"\s*:\s*[12]\s*\}'),
+    (GuidedDecoding(regex="[0-9]{3}/[a-c]{2}"), "[0-9]{3}/[a-c]{2}"),
+    (GuidedDecoding(choice=('yes "\u2602"', "no\n")), 'yes "\u2602"|no\n'),
+    (GuidedDecoding(grammar='root ::= ("x" | "y") "z"'), "[xy]z"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("guided", "form"), GUIDED, ids=lambda value: getattr(value, "kind", ""))
+async def test_guided_decoding_where_it_can(
+    started: Started, request: pytest.FixtureRequest, guided: GuidedDecoding, form: str
+) -> None:
+    case, engine, info = started
+    asked = case.request(40)
+    asked.stop = StopConditions(max_tokens=40)
+    asked.guided = guided
+    if guided.kind not in info.guided:
+        with pytest.raises(InvalidRequest, match="guide"):
+            await collect(engine, asked)
+        return
+    bundle = load_bundle(Path(request.getfixturevalue("default_model").text_path))
+    for temperature in (0.0, 1.5):
+        asked.sampling = SamplingOptions(temperature=temperature, seed=3)
+        deltas = await collect(engine, asked)
+        text = bundle.tokenizer.decode([token for delta in deltas for token in delta.token_ids])
+        assert re.fullmatch(form, text), text
+        assert deltas[-1].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "guided",
+    [
+        GuidedDecoding(json={"$ref": "#/nowhere"}),
+        GuidedDecoding(regex="(?=a)b"),
+        GuidedDecoding(regex="[0-9"),
+        GuidedDecoding(grammar="root ::= ("),
+        GuidedDecoding(grammar="%llguidance {}\nstart: nothing"),
+    ],
+)
+async def test_what_it_cannot_follow_is_refused_not_ignored(started: Started, guided: GuidedDecoding) -> None:
+    case, engine, _ = started
+    for _ in range(2):
+        request = case.request(4)
+        request.guided = guided
+        with pytest.raises(InvalidRequest):
+            await collect(engine, request)
+    assert len(said(await collect(engine, case.request(3)))) == 3
 
 
 async def test_four_streams_run_together(started: Started) -> None:

@@ -18,7 +18,13 @@ import pytest
 import pytest_asyncio
 
 from dynamo_cli.errors import EngineFailed, UsageError
-from dynamo_cli.protocol.engine import EngineRequest, OutputOptions, SamplingOptions, StopConditions
+from dynamo_cli.protocol.engine import (
+    UNKNOWN_LOGPROB,
+    EngineRequest,
+    OutputOptions,
+    SamplingOptions,
+    StopConditions,
+)
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.http.client import request
 from dynamo_cli.workers.engines import registry
@@ -151,14 +157,24 @@ async def test_more_requests_than_slots_wait_their_turn_and_leave_the_queue_at_o
     assert [len(said(await task)) for task in running[:5]] == [30] * 5
 
 
-async def test_logprobs(engine: LlamaCppEngine) -> None:
-    request = greedy([1, 2683, 198], 3, ignore_eos=True)
-    request.output = OutputOptions(logprobs=2)
-    deltas = await collect(engine, request)
-    probabilities = [found for delta in deltas for found in delta.logprobs or []]
-    assert [found.token_id for found in probabilities] == said(deltas)
-    assert all(len(found.top) == 2 and found.logprob <= 0 for found in probabilities)
-    assert all(found.top[0] == (found.token_id, pytest.approx(found.logprob)) for found in probabilities)
+@pytest.mark.parametrize("text", ["\U0001f600\U0001f600\U0001f600 \u65e5\u672c\u8a9e \U0001f600\U0001f600"])
+async def test_a_logprob_for_each_token_of_a_character(
+    engine: LlamaCppEngine, default_model: PreparedModel, text: str
+) -> None:
+    asked = greedy(tokens_of(default_model, text), 20, ignore_eos=True)
+    asked.output = OutputOptions(logprobs=1)
+    deltas = await collect(engine, asked)
+    found = [one for delta in deltas for one in delta.logprobs or []]
+    assert [one.token_id for one in found] == said(deltas)
+    unknown = [one for one in found if one.logprob == UNKNOWN_LOGPROB]
+    assert 0 < len(unknown) < len(found)
+
+
+async def test_every_seed_is_a_seed(engine: LlamaCppEngine) -> None:
+    for seed in (-1, 2**32 - 1, -(2**63), 2**63 - 1):
+        asked = greedy([1, 2683, 198], 8, ignore_eos=True)
+        asked.sampling = SamplingOptions(temperature=1.5, top_p=1.0, min_p=0.0, seed=seed)
+        assert said(await collect(engine, asked)) == said(await collect(engine, asked))
 
 
 async def test_sampling_is_reproducible_by_seed(engine: LlamaCppEngine) -> None:

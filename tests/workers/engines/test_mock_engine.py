@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 import pytest
@@ -111,11 +112,20 @@ async def test_a_request_larger_than_the_cache_is_refused() -> None:
     await mock.stop()
 
 
-async def test_logprobs_are_refused_rather_than_left_out() -> None:
-    mock = engine()
+async def test_logprobs_could_be_true_and_are_always_the_same() -> None:
+    mock = engine(speedup_ratio=0)
     await mock.start()
-    asking = request()
-    asking.output = OutputOptions(logprobs=1)
-    with pytest.raises(InvalidRequest, match="logprobs"):
-        await collect(mock, asking)
+    asking = request(max_tokens=200)
+    asking.output = OutputOptions(logprobs=5)
+    deltas = await collect(mock, asking)
+    found = [logprob for delta in deltas for logprob in delta.logprobs or []]
+    assert [one.token_id for one in found] == said(deltas)
+    for one in found:
+        assert one.top[0] == (one.token_id, one.logprob)
+        assert len({token for token, _ in one.top}) == 5
+        assert [logprob for _, logprob in one.top] == sorted([logprob for _, logprob in one.top], reverse=True)
+        assert sum(math.exp(logprob) for _, logprob in one.top) <= 1.0
+    assert len({one.logprob for one in found}) > 150
+    again = [logprob for delta in await collect(mock, asking) for logprob in delta.logprobs or []]
+    assert again == found
     await mock.stop()

@@ -1,0 +1,108 @@
+"""`n`: several choices of one prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from dynamo_cli.errors import EngineFailed
+from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.runtime.context import Context
+from tests.frontend.capture import HELLO, Asked, asking, chat, complete
+from tests.frontend.toy import MODEL, Deployment, endless
+from tests.runtime.waiting import until
+
+
+async def test_a_seed_of_its_own_for_each_choice(bare: Deployment) -> None:
+    asked = Asked()
+    async with asking(bare, asked) as http:
+        body = await complete(http, prompt=["ab", "cde"], n=3, seed=2**63 - 2)
+        assert [(c["index"], c["text"]) for c in body["choices"]] == [
+            (0, "ab"), (1, "ab"), (2, "ab"), (3, "cde"), (4, "cde"), (5, "cde"),
+        ]  # fmt: skip
+        seeds = [2**63 - 2, 2**63 - 1, -(2**63)]
+        assert sorted(r.sampling.seed or 0 for r in asked) == sorted(seeds * 2)
+        assert body["usage"] == {
+            "prompt_tokens": 5,
+            "completion_tokens": 15,
+            "total_tokens": 20,
+            "prompt_tokens_details": {"cached_tokens": 6},
+        }
+        asked.clear()
+        assert len((await chat(http, n=2, best_of=2))["choices"]) == 2
+        assert [request.sampling.seed for request in asked] == [None, None]
+
+
+async def test_the_prompt_of_many_choices_is_tokenized_once(
+    http: httpx.AsyncClient, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model,) = deployment.frontend.models
+    assert model.bundle is not None
+    encode, seen = model.bundle.tokenizer.encode, []
+
+    def remember(text: str, **options: bool) -> list[int]:
+        seen.append(text)
+        return encode(text, **options)
+
+    monkeypatch.setattr(model.bundle.tokenizer, "encode", remember)
+    body = await chat(http, n=128, max_tokens=1)
+    assert [choice["index"] for choice in body["choices"]] == list(range(128))
+    assert len(seen) == 1
+
+
+async def test_many_choices_are_streamed_with_one_end(http: httpx.AsyncClient) -> None:
+    answer = await http.post(
+        "/v1/chat/completions",
+        json={
+            "model": MODEL,
+            "messages": HELLO,
+            "n": 3,
+            "stream": True,
+            "stop": ";",
+            "stream_options": {"include_usage": True},
+        },
+    )
+    *chunks, done, end = answer.text.split("\n\n")
+    assert (done, end) == ("data: [DONE]", "")
+    texts: dict[int, str] = {}
+    reasons = {}
+    *chunks_with_choice, last = [json.loads(chunk[6:]) for chunk in chunks]
+    for chunk in chunks_with_choice:
+        (choice,) = chunk["choices"]
+        texts[choice["index"]] = texts.get(choice["index"], "") + choice["delta"].get("content", "")
+        reasons[choice["index"]] = choice["finish_reason"]
+    assert texts == dict.fromkeys(range(3), "u:hello")
+    assert reasons == dict.fromkeys(range(3), "stop")
+    assert last["usage"]["prompt_tokens"] == 10
+
+
+async def test_leaving_cancels_all_choices(bare: Deployment) -> None:
+    await bare.start()
+    served = await bare.add_worker(endless)
+    await bare.ready()
+    async with httpx.AsyncClient(base_url=bare.url, trust_env=False) as http:
+        body = {"model": MODEL, "prompt": "A", "n": 4}
+        work = asyncio.create_task(http.post("/v1/completions", json=body))
+        await until(lambda: served.inflight == 4)
+        work.cancel()
+        await until(lambda: served.inflight == 0)
+
+
+async def test_one_choice_that_fails_fails_the_answer(bare: Deployment) -> None:
+    async def third_fails(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
+        if request.sampling.seed == 2:
+            raise EngineFailed("out of luck")
+        async for delta in endless(request, context):
+            yield delta
+
+    await bare.start()
+    served = await bare.add_worker(third_fails)
+    await bare.ready()
+    async with httpx.AsyncClient(base_url=bare.url, trust_env=False) as http:
+        body = await complete(http, prompt="A", n=4, seed=0)
+        assert body["error"]["message"] == "out of luck"
+        await until(lambda: served.inflight == 0)
