@@ -15,7 +15,7 @@ def add_demands(model: ServedModel, request: GenerateRequest, engine_requests: l
     """Put logprobs and guided decoding into the requests. Raises InvalidRequest naming the field."""
     alternatives, guided = request.alternatives, guided_of(request)
     if alternatives is not None:
-        if not all(card.logprobs for card in model.routed.cards.values()):
+        if model.bundle is None or not all(card.logprobs for card in model.routed.cards.values()):
             raise InvalidRequest(f"logprobs: the engine of model {model.name} cannot tell them", "logprobs")
         output = OutputOptions(logprobs=alternatives)
         for engine_request in engine_requests:

@@ -15,7 +15,7 @@ from dynamo_cli.frontend.demands import add_demands, fan_out
 from dynamo_cli.frontend.extended import KNOWN, ExtendedStream, ExtendedWhole, Extras
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import ChatFormat, CompletionFormat, Format
-from dynamo_cli.frontend.logprobs import ChatLogprobs, CompletionLogprobs
+from dynamo_cli.frontend.logprobs import Tell, WithLogprobs, chat_logprobs, completion_logprobs
 from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.pinning import pinned_instance
@@ -23,7 +23,6 @@ from dynamo_cli.protocol.decode import decode_chat, decode_completion
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.openai import GenerateRequest
 from dynamo_cli.runtime.http.exchange import Exchange
-from dynamo_cli.text.tokenizer import Tokenizer
 
 PROBE_HEADER = b"x-dynamo-probe"
 
@@ -36,12 +35,12 @@ class Api(NamedTuple):
     decode: Callable[[bytes], GenerateRequest]
     prepare: Callable[..., list[EngineRequest]]
     form: Callable[[str], Format]
-    form_with_logprobs: Callable[[str, Tokenizer], Format]
+    tell_logprobs: Tell
 
 
-CHAT = Api("chat", "chat_completions", decode_chat, preprocess.chat, ChatFormat, ChatLogprobs)
+CHAT = Api("chat", "chat_completions", decode_chat, preprocess.chat, ChatFormat, chat_logprobs)
 COMPLETIONS = Api(
-    "completions", "completions", decode_completion, preprocess.completion, CompletionFormat, CompletionLogprobs
+    "completions", "completions", decode_completion, preprocess.completion, CompletionFormat, completion_logprobs
 )
 
 
@@ -125,9 +124,10 @@ class Generator:
 
 
 def _form(api: Api, model: ServedModel, request: GenerateRequest) -> Format:
+    form = api.form(model.name)
     if request.alternatives is None or model.bundle is None:
-        return api.form(model.name)
-    return api.form_with_logprobs(model.name, model.bundle.tokenizer)
+        return form
+    return WithLogprobs(form, api.tell_logprobs, model.bundle.tokenizer.token_bytes)
 
 
 def _tell_more(

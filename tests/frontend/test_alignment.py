@@ -14,7 +14,8 @@ from dynamo_cli.frontend.alignment import Alignment
 from dynamo_cli.frontend.answer import StreamedAnswer, WholeAnswer
 from dynamo_cli.frontend.careful import Care, CarefulChoice
 from dynamo_cli.frontend.flush import Flusher
-from dynamo_cli.frontend.logprobs import ChatLogprobs
+from dynamo_cli.frontend.formats import ChatFormat
+from dynamo_cli.frontend.logprobs import WithLogprobs, chat_logprobs
 from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker
 from dynamo_cli.protocol.engine import Delta, EngineRequest, TokenLogprob
 from dynamo_cli.runtime.http.exchange import Exchange, Request
@@ -31,7 +32,10 @@ async def generated(text: str, cuts: list[int], stop: str | None, care: Care, st
     ids = tokenizer.encode(text)
     wire = Wire()
     exchange = Exchange(wire, Request("POST", "/", {}, "1.1", False))  # type: ignore[arg-type]
-    tracker, form = Tracker(ModelCounts(), "completions", stream), ChatLogprobs("m", tokenizer)
+    tracker, form = (
+        Tracker(ModelCounts(), "completions", stream),
+        WithLogprobs(ChatFormat("m"), chat_logprobs, tokenizer.token_bytes),
+    )
     answer: Any = WholeAnswer(exchange, form, tracker, Flusher())
     if stream:
         answer = StreamedAnswer(exchange, form, tracker, Flusher(), include_usage=False)

@@ -69,6 +69,26 @@ async def test_they_are_streamed_with_their_text_to_the_choice_they_are_of(bare:
     assert tokens == {at: len(text.encode()) for at, text in texts.items()}
 
 
+async def test_everything_that_can_be_added_to_a_chunk_at_once(bare: Deployment) -> None:
+    async with asking(bare, Asked(), **CAN) as http:
+        options = {"include_usage": True, "continuous_usage_stats": True}
+        nvext = {"extra_fields": ["worker_id", "timing"], "annotations": ["token_ids"]}
+        body = {"model": MODEL, "prompt": '"}\n\n☂', "logprobs": 1, "n": 2, "echo": True, "stream": True}
+        answer = await http.post("/v1/completions", json={**body, "stream_options": options, "nvext": nvext})
+    annotation, *events, done, _ = answer.text.split("\n\n")
+    assert annotation.startswith("event: token_ids\n: [") and done == "data: [DONE]"
+    chunks = [json.loads(event[6:]) for event in events]
+    assert all({"usage", "choices"} <= set(chunk) and "worker_id" in chunk["nvext"] for chunk in chunks)
+    assert "timing" in chunks[-1]["nvext"] and chunks[-1]["choices"] == []
+    texts, offsets = {0: "", 1: ""}, {0: [], 1: []}
+    for chunk in chunks[:-1]:
+        (choice,) = chunk["choices"]
+        texts[choice["index"]] += choice["text"]
+        offsets[choice["index"]] += (choice["logprobs"] or {"text_offset": []})["text_offset"]
+    assert texts == dict.fromkeys((0, 1), body["prompt"] * 2)
+    assert offsets == dict.fromkeys((0, 1), [0, 1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 9, 9, 9])
+
+
 @pytest.mark.parametrize("told", [None, []])
 async def test_an_engine_that_says_less_than_promised(bare: Deployment, told: Any) -> None:
     async def silent(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:

@@ -100,3 +100,29 @@ def test_what_only_jinja2_understands(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelMissing, match="needs `pip install jinja2`") as caught:
         ChatTemplate("{% trans %}a{% endtrans %}")
     assert "\n" not in str(caught.value)
+
+
+PARTS = "{% for m in messages %}{% for p in m['content'] %}[{{ p.text }}]{% endfor %}{% endfor %}"
+EITHER = (
+    "{% for m in messages %}{% if m.content is string %}{{ m.content }}"
+    "{% else %}{% for p in m.content %}[{{ p.text }}]{% endfor %}{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(("source", "rendered"), [(PARTS, "[a][b][c]"), (EITHER, "a\nbc")])
+def test_parts_stay_parts_for_templates_that_know_nothing_else(source: str, rendered: str) -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    messages = [{"role": "user", "content": parts}, {"role": "user", "content": "c"}]
+    assert ChatTemplate(source).render(messages) == rendered
+
+
+@pytest.mark.parametrize("content", ["so far ", [{"type": "text", "text": "so far "}]])
+def test_a_message_can_be_left_open(bundle: TextBundle, content: object) -> None:
+    assert bundle.template is not None
+    messages = [{"role": "user", "content": "so far "}, {"role": "assistant", "content": content}]
+    text = bundle.template.render_unfinished(messages)
+    assert text == SYSTEM + "<|im_start|>user\nso far <|im_end|>\n<|im_start|>assistant\nso far "
+    parts = ChatTemplate(PARTS).render_unfinished(messages)
+    assert parts == "[so far ][so far "
+    with pytest.raises(InvalidRequest, match="leaves the last message out"):
+        ChatTemplate("{{ messages[0].content }}").render_unfinished(messages)
