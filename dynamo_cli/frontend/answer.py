@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 import msgspec
 
-from dynamo_cli.errors import DynamoError
+from dynamo_cli.errors import DynamoError, InvalidRequest
 from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import DONE, EVENT_END, Format, Usage
@@ -22,10 +22,12 @@ class Answer(ABC):
     """Choices report here. The answer is over when all are complete, one fails, or the client goes away.
 
     A `patient` one needs nothing before a choice is complete. Of `per_prompt` choices in a row the prompt counts once.
+    `guided_by`: the field that says what form the text must have.
     """
 
     patient: bool
     per_prompt = 1
+    guided_by: str | None = None
 
     def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher) -> None:
         self.flusher = flusher
@@ -52,6 +54,9 @@ class Answer(ABC):
     def fail(self, error: DynamoError) -> None:
         """End the answer with an error: a status as long as nothing was sent, an event after that."""
         if self._end(error_type(error.status)):
+            if self.guided_by is not None and isinstance(error, InvalidRequest):
+                # All else was checked before it was sent.
+                error = InvalidRequest(f"{self.guided_by}: {error}", self.guided_by)
             log.debug("request %s failed: %s", self.form.id, error)
             if self._exchange.started:
                 self._exchange.finish(self.form.error(error) + DONE)

@@ -11,8 +11,11 @@ from dynamo_cli.protocol.guided import guided_of
 from dynamo_cli.protocol.openai import GenerateRequest
 
 
-def add_demands(model: ServedModel, request: GenerateRequest, engine_requests: list[EngineRequest]) -> None:
-    """Put logprobs and guided decoding into the requests. Raises InvalidRequest naming the field."""
+def add_demands(model: ServedModel, request: GenerateRequest, engine_requests: list[EngineRequest]) -> str | None:
+    """Put logprobs and guided decoding into the requests; returns the field that guides, if one does.
+
+    Raises InvalidRequest naming the field.
+    """
     alternatives, guided = request.alternatives, guided_of(request)
     if alternatives is not None:
         if model.bundle is None or not all(card.logprobs for card in model.routed.cards.values()):
@@ -20,14 +23,16 @@ def add_demands(model: ServedModel, request: GenerateRequest, engine_requests: l
         output = OutputOptions(logprobs=alternatives)
         for engine_request in engine_requests:
             engine_request.output = output
-    if guided is not None:
-        form, field = guided
-        if not all(form.kind in card.guided for card in model.routed.cards.values()):
-            raise InvalidRequest(
-                f"{field}: the engine of model {model.name} cannot hold an answer to {_FORMS[form.kind]}", field
-            )
-        for engine_request in engine_requests:
-            engine_request.guided = form
+    if guided is None:
+        return None
+    form, field = guided
+    if not all(form.kind in card.guided for card in model.routed.cards.values()):
+        raise InvalidRequest(
+            f"{field}: the engine of model {model.name} cannot hold an answer to {_FORMS[form.kind]}", field
+        )
+    for engine_request in engine_requests:
+        engine_request.guided = form
+    return field
 
 
 def fan_out(engine_requests: list[EngineRequest], n: int) -> list[EngineRequest]:

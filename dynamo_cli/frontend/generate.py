@@ -73,8 +73,9 @@ class Generator:
             if model.listed and not model.serves(api.kind):
                 raise InvalidRequest(f"model {model.name} does not serve {api.kind}", "model")
             requests = api.prepare(model, request)
-            add_demands(model, request, requests)
+            guided_by = add_demands(model, request, requests)
             answer = self._answer(exchange, model, request, _form(api, model, request), tracker)
+            answer.guided_by = guided_by
             if isinstance(answer, StreamedAnswer):
                 _tell_more(answer, model, request, requests)
             if request.n is not None and request.n > 1:

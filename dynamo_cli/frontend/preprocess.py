@@ -125,6 +125,8 @@ def _for_tokens(
     context = model.context_length
     if context:
         max_tokens = _fit(len(ids), max_tokens, context, param)
+    if request.min_tokens and max_tokens is not None and request.min_tokens > max_tokens:
+        raise InvalidRequest(f"min_tokens: {request.min_tokens} are more than the {max_tokens} allowed", "min_tokens")
     assert model.bundle is not None
     for name in ("logit_bias", "stop_token_ids"):
         if named := getattr(request, name):

@@ -106,3 +106,29 @@ async def test_one_choice_that_fails_fails_the_answer(bare: Deployment) -> None:
         body = await complete(http, prompt="A", n=4, seed=0)
         assert body["error"]["message"] == "out of luck"
         await until(lambda: served.inflight == 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_choices_are_independent(bare: Deployment, stream: bool) -> None:
+    async def by_seed(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
+        """Of every seed another text, of another length, in other pieces, some ended by a stop string."""
+        seed = request.sampling.seed or 0
+        said = (f"<{seed}>" * seed + ("#" if seed % 2 else "") + "end").encode()
+        ids = [letters[byte] for byte in said]
+        for at in range(0, len(ids), seed + 1):
+            yield Delta(ids[at : at + seed + 1])
+            await asyncio.sleep(0.001 * (seed % 3))
+        yield Delta(finish_reason="stop")
+
+    async with asking(bare, by_seed) as http:
+        (model,) = bare.frontend.models
+        assert model.bundle is not None
+        letters = {ord(letter): model.bundle.tokenizer.encode(letter)[0] for letter in "<>0123456789#end"}
+        body = {"model": MODEL, "prompt": "a", "seed": 1, "n": 8, "stop": ["#e"], "stream": stream}
+        answer = await http.post("/v1/completions", json=body)
+    texts = dict.fromkeys(range(8), "")
+    parts = [answer.text] if not stream else [part[6:] for part in answer.text.split("\n\n")[:-2]]
+    for part in parts:
+        for choice in json.loads(part)["choices"]:
+            texts[choice["index"]] += choice["text"]
+    assert texts == {at: f"<{at + 1}>" * (at + 1) + ("end" if at % 2 else "") for at in range(8)}

@@ -89,6 +89,7 @@ async def test_token_ids_give_the_same_answer_as_the_text(http: httpx.AsyncClien
         (chat(max_completion_tokens=0), "max_completion_tokens", "1"),
         (chat(top_p=0), "top_p", "0"),
         (chat(max_tokens=-1), "max_tokens", "1"),
+        (chat(min_tokens=3, max_tokens=2), "min_tokens", "more than the 2"),
         (chat(n=0), "n", "1"),
         (chat(n=129), "n", "128"),
         (chat(n=2, best_of=3), "best_of", "equals n"),

@@ -66,10 +66,16 @@ def test_choices_expressions_and_grammars_streamed(agg: Agg, openai: OpenAI) -> 
         assert all(re.fullmatch(form, text) for text in texts.values()), texts
 
 
-def test_a_schema_that_leads_nowhere_is_a_bad_request(agg: Agg, openai: OpenAI) -> None:
-    for schema, says in (({"$ref": "#/nowhere"}, "cannot follow this JSON schema"), ({"type": "objekt"}, "type: want")):
-        with pytest.raises(BadRequestError, match=says):
-            openai.chat.completions.create(model=agg.model, messages=ASK, extra_body={"guided_json": schema})
+def test_a_form_that_cannot_be_followed_is_a_bad_request(agg: Agg, openai: OpenAI) -> None:
+    for fields, param, says in (
+        ({"guided_json": {"$ref": "#/nowhere"}}, "guided_json", "cannot follow this JSON schema"),
+        ({"guided_json": {"type": "objekt"}}, "guided_json.type", "want array"),
+        ({"guided_regex": "(?=a)b"}, "guided_regex", "cannot follow this regular expression"),
+        ({"nvext": {"guided_grammar": "root ::= ("}}, "nvext.guided_grammar", "parse grammar"),
+    ):
+        with pytest.raises(BadRequestError, match=f"{re.escape(param)}: .*{says}") as caught:
+            openai.chat.completions.create(model=agg.model, messages=ASK, extra_body=fields)
+        assert caught.value.param == param
 
 
 def test_logprobs_of_the_real_model_spell_its_answer(agg: Agg, openai: OpenAI) -> None:
