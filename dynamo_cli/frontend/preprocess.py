@@ -23,7 +23,7 @@ def chat(model: ServedModel, request: ChatRequest) -> list[EngineRequest]:
     max_tokens = request.max_completion_tokens or request.max_tokens
     bundle = model.bundle
     if bundle is None:
-        refuse_for_text(request)
+        _refuse_for_text(request)
         engine_request = _for_text(model, request, max_tokens)
         engine_request.messages = [_in_one_text(message) for message in request.messages]
         return [engine_request]
@@ -43,7 +43,7 @@ def completion(model: ServedModel, request: CompletionRequest) -> list[EngineReq
     """One for each prompt. Raises InvalidRequest, naming the field, and ContextTooLong."""
     bundle = model.bundle
     if bundle is None:
-        refuse_for_text(request)
+        _refuse_for_text(request)
     elif (ids := _token_data(request, bundle)) is not None:
         return [_for_tokens(model, request, ids, request.max_tokens, "prompt")]
     return [_completion_of(model, request, prompt) for prompt in request.prompts()]
@@ -71,7 +71,8 @@ def rendered(model: ServedModel, bundle: TextBundle, request: ChatRequest) -> st
     if bundle.template is None:
         raise InvalidRequest(f"model {model.name} has no chat template; use /v1/completions", "messages")
     variables: dict[str, Any] = {**(request.chat_template_args or {}), **(request.chat_template_kwargs or {})}
-    variables.pop("messages", None)
+    for name in ("self", "messages"):
+        variables.pop(name, None)
     if request.reasoning_effort is not None:
         variables.setdefault("reasoning_effort", request.reasoning_effort)
     if request.tools and request.tool_choice != "none":
@@ -174,19 +175,17 @@ def _in_one_text(message: Message) -> Message:
     return {**message, "content": joined_text(content, "messages")} if isinstance(content, list) else message
 
 
-def refuse_for_text(request: GenerateRequest) -> None:
+def _refuse_for_text(request: GenerateRequest) -> None:
     """What only a server that tokenizes itself can do."""
     if request.nvext is not None and request.nvext.token_data is not None:
         raise InvalidRequest(f"nvext.token_data: model {request.model} takes text, not token ids", "nvext.token_data")
+    of_the_template = [name for name in _OF_THE_TEMPLATE if getattr(request, name, None)]
     if request.nvext is not None and request.nvext.use_raw_prompt:
-        where = "nvext.use_raw_prompt"
-        raise InvalidRequest(f"{where}: model {request.model} renders its own template", where)
+        of_the_template.append("nvext.use_raw_prompt")
     if getattr(request, "add_generation_prompt", None) is False:
-        where = "add_generation_prompt"
-        raise InvalidRequest(f"{where}: model {request.model} renders its own template", where)
-    for name in _OF_THE_TEMPLATE:
-        if getattr(request, name, None):
-            raise InvalidRequest(f"{name}: model {request.model} renders its own template", name)
+        of_the_template.append("add_generation_prompt")
+    for name in of_the_template:
+        raise InvalidRequest(f"{name}: model {request.model} renders its own template", name)
     if request.skip_special_tokens is False:
         raise InvalidRequest(
             f"skip_special_tokens: model {request.model} answers in text, without them", "skip_special_tokens"

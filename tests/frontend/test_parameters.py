@@ -152,7 +152,7 @@ async def test_what_the_template_gets(bare: Deployment) -> None:
             ({"messages": tool, "tools": [TOOL]}, "f-<tool 7 4>?"),
             ({"messages": tool, "tools": [TOOL], "tool_choice": "none"}, "--<tool 7 4>?"),
             ({"messages": tool, "documents": [{"text": "d"}]}, "-d<tool 7 4>?"),
-            ({"messages": tool, "chat_template_kwargs": {"extra": "e", "add_generation_prompt": True}},
+            ({"messages": tool, "chat_template_kwargs": {"extra": "e", "self": 1, "messages": []}},
              "--<tool 7 4>?e"),
             ({"messages": talk, "nvext": {"use_raw_prompt": True}}, "u\nso far "),
         ):  # fmt: skip
