@@ -22,6 +22,7 @@
         ├── CannotConnect
         ├── Disconnected
         ├── StreamIncomplete                 a stream ended without its end frame
+        ├── EngineDied                       the engine behind a worker has gone
         └── ResponseTimeout        [1, 504]
 
 Messages are one line, name the place and say what to do about it.
@@ -130,6 +131,10 @@ class Disconnected(PlaneError):
 
 class StreamIncomplete(PlaneError):
     code = "stream_incomplete"
+
+
+class EngineDied(PlaneError):
+    code = "engine_died"
 
 
 class ResponseTimeout(PlaneError):

@@ -15,6 +15,7 @@ from typing import Any
 
 from dynamo_cli.errors import DynamoError, UsageError
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
+from dynamo_cli.frontend.migrating import add_migration_arguments, migration_options
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> int:
         model=arguments.model_name,
         grace_s=_number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
         limits=Limits(body=int(_number("DYN_HTTP_BODY_LIMIT_MB", Limits.body / MIB) * MIB)),
+        migration=migration_options(arguments),
     )
     if arguments.listen_fd is not None:
         listener = inherited(arguments.listen_fd)
@@ -95,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model-name", "--served-model-name", dest="model_name", help="serve only this model; default: all"
     )
+    add_migration_arguments(parser)
     add_runtime_arguments(parser)
     return parser
 

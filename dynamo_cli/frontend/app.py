@@ -10,6 +10,7 @@ from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.rivals import Rivals
 from dynamo_cli.frontend.routes import Routes
+from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import DEFAULT_MODE
 from dynamo_cli.routing.registry import ModelRegistry
 from dynamo_cli.runtime.http.limits import Limits
@@ -27,6 +28,7 @@ class FrontendOptions:
     model: str | None = None
     grace_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
+    migration: MigrationOptions = field(default_factory=MigrationOptions)
 
 
 class Frontend:
@@ -35,7 +37,7 @@ class Frontend:
     def __init__(self, runtime: DistributedRuntime, options: FrontendOptions) -> None:
         self._runtime = runtime
         self._options = options
-        self.models = Models(options.router_mode)
+        self.models = Models(options.router_mode, options.migration)
         self.registry = ModelRegistry(
             runtime,
             namespace=runtime.config.namespace,

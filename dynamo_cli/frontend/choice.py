@@ -82,6 +82,13 @@ class Choice:
             self._error = error
             self._mark()
 
+    def forget(self) -> bool:
+        """Drop what has come, if none of it was read."""
+        if self._marked or not self._lazy:
+            return False
+        self._pending = []
+        return True
+
     def _mark(self) -> None:
         if not self._marked:
             self._marked = True

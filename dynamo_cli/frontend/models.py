@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dynamo_cli.errors import ModelMissing, NotReady
 from dynamo_cli.frontend.metrics.counts import ModelCounts
 from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.migration import MigrationCounts, MigrationOptions
 from dynamo_cli.routing.modes import make_dispatcher
 from dynamo_cli.routing.registry import RoutedModel
 
@@ -52,8 +53,9 @@ class ServedModel:
 class Models:
     """Follows the registry's changes: `changed` is its on_change."""
 
-    def __init__(self, router_mode: str) -> None:
+    def __init__(self, router_mode: str, migration: MigrationOptions) -> None:
         self.counts: dict[str, ModelCounts] = {}
+        self.migration = migration
         self._mode = router_mode
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
@@ -68,8 +70,8 @@ class Models:
         return name in self._served
 
     @property
-    def retries(self) -> dict[str, int]:
-        return {name: dispatcher.retries for name, dispatcher in self._dispatchers.items()}
+    def migrations(self) -> dict[str, MigrationCounts]:
+        return {name: dispatcher.migrations for name, dispatcher in self._dispatchers.items()}
 
     def get(self, name: str) -> ServedModel:
         """Raises ModelMissing, which lists what is served, or NotReady. A model without workers is still known."""
@@ -129,5 +131,5 @@ class Models:
 
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
         if routed.name not in self._dispatchers:
-            self._dispatchers[routed.name] = make_dispatcher(routed, self._mode)
+            self._dispatchers[routed.name] = make_dispatcher(routed, self._mode, self.migration)
         return self._dispatchers[routed.name]

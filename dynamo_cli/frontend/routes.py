@@ -86,7 +86,7 @@ class Routes:
 
     def _metrics(self, exchange: Exchange) -> None:
         routed = [model.routed for model in self._models]
-        body = scrape.render(self._models.counts, routed, self._models.retries)
+        body = scrape.render(self._models.counts, routed, self._models.migrations)
         exchange.send(200, body, PROMETHEUS_TEXT)
 
 

@@ -63,6 +63,9 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
 
     A worker with input "tokens" gets `token_ids`; one with input "text" gets `messages` (chat, in
     OpenAI's form) or `prompt` (completions) and renders and tokenizes itself.
+
+    `generated`: how many tokens another worker answered before this one takes over: the last ones of `token_ids`, or,
+    of an engine that resumes, its deltas with text. The stop conditions are those of the rest.
     """
 
     model: str
@@ -73,6 +76,7 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
     stop: StopConditions = StopConditions()
     output: OutputOptions = OutputOptions()
     guided: GuidedDecoding | None = None
+    generated: int = 0
 
 
 UNKNOWN_LOGPROB = -9999.0

@@ -51,11 +51,15 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ModelIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What must be equal in all workers of one model. `text_digest`: of the tokenizer and chat template files."""
+    """What must be equal in all workers of one model. `text_digest`: of the tokenizer and chat template files.
+
+    `resumes`: with input "text", each delta with text is one token, and EngineRequest.generated of them are left out.
+    """
 
     text_digest: str = ""
     kv_block_size: int = 0
     input: InputKind = "tokens"
+    resumes: bool = False
     tool_call_parser: str = ""
     reasoning_parser: str = ""
 

@@ -1,49 +1,60 @@
-"""Sends a request to the instance the policy picks; tries another one while nothing has been answered."""
+"""Sends a request to the instance the policy picks, and to another one when that is lost."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import Any, Protocol
 
-from dynamo_cli.errors import Draining, DynamoError, NoInstances, Overloaded, PlaneError, Unauthorized
-from dynamo_cli.protocol.engine import EngineRequest
+from dynamo_cli.errors import DynamoError, NoInstances, PlaneError, ResponseTimeout, StreamIncomplete, Unauthorized
+from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.router.policies import Policy
+from dynamo_cli.routing.migration import MigrationCounts, MigrationOptions, counted, is_loss, is_refusal, migratable
+from dynamo_cli.routing.progress import progress_of
 from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.routing.silence import SilenceWatch
 from dynamo_cli.runtime.requests.base import Stream, StreamSink
 
-_TRY_ANOTHER = (PlaneError, NoInstances, Draining, Overloaded, Unauthorized)
 _OUT_OF_ROTATION = (PlaneError, Unauthorized)
+log = logging.getLogger(__name__)
+
+
+class Reader(StreamSink, Protocol):
+    """The sink of a request; frames are lists of Delta."""
+
+    def forget(self) -> bool:
+        """Drop all that came, so that the request can begin anew; False when some of it has been used."""
 
 
 class Dispatcher:
-    """One model's requests. `inflight` counts them by instance id; `retries` those that had to be sent again."""
+    """One model's requests. `inflight` counts them by instance id."""
 
-    def __init__(self, model: RoutedModel, policy: Policy) -> None:
+    def __init__(self, model: RoutedModel, policy: Policy, options: MigrationOptions | None = None) -> None:
         self.model = model
+        self.options = options or MigrationOptions()
         self.inflight: dict[int, int] = {}
-        self.retries = 0
+        self.migrations = MigrationCounts()
+        self.silence = SilenceWatch(self.options.silence_s)
         self._policy = policy
 
-    def send(
-        self, request: EngineRequest, sink: StreamSink, *, request_id: str, instance_id: int | None = None
-    ) -> Flight:
+    def send(self, request: EngineRequest, sink: Reader, *, request_id: str, instance_id: int | None = None) -> Flight:
         """Start a request without waiting; `instance_id` names the only instance to use.
 
         Raises NoInstances when nobody can take it, InvalidRequest when the policy wants an instance named. Later
         errors go to the sink.
         """
         flight = Flight(self, request, sink, request_id, instance_id)
-        flight.start()
+        flight.start(request)
         return flight
 
-    def choose(self, wanted: int | None, tried: set[int]) -> int:
-        """The instance for the next attempt. Raises NoInstances."""
+    def choose(self, wanted: int | None, tried: set[int], needs: int) -> int:
+        """The instance for the next attempt, whose context holds `needs` tokens. Raises NoInstances."""
         candidates = self.model.candidates
         if wanted is not None:
             if wanted in candidates and wanted not in tried:
                 return wanted
             raise NoInstances(f"no worker {wanted:x} serves model {self.model.name} now")
         if tried:
-            candidates = [candidate for candidate in candidates if candidate not in tried]
+            candidates = [one for one in self.model.with_room(needs) if one not in tried]
         if not candidates:
             raise NoInstances(f"no worker of model {self.model.name} can take the request now; try again soon")
         return self._policy.pick(candidates, self.inflight)
@@ -52,37 +63,40 @@ class Dispatcher:
 class Flight:
     """One request on its way: the sink of its stream, and the caller's handle on it.
 
-    Before the first answer a lost worker is replaced by another one. After it the sink hears the error: this is
-    where migration goes on with another worker, once it exists.
+    A worker that is lost is replaced by another one, which goes on where it was; the sink hears nothing of it.
     """
 
     __slots__ = (
-        "_answered",
         "_dispatcher",
+        "_finished",
         "_instance",
+        "_moves",
         "_over",
-        "_paused",
-        "_request",
+        "_progress",
         "_request_id",
         "_sink",
         "_stream",
         "_tried",
         "_wanted",
+        "paused",
+        "quiet",
     )
 
     def __init__(
-        self, dispatcher: Dispatcher, request: EngineRequest, sink: StreamSink, request_id: str, wanted: int | None
+        self, dispatcher: Dispatcher, request: EngineRequest, sink: Reader, request_id: str, wanted: int | None
     ) -> None:
+        self.paused = False
+        self.quiet = 0
         self._dispatcher = dispatcher
-        self._request = request
+        self._progress = progress_of(request)
         self._sink = sink
         self._request_id = request_id
         self._wanted = wanted
         self._tried: set[int] = set()
+        self._moves = 0
         self._instance = 0
         self._stream: Stream | None = None
-        self._answered = False
-        self._paused = False
+        self._finished = False
         self._over = False
 
     @property
@@ -90,18 +104,21 @@ class Flight:
         """Who serves it (now)."""
         return self._instance
 
-    def start(self) -> None:
+    def start(self, request: EngineRequest) -> None:
         """Choose an instance and send; raises as Dispatcher.send."""
         dispatcher = self._dispatcher
-        self._instance = instance = dispatcher.choose(self._wanted, self._tried)
-        dispatcher.inflight[instance] = dispatcher.inflight.get(instance, 0) + 1
-        try:
-            client = dispatcher.model.clients[instance]
-            self._stream = client.send(self._request, instance, self, request_id=self._request_id)
-        except DynamoError as error:
-            self._try_another(error)
-            return
-        if self._paused:
+        while self._stream is None:
+            self._instance = instance = dispatcher.choose(self._wanted, self._tried, self._progress.needs)
+            dispatcher.inflight[instance] = dispatcher.inflight.get(instance, 0) + 1
+            try:
+                client = dispatcher.model.clients[instance]
+                self._stream = client.send(request, instance, self, request_id=self._request_id)
+            except DynamoError as error:
+                self._leave(error)
+                if not (is_refusal(error) or is_loss(error)):
+                    raise
+        dispatcher.silence.add(self)
+        if self.paused:
             self._stream.pause()
 
     def cancel(self) -> None:
@@ -113,51 +130,126 @@ class Flight:
                 stream.cancel()
 
     def pause(self) -> None:
-        self._paused = True
+        self.paused = True
         if self._stream is not None:
             self._stream.pause()
 
     def resume(self) -> None:
-        self._paused = False
+        self.paused = False
         if self._stream is not None:
             self._stream.resume()
 
     # StreamSink
 
     def on_frame(self, deltas: list[Any]) -> None:
-        if not self._over:
-            self._answered = True
+        if self._over:
+            return
+        self.quiet = 0
+        self._progress.add(deltas)
+        if deltas[-1].finish_reason is None:
             self._sink.on_frame(deltas)
+        else:
+            self._last_frame(deltas)
 
     def on_end(self) -> None:
-        if not self._over:
-            self._finish()
-            self._sink.on_end()
+        if self._finished:
+            self._end()
+        else:
+            self.on_error(StreamIncomplete("the worker ended the answer without a finish reason"))
 
     def on_error(self, error: DynamoError) -> None:
         if self._over:
             return
-        if self._answered or not isinstance(error, _TRY_ANOTHER):
-            self._finish()
-            self._sink.on_error(error)
+        if self._finished:
+            self._end()
+        elif is_loss(error) and self._has_all():
+            self._leave(error)
+            self._over = True
+            self._sink.on_frame([Delta(finish_reason="length", usage=self._progress.usage(None))])
+            self._sink.on_end()
+        else:
+            self._move_or_fail(error)
+
+    # Watched
+
+    def fell_silent(self, seconds: float) -> None:
+        self.on_error(ResponseTimeout(f"worker {self._instance:x} has sent nothing of the answer for {seconds:g} s"))
+
+    def _last_frame(self, deltas: list[Delta]) -> None:
+        last = deltas[-1]
+        if last.finish_reason == "cancelled":
+            last.finish_reason = None
+            if kept := deltas if last.token_ids or last.text else deltas[:-1]:
+                self._sink.on_frame(kept)
+            self.on_error(StreamIncomplete("the worker gave the request up"))
             return
+        self._finished = True
+        if self._progress.moved and last.usage is not None:
+            last.usage = self._progress.usage(last.usage)
+        self._sink.on_frame(deltas)
+
+    def _end(self) -> None:
+        if not self._over:
+            self._finish()
+            self._sink.on_end()
+
+    def _has_all(self) -> bool:
+        progress = self._progress
+        return progress.complete and counted(progress.request, self._dispatcher.model)
+
+    def _move_or_fail(self, error: DynamoError) -> None:
+        self._leave(error)
         try:
-            self._try_another(error)
+            self._move(error)
         except DynamoError as final:
-            self._over = True  # and released already
+            self._over = True
             self._sink.on_error(final)
 
-    def _try_another(self, error: DynamoError) -> None:
-        self._release()
-        self._stream = None
-        if isinstance(error, _OUT_OF_ROTATION):
-            self._dispatcher.model.clients[self._instance].report_down(self._instance)
-        self._tried.add(self._instance)
-        self._dispatcher.retries += 1
+    def _move(self, error: DynamoError) -> None:
+        """Go on with another worker. Raises what the sink is to hear when there is none, or when it must not be."""
+        if is_loss(error):
+            self._moves += 1
+            if self._moves > self._dispatcher.options.limit:
+                raise error
+        elif not is_refusal(error):
+            raise error
+        lost, request = self._instance, self._what_is_left(error)
         try:
-            self.start()
+            self.start(request)
         except NoInstances:
             raise (NoInstances(str(error)) if isinstance(error, Unauthorized) else error) from None
+        self._tell(lost, error)
+
+    def _what_is_left(self, error: DynamoError) -> EngineRequest:
+        progress, dispatcher = self._progress, self._dispatcher
+        if progress.count and not migratable(progress.request, dispatcher.model):
+            if not self._sink.forget():
+                raise error
+            progress.clear()
+        most = dispatcher.options.max_seq_len
+        if progress.count and most is not None and len(progress.request.token_ids) + progress.count > most:
+            dispatcher.migrations.too_long += 1
+            raise error
+        return progress.rest()
+
+    def _tell(self, lost: int, error: DynamoError) -> None:
+        counts, done = self._dispatcher.migrations, self._progress.count
+        counts.ongoing += done > 0
+        counts.new += done == 0
+        log.info(
+            "request %s moves from %x to %x after %d tokens: %s", self._request_id, lost, self._instance, done, error
+        )
+
+    def _leave(self, error: DynamoError) -> None:
+        """Have no more to do with this instance."""
+        self._release()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.cancel()
+        client = self._dispatcher.model.clients.get(self._instance)
+        if client is not None and isinstance(error, _OUT_OF_ROTATION):
+            client.report_down(self._instance)
+        self._tried.add(self._instance)
 
     def _finish(self) -> None:
         self._over = True
@@ -165,6 +257,7 @@ class Flight:
         self._release()
 
     def _release(self) -> None:
+        self._dispatcher.silence.discard(self)
         inflight = self._dispatcher.inflight
         left = inflight[self._instance] - 1
         if left:

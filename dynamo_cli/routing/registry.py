@@ -40,6 +40,13 @@ class RoutedModel:
         """The smallest of its workers', in tokens; 0 is unknown."""
         return min((card.context_length for card in self.cards.values() if card.context_length), default=0)
 
+    def with_room(self, tokens: int) -> list[int]:
+        """The candidates whose own context holds so many tokens."""
+        return [worker for worker in self.candidates if self._holds(self.cards.get(worker), tokens)]
+
+    def _holds(self, card: ModelCard | None, tokens: int) -> bool:
+        return card is None or not card.context_length or card.context_length >= tokens
+
     def refresh(self) -> None:
         live = {client: set(client.instance_ids()) for client in set(self.clients.values())}
         self.candidates = [worker for worker, client in self.clients.items() if worker in live[client]]

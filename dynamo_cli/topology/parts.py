@@ -15,11 +15,12 @@ GpuChoice = Literal["auto"] | int | tuple[int | str, ...]
 
 
 class Frontend(msgspec.Struct, frozen=True, kw_only=True):
-    """`port` 0 lets the kernel choose."""
+    """`port` 0 lets the kernel choose. `migration_limit` None is the frontend's own default."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     replicas: int = 1
+    migration_limit: int | None = None
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):

@@ -110,12 +110,14 @@ class _Planner:
 
     def _frontend(self, replica: int) -> ProcessSpec:
         command = (self.inventory.python, "-m", "dynamo_cli", "frontend", "--listen-fd", LISTEN_FD)
+        limit = self.topology.frontend.migration_limit
+        migration = () if limit is None else ("--migration-limit", str(limit))
         return ProcessSpec(
             name=f"frontend-{replica}",
             kind="frontend",
             pool="frontend",
             replica=replica,
-            argv=(*command, "--router-mode", self.topology.router.mode),
+            argv=(*command, "--router-mode", self.topology.router.mode, *migration),
             env=self._environment(),
             inherits_listener=True,
             liveness=Liveness(),

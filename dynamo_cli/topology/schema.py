@@ -17,6 +17,7 @@ from dynamo_cli.topology.names import (
 from dynamo_cli.topology.parts import Frontend, Pool, Router, Runtime, ServicePart, Topology
 
 MOST_REPLICAS = 1000
+MOST_MIGRATIONS = 1000
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 MANAGED: dict[str, Kind] = {
@@ -41,11 +42,17 @@ MANAGED_DOCS = {
 }
 FRONTEND = Table(
     Frontend,
-    {"host": Text(host_problem), "port": Whole(0, 65535), "replicas": Whole(1, MOST_REPLICAS)},
+    {
+        "host": Text(host_problem),
+        "port": Whole(0, 65535),
+        "replicas": Whole(1, MOST_REPLICAS),
+        "migration_limit": Whole(0, MOST_MIGRATIONS),
+    },
     docs={
         "host": "the address it listens on",
         "port": "0 takes a free one",
         "replicas": "frontend processes that share the port",
+        "migration_limit": "how often a request may move from a lost worker to another; 0 is never",
     },
 )
 ROUTER = Table(

@@ -17,9 +17,11 @@ class EngineInfo(msgspec.Struct, frozen=True):
     """What a started engine tells the model card. Counts are of tokens or KV blocks; 0 is unknown.
 
     `guided`: the fields of GuidedDecoding it can follow. Nobody asks it for what it does not declare.
+    `resumes` is about input "text": see ModelIdentity.
     """
 
     input: InputKind = "tokens"
+    resumes: bool = False
     context_length: int = 0
     kv_block_size: int = 0
     total_kv_blocks: int = 0
@@ -39,8 +41,8 @@ class Engine(ABC):
         """Stream one sequence. The last delta has a finish reason and the usage.
 
         Ends within one engine step, with finish reason "cancelled", when `context` is stopped; a closed iterator
-        (aclose) frees the sequence too. Raises InvalidRequest for input the engine cannot take and EngineFailed
-        when it breaks.
+        (aclose) frees the sequence too. Raises InvalidRequest for input the engine cannot take, EngineFailed when it
+        breaks on this sequence, and EngineDied when it is gone: then another worker may go on.
         """
 
     async def drain(self) -> None:  # noqa: B027

@@ -50,6 +50,7 @@ class Loaded:
                 text_digest=model.text_digest if model else "",
                 kv_block_size=info.kv_block_size,
                 input=info.input,
+                resumes=info.resumes,
             ),
             instance=instance,
             engine=self.engine_name,

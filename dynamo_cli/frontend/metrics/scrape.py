@@ -11,6 +11,7 @@ from dynamo_cli.frontend.metrics.histogram import Histogram
 if TYPE_CHECKING:
     from prometheus_client.core import HistogramMetricFamily, Metric
 
+    from dynamo_cli.routing.migration import MigrationCounts
     from dynamo_cli.routing.registry import RoutedModel
 
 PREFIX = "dynamo_frontend_"
@@ -32,13 +33,15 @@ _GAUGES: list[tuple[str, str, Callable[[ModelCounts], int]]] = [
 ]
 
 
-def render(counts: Mapping[str, ModelCounts], models: Iterable[RoutedModel], retries: Mapping[str, int]) -> bytes:
+def render(
+    counts: Mapping[str, ModelCounts], models: Iterable[RoutedModel], migrations: Mapping[str, MigrationCounts]
+) -> bytes:
     """The text of GET /metrics."""
     from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
-    registry.register(_Collected([*_request_metrics(counts), *_model_metrics(models, retries)]))
+    registry.register(_Collected([*_request_metrics(counts), *_model_metrics(models), *_migration_metrics(migrations)]))
     return generate_latest(registry)
 
 
@@ -89,8 +92,8 @@ def _add_histogram(family: HistogramMetricFamily, model: str, histogram: Histogr
     family.add_metric([model], buckets, histogram.sum)
 
 
-def _model_metrics(models: Iterable[RoutedModel], retries: Mapping[str, int]) -> Iterator[Metric]:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+def _model_metrics(models: Iterable[RoutedModel]) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
 
     models = [model for model in models if model.cards]
     fields = ("total_kv_blocks", "max_num_seqs", "max_num_batched_tokens")
@@ -105,9 +108,21 @@ def _model_metrics(models: Iterable[RoutedModel], retries: Mapping[str, int]) ->
         for name in fields:
             gauges[name].add_metric([model.name], sum(getattr(card, name) for card in model.cards.values()))
     yield from gauges.values()
-    sent_again = CounterMetricFamily(
+
+
+def _migration_metrics(migrations: Mapping[str, MigrationCounts]) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily
+
+    moved = CounterMetricFamily(
         PREFIX + "model_migration", "Requests sent to another worker", labels=["model", "migration_type"]
     )
-    for name, count in retries.items():
-        sent_again.add_metric([name, "new_request"], count)
-    yield sent_again
+    too_long = CounterMetricFamily(
+        PREFIX + "model_migration_max_seq_len_exceeded",
+        "Begun requests that lost their worker and were too long to move",
+        labels=["model"],
+    )
+    for name, count in migrations.items():
+        moved.add_metric([name, "new_request"], count.new)
+        moved.add_metric([name, "ongoing_request"], count.ongoing)
+        too_long.add_metric([name], count.too_long)
+    yield from (moved, too_long)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from dynamo_cli.errors import EngineFailed, InvalidRequest
+from dynamo_cli.errors import EngineDied, InvalidRequest
 from dynamo_cli.protocol.engine import GuidedDecoding, OutputOptions, SamplingOptions, StopConditions
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.text.bundle import load_bundle
@@ -241,10 +241,10 @@ async def test_stop_leaves_nothing(case: Case, request: pytest.FixtureRequest, c
     stream = engine.generate(case.request(60), Context())
     await stream.__anext__()
     await engine.stop()
-    with pytest.raises((EngineFailed, StopAsyncIteration)):
+    with pytest.raises((EngineDied, StopAsyncIteration)):
         while True:
             await stream.__anext__()
-    with pytest.raises(EngineFailed):
+    with pytest.raises(EngineDied):
         await collect(engine, case.request(1))
     assert asyncio.all_tasks() == tasks
     assert set(psutil.Process().children(recursive=True)) == children

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from dynamo_cli.errors import EngineFailed, UsageError
+from dynamo_cli.errors import EngineDied, EngineFailed, UsageError
 from dynamo_cli.protocol.engine import (
     UNKNOWN_LOGPROB,
     EngineRequest,
@@ -242,7 +242,7 @@ async def test_its_death_is_noticed_and_running_streams_fail(default_model: Prep
     assert process is not None
     os.kill(process.pid, signal.SIGABRT)
     assert await asyncio.wait_for(engine.failed(), 5) == "llama.cpp was ended by SIGABRT"
-    with pytest.raises(EngineFailed):
+    with pytest.raises(EngineDied):
         while True:
             await stream.__anext__()
     await engine.stop()

@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-from dynamo_cli.errors import EngineFailed, InvalidRequest, UsageError
+from dynamo_cli.errors import EngineDied, InvalidRequest, UsageError
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Engine, EngineInfo
@@ -28,17 +28,17 @@ class EchoEngine(Engine):
         self._stopped = False
 
     async def start(self) -> EngineInfo:
-        return EngineInfo(input="text")
+        return EngineInfo(input="text", resumes=True)
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
         if self._stopped:
-            raise EngineFailed("the echo engine has stopped")
+            raise EngineDied("the echo engine has stopped")
         if request.output.logprobs is not None:
             raise InvalidRequest("the echo engine has no logprobs", "logprobs")
         if request.guided is not None:
             raise InvalidRequest("the echo engine cannot guide its text")
         said, stopped = _until_stop(_spoken(request), request.stop.stop)
-        words = pieces(said)
+        words = pieces(said)[request.generated :]
         limit = request.stop.max_tokens
         finish: FinishReason = "stop" if stopped or limit is None or len(words) <= limit else "length"
         words = words[:limit]

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from dynamo_cli.errors import DynamoError, EngineFailed, InvalidRequest
+from dynamo_cli.errors import DynamoError, EngineDied, EngineFailed, InvalidRequest
 from dynamo_cli.runtime.http.client import Answer, request
 
 
@@ -81,7 +81,7 @@ class LlamaClient:
         self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
 
     async def completion(self, body: dict[str, Any]) -> Answer:
-        """Start a stream; closing the answer frees its slot. Raises InvalidRequest or EngineFailed."""
+        """Start a stream; closing the answer frees its slot. Raises InvalidRequest, EngineFailed or EngineDied."""
         return await self._call("POST", "/completion", body)
 
     async def slots(self) -> list[Slot]:
@@ -102,11 +102,11 @@ class LlamaClient:
             async with answer:
                 raise _refused(answer.status, await answer.read())
         except OSError as error:
-            raise EngineFailed(f"llama.cpp does not answer: {error}") from None
+            raise EngineDied(f"llama.cpp does not answer: {error}") from None
 
 
 async def events(answer: Answer) -> AsyncIterator[list[Event]]:
-    """All messages of each read, until the stream ends. Raises EngineFailed when it breaks."""
+    """All messages of each read, until the stream ends. Raises EngineDied when it breaks."""
     rest = b""
     try:
         while chunk := await answer.read_some():
@@ -115,7 +115,7 @@ async def events(answer: Answer) -> AsyncIterator[list[Event]]:
             if found:
                 yield found
     except OSError as error:
-        raise EngineFailed(f"llama.cpp broke off: {error}") from None
+        raise EngineDied(f"llama.cpp broke off: {error}") from None
 
 
 def _refused(status: int, body: bytes) -> DynamoError:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
-from dynamo_cli.errors import EngineFailed, InvalidRequest
+from dynamo_cli.errors import EngineDied, EngineFailed, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Engine, EngineInfo
@@ -97,7 +97,7 @@ class LlamaCppEngine(Engine):
 
     def _ready(self) -> _Started:
         if self._started is None:
-            raise EngineFailed("llama.cpp is not running")
+            raise EngineDied("llama.cpp is not running")
         return self._started
 
     async def _prompt(self, request: EngineRequest, started: _Started) -> Prompt:
@@ -142,13 +142,13 @@ class LlamaCppEngine(Engine):
                     yield delta
                 if output.finish is not None:
                     return
-        except EngineFailed:
+        except (EngineFailed, EngineDied):
             if not context.stopped:
                 raise
         finally:
             response.close()
         if not context.stopped:
-            raise EngineFailed("llama.cpp ended a stream too early")
+            raise EngineDied("llama.cpp ended a stream too early")
         output.finish = "cancelled"
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from dynamo_cli.errors import EngineFailed, InvalidRequest
+from dynamo_cli.errors import EngineDied, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason, TokenLogprob
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Engine, EngineInfo
@@ -101,7 +101,7 @@ class MockEngine(Engine):
                     break
                 yield Delta(tokens, logprobs=logprobs)
             if stream.finish == "error":
-                raise EngineFailed("the mock engine has stopped")
+                raise EngineDied("the mock engine has stopped")
             usage = EngineUsage(len(request.token_ids), sent)
             yield Delta(tokens, stream.finish, logprobs=logprobs, usage=usage)
         finally:
@@ -129,7 +129,7 @@ class MockEngine(Engine):
     def _open(self, request: EngineRequest) -> _Stream:
         simulator = self._simulator
         if simulator is None or self._task is None:
-            raise EngineFailed("the mock engine has stopped")
+            raise EngineDied("the mock engine has stopped")
         if request.guided is not None:
             raise InvalidRequest("the mock engine cannot guide its text")
         stream = _Stream()

@@ -1,0 +1,62 @@
+"""When a request may go on with another worker, and how often it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dynamo_cli.errors import (
+    CannotConnect,
+    Draining,
+    DynamoError,
+    NoInstances,
+    Overloaded,
+    PlaneError,
+    Unauthorized,
+)
+from dynamo_cli.protocol.engine import EngineRequest
+from dynamo_cli.routing.registry import RoutedModel
+
+DEFAULT_LIMIT = 3
+_REFUSED = (CannotConnect, NoInstances, Draining, Overloaded, Unauthorized)
+
+
+@dataclass(frozen=True)
+class MigrationOptions:
+    """`limit`: how often one request may outlive its worker; 0 is never. A worker that refuses it does not count.
+
+    `max_seq_len`: prompt and generated tokens of a begun request that may still move; None is any.
+    `silence_s`: a worker that has sent nothing of a stream for so long has lost it; 0 waits for ever.
+    """
+
+    limit: int = DEFAULT_LIMIT
+    max_seq_len: int | None = None
+    silence_s: float = 0.0
+
+
+class MigrationCounts:
+    """Requests sent to another worker: `new` had no token yet, `ongoing` had. `too_long` are over max_seq_len."""
+
+    def __init__(self) -> None:
+        self.new = 0
+        self.ongoing = 0
+        self.too_long = 0
+
+
+def is_refusal(error: DynamoError) -> bool:
+    """The worker never began the request."""
+    return isinstance(error, _REFUSED)
+
+
+def is_loss(error: DynamoError) -> bool:
+    """The worker was lost after it may have begun."""
+    return isinstance(error, PlaneError) and not isinstance(error, CannotConnect)
+
+
+def counted(request: EngineRequest, model: RoutedModel) -> bool:
+    """Whether it is known how many tokens of it there are: not when a worker answers in text, unless it resumes."""
+    return bool(request.token_ids) or (model.identity is not None and model.identity.resumes)
+
+
+def migratable(request: EngineRequest, model: RoutedModel) -> bool:
+    """Whether another worker can go on in the middle of it. What may not for reasons of its own is refused here."""
+    return counted(request, model)
