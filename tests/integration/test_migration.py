@@ -6,9 +6,11 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.integration.answers import Answer, Load
@@ -38,14 +40,28 @@ BODIES = [
 ]
 
 
+ECHO = """
+name  = "echoes"
+model = "echo"
+[frontend]
+port     = 0
+replicas = 2
+[workers.decode]
+engine           = "echo"
+replicas         = 3
+options.delay_ms = 20
+"""
+WORDS = " ".join(f"word{n}" for n in range(100))
+
+
 class Deployed:
-    def __init__(self, dynamo: Dynamo, topology: str) -> None:
+    def __init__(self, dynamo: Dynamo, topology: str, home: Path) -> None:
         self.dynamo = dynamo
         started = dynamo.run("up", "-d", dynamo.write(topology))
         assert started.code == 0, started
         status = dynamo.status()
         self.url: str = status["url"]
-        self.run = Path(os.environ["DYNAMO_HOME"]) / status["deployment"] / "run"
+        self.run = home / status["deployment"] / "run"
 
     def loaded(self, bodies: list[dict[str, Any]], disturb: Callable[[], None] | None = None) -> list[Answer]:
         async def disturbed() -> None:
@@ -60,24 +76,27 @@ class Deployed:
         return metric(self.run / f"{worker}.sock", "dynamo_component_inflight_requests")
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("home")
-        (home / "run").mkdir(mode=0o700)
-        for name in [name for name in os.environ if name.startswith(("DYN_", "DYNAMO_"))]:
-            patch.delenv(name)
-        patch.setenv("DYNAMO_HOME", str(home))
-        patch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
-        yield home
-
-
-@pytest.fixture(scope="module")
-def deployed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    deployed = Deployed(Dynamo(tmp_path_factory.mktemp("migrate")), MOCK)
+@contextmanager
+def up(home: Path, topology: str) -> Iterator[Deployed]:
+    (home / "run").mkdir(parents=True, mode=0o700)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("DYN_", "DYNAMO_"))}
+    environ |= {"DYNAMO_HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run")}
+    deployed = Deployed(Dynamo(home, environ), topology, home)
     yield deployed
-    assert deployed.dynamo.run("down", "--all").code == 0
+    assert deployed.dynamo.run("down").code == 0
     gone(home, 3.0)
+
+
+@pytest.fixture(scope="module")
+def deployed(session_home: Path) -> Iterator[Deployed]:
+    with up(session_home / "migrate", MOCK) as deployed:
+        yield deployed
+
+
+@pytest.fixture(scope="module")
+def echoes(session_home: Path) -> Iterator[Deployed]:
+    with up(session_home / "echoes", ECHO) as deployed:
+        yield deployed
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +120,8 @@ def longest_gap(answers: list[Answer]) -> float:
 
 
 def test_kill_9_of_a_worker_is_a_short_pause(deployed: Deployed, undisturbed: list[str]) -> None:
-    before = deployed.moved()
-    answers = deployed.loaded(BODIES, lambda: kill(deployed.dynamo.pid("decode-0")))
+    before, pid = deployed.moved(), deployed.dynamo.pid("decode-0")
+    answers = deployed.loaded(BODIES, lambda: kill(pid))
     assert_whole(answers, undisturbed)
     moved = [answer for answer in answers if len(answer.workers) > 1]
     assert moved
@@ -134,7 +153,7 @@ def workers_of_some(deployed: Deployed) -> set[str]:
     return {worker for answer in answers for worker in answer.workers}
 
 
-@pytest.mark.parametrize("command", [("restart", "decode-0"), ("scale", "decode=2"), ("scale", "decode=3")])
+@pytest.mark.parametrize("command", [("restart", "decode-0"), ("scale", "decode=2")])
 def test_what_is_stopped_in_order_hands_its_streams_over(
     deployed: Deployed, undisturbed: list[str], command: tuple[str, ...]
 ) -> None:
@@ -142,6 +161,7 @@ def test_what_is_stopped_in_order_hands_its_streams_over(
     assert_whole(answers, undisturbed)
     print(f"{' '.join(command)}: longest gap {longest_gap(answers):.3f} s")
     assert longest_gap(answers) < 1.5
+    assert_done(deployed.dynamo, "scale", "decode=3")
 
 
 def assert_done(dynamo: Dynamo, *command: str) -> None:
@@ -160,3 +180,35 @@ def test_when_all_workers_are_lost_each_stream_says_so(deployed: Deployed) -> No
     assert {answer.reason for answer in answers} == {None}
     assert all("lost tcp://" in answer.error or "cannot connect" in answer.error for answer in answers), answers[0]
     deployed.dynamo.until("READY")
+
+
+def test_an_echo_goes_on_where_it_was(echoes: Deployed) -> None:
+    pid = echoes.dynamo.pid("decode-0")
+    bodies = [{"model": "echo", "prompt": f"{n} {WORDS}", "max_tokens": 90} for n in range(12)]
+    answers = echoes.loaded(bodies, lambda: kill(pid))
+    assert [answer.error for answer in answers if answer.error] == []
+    said = " ".join(WORDS.split()[:89])
+    assert [answer.text for answer in answers] == [f"{n} {said}" for n in range(12)]
+    assert {answer.reason for answer in answers} == {"length"}
+    assert {answer.usage["completion_tokens"] for answer in answers} == {90}
+    assert sum(len(answer.workers) > 1 for answer in answers) > 0
+    echoes.dynamo.until("READY")
+
+
+def test_a_killed_frontend_cuts_its_own_streams_alone(echoes: Deployed) -> None:
+    pid = echoes.dynamo.pid("frontend-0")
+    own = []
+
+    def kill_and_connect() -> None:
+        own.append(metric(echoes.run / "frontend-0.sock", "dynamo_frontend_inflight_requests"))
+        kill(pid)
+        for _ in range(100):
+            assert httpx.get(f"{echoes.url}/live").status_code == 200
+
+    bodies = [{"model": "echo", "prompt": WORDS, "max_tokens": 100} for _ in range(STREAMS)]
+    answers = echoes.loaded(bodies, kill_and_connect)
+    cut = [answer for answer in answers if answer.error]
+    assert 0 < len(cut) == own[0] < STREAMS
+    assert {answer.text for answer in answers if not answer.error} == {WORDS}
+    until(lambda: [echoes.busy(f"decode-{n}") for n in range(3)] == [0, 0, 0], 3.0, "the cut streams to be stopped")
+    echoes.dynamo.until("READY")
