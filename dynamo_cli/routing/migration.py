@@ -58,5 +58,5 @@ def counted(request: EngineRequest, model: RoutedModel) -> bool:
 
 
 def migratable(request: EngineRequest, model: RoutedModel) -> bool:
-    """Whether another worker can go on in the middle of it. What may not for reasons of its own is refused here."""
-    return counted(request, model)
+    """Whether another worker can go on in the middle of it: a grammar's state is not in the tokens."""
+    return counted(request, model) and getattr(request, "guided", None) is None

@@ -333,6 +333,25 @@ def test_a_cancelled_flight_does_not_move() -> None:
     assert (len(plane.streams), heard.endings) == (1, [])
 
 
+class GuidedRequest(EngineRequest):
+    guided: Any = None
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_guided_answer_begins_anew_or_not_at_all(forgets: bool) -> None:
+    plane, heard = Plane(), Heard(forgets)
+    request = GuidedRequest("m", token_ids=list(PROMPT), stop=StopConditions(max_tokens=4), guided={"regex": "a+"})
+    begin(plane, request, heard)
+    plane.now.say([2])
+    plane.now.sink.on_error(Disconnected("lost"))
+    if not forgets:
+        assert [type(error) for error in heard.endings] == [Disconnected]
+        return
+    assert plane.now.request == request
+    plane.now.finish()
+    assert (heard.ids, heard.endings, heard.deltas[-1].usage) == ([3, 4, 5, 6], [None], EngineUsage(3, 4, 2))
+
+
 def text_request() -> EngineRequest:
     return EngineRequest("m", prompt="say it", stop=StopConditions(max_tokens=9))
 

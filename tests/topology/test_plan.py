@@ -111,6 +111,13 @@ def test_replicas_and_the_order_of_start(tmp_path: Path) -> None:
     assert [worker(made, name).replica for name in ("decode-0", "decode-1")] == [0, 1]
 
 
+def test_a_migration_limit_is_passed_to_the_frontends(tmp_path: Path) -> None:
+    made = plan(tmp_path, MOCK + "[frontend]\nmigration_limit = 0\nreplicas = 2", machine())
+    assert {process.argv[-2:] for process in made.processes if process.kind == "frontend"} == {
+        ("--migration-limit", "0")
+    }
+
+
 def test_a_pool_may_wait_for_the_frontends(tmp_path: Path) -> None:
     made = plan(tmp_path, MOCK + 'depends_on = ["frontend"]', machine())
     assert worker(made).depends_on == (Dependency("frontend-0"),)
