@@ -236,9 +236,9 @@ class Flight:
         counts, done = self._dispatcher.migrations, self._progress.count
         counts.ongoing += done > 0
         counts.new += done == 0
-        log.info(
-            "request %s moves from %x to %x after %d tokens: %s", self._request_id, lost, self._instance, done, error
-        )
+        name = self._dispatcher.model.describe
+        moved = self._request_id, name(lost), name(self._instance), done, error
+        log.info("request %s moves from %s to %s after %d tokens: %s", *moved)
 
     def _leave(self, error: DynamoError) -> None:
         """Have no more to do with this instance."""

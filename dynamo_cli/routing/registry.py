@@ -40,6 +40,11 @@ class RoutedModel:
         """The smallest of its workers', in tokens; 0 is unknown."""
         return min((card.context_length for card in self.cards.values() if card.context_length), default=0)
 
+    def describe(self, worker: int) -> str:
+        """Its id as discovery writes it, after the supervisor's name of it if that is known."""
+        card = self.cards.get(worker)
+        return f"{card.instance.service} ({worker:x})" if card is not None and card.instance.service else f"{worker:x}"
+
     def with_room(self, tokens: int) -> list[int]:
         """The candidates whose own context holds so many tokens."""
         return [worker for worker in self.candidates if self._holds(self.cards.get(worker), tokens)]

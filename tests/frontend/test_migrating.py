@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import httpx
@@ -89,31 +90,36 @@ async def begun(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_silent_stream_goes_on_elsewhere(bare: Deployment, stream: bool) -> None:
+@pytest.mark.parametrize(
+    ("prompt", "stop", "text"),
+    [
+        pytest.param("hello there", None, "hello the", id="plain"),
+        pytest.param("☂ umbrella", None, "☂ umbre", id="a letter across the seam"),
+        pytest.param("hello there", "el", "h", id="a stop string across the seam"),
+    ],
+)
+async def test_a_silent_stream_goes_on_elsewhere(
+    bare: Deployment, stream: bool, prompt: str, stop: str | None, text: str
+) -> None:
     await bare.start(FrontendOptions(migration=MigrationOptions(silence_s=0.2)))
     hanging = Hanging()
     await bare.add_worker(hanging)
     await bare.ready()
     async with httpx.AsyncClient(trust_env=False) as http:
-        body: dict[str, object] = {"model": MODEL, "prompt": "hello there", "max_tokens": 9, "stream": stream}
-        task = await begun(bare, http, hanging, body)
+        body = {"model": MODEL, "prompt": prompt, "max_tokens": 9, "stop": stop, "stream": stream}
+        task = await begun(bare, http, hanging, body | ({"stream_options": {"include_usage": True}} if stream else {}))
         await bare.add_worker(rest_of)
         answer = await task
         async with asyncio_deadline(0.5):  # sooner than a handler that ignores its context is cancelled
             while hanging.hanging:
                 await asyncio.sleep(0.005)
         counts = samples((await http.get(f"{bare.url}/metrics")).text)
-    assert answer.status_code == 200
-    if stream:
-        pieces = [line for line in answer.text.splitlines() if line.startswith("data: {")]
-        assert "error" not in answer.text
-        assert (
-            "".join(httpx.Response(200, text=piece[6:]).json()["choices"][0]["text"] for piece in pieces) == "hello the"
-        )
-    else:
-        assert answer.json()["choices"][0]["text"] == "hello the"
-        assert answer.json()["usage"]["completion_tokens"] == 9
-        assert answer.json()["usage"]["prompt_tokens"] == 11
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")] or [
+        answer.json()
+    ]
+    assert "".join(choice["text"] for event in events for choice in event["choices"]) == text
+    assert events[-1]["usage"]["prompt_tokens"] == len(prompt.encode())
+    assert stop or events[-1]["usage"]["completion_tokens"] == 9
     name = "model_migration_total"
     assert counts[name, frozenset({("model", MODEL), ("migration_type", "ongoing_request")})] == 1
     assert counts[name, frozenset({("model", MODEL), ("migration_type", "new_request")})] == 0
