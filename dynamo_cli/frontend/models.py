@@ -55,7 +55,7 @@ class Models:
 
     def __init__(self, router_mode: str, migration: MigrationOptions) -> None:
         self.counts: dict[str, ModelCounts] = {}
-        self.migration = migration
+        self._migration = migration
         self._mode = router_mode
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
@@ -131,5 +131,5 @@ class Models:
 
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
         if routed.name not in self._dispatchers:
-            self._dispatchers[routed.name] = make_dispatcher(routed, self._mode, self.migration)
+            self._dispatchers[routed.name] = make_dispatcher(routed, self._mode, self._migration)
         return self._dispatchers[routed.name]
