@@ -59,4 +59,4 @@ def counted(request: EngineRequest, model: RoutedModel) -> bool:
 
 def migratable(request: EngineRequest, model: RoutedModel) -> bool:
     """Whether another worker can go on in the middle of it: a grammar's state is not in the tokens."""
-    return counted(request, model) and getattr(request, "guided", None) is None
+    return counted(request, model) and request.guided is None
