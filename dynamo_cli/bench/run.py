@@ -11,7 +11,7 @@ from itertools import count
 from typing import NamedTuple
 
 from dynamo_cli.bench.cpu import Meter
-from dynamo_cli.bench.load.connection import Connections, allow_many_files
+from dynamo_cli.bench.load.connection import Connections
 from dynamo_cli.bench.load.log import Log, Watch
 from dynamo_cli.bench.load.loops import Load
 from dynamo_cli.bench.progress import Progress
@@ -22,6 +22,7 @@ from dynamo_cli.bench.work.body import Format
 from dynamo_cli.bench.work.conversation import Conversation, no_more_than
 from dynamo_cli.bench.work.stock import Stock, Writer
 from dynamo_cli.bench.workload import Workload
+from dynamo_cli.runtime.descriptors import allow_many_files
 from dynamo_cli.runtime.loop import run
 
 PATH = "/v1/chat/completions"

@@ -19,7 +19,8 @@ from dynamo_cli.frontend.migrating import add_migration_arguments, migration_opt
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
-from dynamo_cli.runtime.http.limits import MIB, Limits
+from dynamo_cli.runtime.descriptors import allow_many_files
+from dynamo_cli.runtime.http.limits import Limits, number
 from dynamo_cli.runtime.http.listener import bind, inherited
 from dynamo_cli.runtime.logs import configure_logging
 from dynamo_cli.runtime.loop import run
@@ -34,12 +35,13 @@ def main(argv: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     arguments = _parser().parse_args(argv)
     configure_logging()
+    allow_many_files()
     config = RuntimeConfig.from_args(arguments)
     options = FrontendOptions(
         router_mode=check_mode(arguments.router_mode or os.environ.get("DYN_ROUTER_MODE") or DEFAULT_MODE),
         model=arguments.model_name,
-        grace_s=_number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
-        limits=Limits(body=int(_number("DYN_HTTP_BODY_LIMIT_MB", Limits.body / MIB) * MIB)),
+        grace_s=number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
+        limits=Limits.from_environment(),
         migration=migration_options(arguments),
     )
     if arguments.listen_fd is not None:
@@ -55,8 +57,8 @@ def main(argv: list[str]) -> int:
 async def _serve(config: RuntimeConfig, options: FrontendOptions, listener: socket.socket, shared: bool) -> int:
     loop = asyncio.get_running_loop()
     stopped, forced = asyncio.Event(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: (forced if stopped.is_set() else stopped).set())
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, lambda: (forced if stopped.is_set() else stopped).set())
     address = _address(listener)
     async with await DistributedRuntime.create(config) as runtime:
         frontend = Frontend(runtime, options)
@@ -107,18 +109,10 @@ def _host(arguments: argparse.Namespace) -> str:
 
 
 def _port(arguments: argparse.Namespace) -> int:
-    port = int(_number("DYN_HTTP_PORT", DEFAULT_PORT)) if arguments.http_port is None else int(arguments.http_port)
+    port = int(number("DYN_HTTP_PORT", DEFAULT_PORT)) if arguments.http_port is None else int(arguments.http_port)
     if not 0 <= port < 1 << 16:
         raise UsageError(f"--http-port {port}: ports are 0 to 65535")
     return port
-
-
-def _number(variable: str, default: float) -> float:
-    text = os.environ.get(variable)
-    try:
-        return float(text) if text else default
-    except ValueError:
-        raise UsageError(f"{variable}={text!r} is no number") from None
 
 
 def _address(listener: socket.socket) -> str:

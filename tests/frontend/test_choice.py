@@ -19,7 +19,8 @@ from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import CompletionFormat
 from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage
-from dynamo_cli.runtime.http.exchange import Exchange, Request
+from dynamo_cli.runtime.http.exchange import Exchange
+from dynamo_cli.runtime.http.request import Request
 from dynamo_cli.text.bundle import TextBundle, load_bundle
 from dynamo_cli.text.detokenizer import Detokenizer
 from dynamo_cli.text.stops import StopStrings

@@ -8,7 +8,7 @@ import pytest
 from dynamo_cli.errors import NotReady, UsageError
 from dynamo_cli.runtime.control import ControlClient, DeploymentStatus, ServiceAction, ServiceStatus
 from dynamo_cli.runtime.http import connection
-from dynamo_cli.runtime.http.connection import peer_uid
+from dynamo_cli.runtime.http.peer import peer_uid
 from dynamo_cli.supervisor import table
 from dynamo_cli.supervisor.control_server import ControlServer
 from dynamo_cli.supervisor.events import EventBus

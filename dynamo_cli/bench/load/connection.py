@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import time
 from collections.abc import Awaitable, Mapping
-from contextlib import suppress
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -126,10 +124,3 @@ class Connections:
         )
         _, connection = await asyncio.wait_for(opening, timeout_s)
         return connection
-
-
-def allow_many_files() -> None:
-    """Raise this process's limit of open files to what it may have: each request in flight is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

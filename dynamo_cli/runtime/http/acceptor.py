@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
+import ssl
+import time
 from collections.abc import Callable
+from typing import NamedTuple
+
+from dynamo_cli.errors import InvalidRequest
+from dynamo_cli.runtime.http.envelope import error_body
 
 log = logging.getLogger(__name__)
 
 STAND_BACK_S = 0.001
 BATCH = 4
-OUT_OF_DESCRIPTORS_PAUSE_S = 0.1
+FULL_PAUSE_S = 0.1
+COMPLAIN_EVERY_S = 60.0
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds, seconds, and probes: a client whose machine went away is noticed within two minutes."""
+_NO_TLS = error_body(InvalidRequest("this port speaks TLS; use https"))
+NO_TLS = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+    % (len(_NO_TLS), _NO_TLS)
+)
+
+
+class Handshake(NamedTuple):
+    """TLS, and the seconds it has to come about."""
+
+    context: ssl.SSLContext
+    timeout_s: float
 
 
 class Acceptor:
@@ -20,24 +42,30 @@ class Acceptor:
 
     The kernel tends to wake the same process first, which would then serve everything. So who has just taken a
     connection owes its rivals one turn each: it stands back for a moment and takes the next one only if it is still
-    there.
+    there. `room` is how many more connections there may be now: without any, they wait in the kernel.
     """
 
     def __init__(
         self,
         listener: socket.socket,
         factory: Callable[[], asyncio.Protocol],
-        rivals: Callable[[], int] = lambda: 0,
+        rivals: Callable[[], int],
+        room: Callable[[], int],
+        handshake: Handshake | None = None,
     ) -> None:
         self._listener = listener
         self._factory = factory
         self._rivals = rivals
+        self._room = room
+        self._handshake = handshake
+        self._complained_at = -COMPLAIN_EVERY_S
         self._owed = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[object]] = set()
         self._closed = False
         listener.setblocking(False)
+        _keep_alive(listener)
         self._loop.add_reader(listener.fileno(), self._ready)
 
     def close(self) -> None:
@@ -74,6 +102,9 @@ class Acceptor:
             self._loop.add_reader(self._listener.fileno(), self._ready)
 
     def _accept(self) -> bool:
+        if self._room() <= len(self._tasks):
+            self._pause("as many as may be are open")
+            return False
         try:
             connection, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -81,19 +112,55 @@ class Acceptor:
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                 raise
-            log.error("cannot accept connections: %s", error)
-            self._wait(OUT_OF_DESCRIPTORS_PAUSE_S, lambda: None)
+            self._pause(str(error.strerror))
             return False
         connection.setblocking(False)
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self._loop.create_task(self._connect(connection))
+        task = self._loop.create_task(self._secure(connection) if self._handshake else self._connect(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
+
+    def _pause(self, why: str) -> None:
+        """Connections wait in the kernel, or are taken by others, until there is room."""
+        now = time.monotonic()
+        if now - self._complained_at >= COMPLAIN_EVERY_S:
+            self._complained_at = now
+            log.error("cannot accept more connections for now: %s", why)
+        self._wait(FULL_PAUSE_S, lambda: None)
 
     async def _connect(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._factory, connection)
         except OSError:
             connection.close()
+
+    async def _secure(self, connection: socket.socket) -> None:
+        """A client that speaks plain HTTP is told so, on a descriptor that outlives the failed handshake."""
+        assert self._handshake is not None
+        context, timeout_s = self._handshake
+        with contextlib.closing(connection.dup()) as again:
+            try:
+                await self._loop.connect_accepted_socket(
+                    self._factory, connection, ssl=context, ssl_handshake_timeout=timeout_s
+                )
+            except ssl.SSLError as error:
+                log.debug("no TLS: %s", error)
+                if error.reason == "HTTP_REQUEST":
+                    with contextlib.suppress(OSError):
+                        again.send(NO_TLS)
+                connection.close()
+            except OSError as error:
+                log.debug("no TLS: %s", error or "the handshake took too long")
+                connection.close()
+
+
+def _keep_alive(listener: socket.socket) -> None:
+    """For what is accepted from it: accepted sockets inherit these."""
+    if listener.family == socket.AF_UNIX:
+        return
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,24 +1,23 @@
-"""One client connection: bytes in, requests out, in order; one exchange at a time."""
+"""One client connection: requests are answered in order, one exchange at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import struct
 import time
-from collections import deque
 from typing import TYPE_CHECKING, cast
-from urllib.parse import unquote
 
-import httptools
-
-from dynamo_cli.errors import InvalidRequest
-from dynamo_cli.runtime.http.envelope import error_body
-from dynamo_cli.runtime.http.exchange import Exchange, Request, status_line
+from dynamo_cli.runtime.http.exchange import Exchange
+from dynamo_cli.runtime.http.peer import Progress, gone, peer_uid
+from dynamo_cli.runtime.http.reader import RequestReader
+from dynamo_cli.runtime.http.refusal import refusal
+from dynamo_cli.runtime.http.request import Request
 
 if TYPE_CHECKING:
     from dynamo_cli.runtime.http.server import HttpServer
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LOOK_S = 0.05
 
 
 class HttpConnection(asyncio.Protocol):
@@ -28,14 +27,15 @@ class HttpConnection(asyncio.Protocol):
         self._server = server
         self._limits = server.limits
         self._trusted = trusted
-        self._parser = httptools.HttpRequestParser(self)
+        self._reader = RequestReader(server.limits, trusted, None if trusted else server.admit)
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
-        self._waiting: deque[Request] = deque()
-        self._refused = False
+        self._deaf = False
         self._writing_paused = False
         self._reading_paused = False
-        self._begin()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending = False
+        self._progress = Progress()
         self.requests = 0
         self.heard_at = time.monotonic()
 
@@ -45,7 +45,7 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        return self._exchange is not None or bool(self._waiting)
+        return self._exchange is not None or bool(self._reader.complete)
 
     @property
     def unsent(self) -> int:
@@ -63,8 +63,9 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        del self._parser  # it refers to this connection: nothing should wait for the collector
-        self._waiting.clear()
+        self._reader.close()
+        if self._timer is not None:
+            self._timer.cancel()
         self._server.connections.discard(self)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -72,17 +73,27 @@ class HttpConnection(asyncio.Protocol):
         self._server.progress()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._deaf:
             return
         self.heard_at = time.monotonic()
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._stop_parsing()
-        except httptools.HttpParserError as error:
-            if not self._refused:
-                self._refuse(400, f"malformed HTTP request: {error}")
+        reader = self._reader
+        reader.feed(data, self.heard_at)
+        if reader.refusal is not None:
+            self._deaf = True
+        elif len(reader.complete) > self._limits.pipelined:
+            self._pause_reading()
         self._serve_next()
+
+    def eof_received(self) -> bool:
+        """The client sends no more. What it has asked for it still gets, unless it is gone altogether."""
+        transport, exchange = self._transport, self._exchange
+        if exchange is None or transport is None or not transport.can_write_eof() or gone(transport):
+            return False
+        self._deaf = True
+        last = self._reader.complete[-1] if self._reader.complete else exchange.request
+        last.keep_alive = False
+        self._look(LOOK_S)
+        return True
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -94,49 +105,6 @@ class HttpConnection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.on_resume()
 
-    # httptools callbacks
-
-    def on_message_begin(self) -> None:
-        self._begin()
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-        self._count_head(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
-        self._count_head(len(name) + len(value))
-
-    def on_headers_complete(self) -> None:
-        length = self._headers.get(b"content-length")
-        if length is not None and int(length) > self._limits.body:
-            self._refuse(413, self._too_large())
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not self.busy:
-            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-        self._body_size += len(body)
-        if self._body_size > self._limits.body:
-            self._refuse(413, self._too_large())
-
-    def on_message_complete(self) -> None:
-        if self._refused:
-            return
-        path = self._url.partition(b"?")[0].decode("latin-1")
-        request = Request(
-            self._parser.get_method().decode("ascii"),
-            unquote(path) if "%" in path else path,
-            self._headers,
-            self._parser.get_http_version(),
-            self._trusted,
-        )
-        request.keep_alive = self._parser.should_keep_alive()
-        request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._waiting.append(request)
-        if len(self._waiting) > self._limits.pipelined:
-            self._pause_reading()
-
     # answering
 
     def write(self, data: bytes) -> None:
@@ -146,9 +114,13 @@ class HttpConnection(asyncio.Protocol):
     def completed(self, exchange: Exchange) -> None:
         """The exchange has written its whole response."""
         self._exchange = None
-        if not exchange.request.keep_alive:
+        self.heard_at = time.monotonic()
+        reader = self._reader
+        if self._ending:
+            self._linger()
+        elif not exchange.request.keep_alive:
             self.close()
-        elif self._waiting:
+        elif reader.complete or reader.refusal is not None or reader.expects:
             asyncio.get_running_loop().call_soon(self._serve_next)
         elif self.draining:
             self.close()
@@ -156,7 +128,8 @@ class HttpConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once what was written has left."""
-        self._waiting.clear()
+        self._deaf = True
+        self._reader.complete.clear()
         if self._transport is not None:
             self._transport.close()
 
@@ -164,11 +137,35 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _serve_next(self) -> None:
-        if self._exchange is not None or not self._waiting or self._transport is None:
+    def check(self, now: float) -> None:
+        """End what takes too long. `now` is of time.monotonic."""
+        transport, limits = self._transport, self._limits
+        if transport is None:
             return
-        request = self._waiting.popleft()
-        if self._reading_paused and len(self._waiting) < self._limits.pipelined:
+        if transport.get_write_buffer_size():
+            if self._progress.still_s(transport, now) > limits.write_s:
+                transport.abort()
+            return
+        self._progress.forget()
+        if self.busy or self._reader.refusal is not None:
+            return
+        elif self._reader.receiving:
+            if late := self._reader.overdue(now):
+                self._deaf = True
+                self._reader.refusal = refusal(408, f"the {late} of the request took too long")
+                self._serve_next()
+        elif now - self.heard_at > limits.idle_s:
+            self.close()
+
+    def _serve_next(self) -> None:
+        reader = self._reader
+        if self._exchange is not None or self._transport is None:
+            return
+        if not reader.complete:
+            self._answer_the_end()
+            return
+        request = reader.complete.popleft()
+        if self._reading_paused and len(reader.complete) < self._limits.pipelined:
             self._reading_paused = False
             self._transport.resume_reading()
         self.requests += 1
@@ -177,52 +174,43 @@ class HttpConnection(asyncio.Protocol):
         if self._writing_paused and self._exchange is exchange:
             exchange.on_pause()
 
-    def _begin(self) -> None:
-        self._url = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
-        self._body_size = 0
-        self._head_size = 0
+    def _answer_the_end(self) -> None:
+        """All that could be served is: the request behind it is refused, or its client waits for a 100."""
+        reader = self._reader
+        if reader.refusal is not None and not self._ending:
+            self._ending = True
+            request = reader.refused or Request("GET", "", {}, "1.1", self._trusted)
+            request.keep_alive = False
+            Exchange(self, request).send_error(*reader.refusal)
+        elif reader.expects:
+            reader.expects = False
+            self.write(CONTINUE)
 
-    def _count_head(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > self._limits.head:
-            self._refuse(431, f"the request head is larger than {self._limits.head} bytes")
+    def _linger(self) -> None:
+        """Swallow what the client still sends of a refused request: a reset would destroy the answer on its way."""
+        transport = self._transport
+        if transport is None:
+            return
+        self._timer = asyncio.get_running_loop().call_later(self._limits.linger_s, self.close)
+        if transport.can_write_eof():
+            transport.write_eof()
 
-    def _too_large(self) -> str:
-        return f"the request body is larger than {self._limits.body} bytes"
+    def _look(self, wait_s: float) -> None:
+        """Whether a client that sends no more still listens: one that is gone answers what it is sent with a reset.
+
+        An interim response says nothing, so it may be sent to find that out. Each look waits twice as long.
+        """
+        transport, exchange = self._transport, self._exchange
+        if transport is None or exchange is None:
+            return
+        if gone(transport):
+            transport.abort()
+            return
+        if not exchange.started and exchange.request.version != "1.0":
+            transport.write(CONTINUE)
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._look, wait_s * 2)
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
-
-    def _stop_parsing(self) -> None:
-        """Serve what is complete, then close: the bytes that follow are another protocol's."""
-        self._refused = True
-        for request in self._waiting:
-            request.keep_alive = False
-
-    def _refuse(self, status: int, message: str) -> None:
-        """Answer what cannot be parsed, and close. What the client still sends is swallowed: a reset would
-        destroy the answer on its way."""
-        if self._refused:
-            return
-        self._refused = True
-        self._body.clear()
-        if self.busy or self._transport is None:
-            self.close()
-            return
-        body = error_body(InvalidRequest(message), status)
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.write(status_line(status) + head + body)
-        asyncio.get_running_loop().call_later(self._limits.linger_s, self.close)
-
-
-def peer_uid(peer: socket.socket) -> int:
-    """The user at the other end of a unix socket; ours where the kernel does not tell: the directory is private."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return os.getuid()
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid: int = struct.unpack("3i", credentials)[1]
-    return uid

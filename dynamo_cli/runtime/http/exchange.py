@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from dynamo_cli.errors import DynamoError
+from dynamo_cli.runtime.http.envelope import error_body
+from dynamo_cli.runtime.http.request import Request
 
 if TYPE_CHECKING:
     from dynamo_cli.runtime.http.connection import HttpConnection
@@ -24,21 +29,20 @@ def status_line(status: int) -> bytes:
 
 
 _OK_JSON = status_line(200) + b"content-type: application/json\r\ncontent-length: %d\r\n%s\r\n%s"
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_date = (0, b"")
 
 
-class Request:
-    """`headers` have lower-case names; of a repeated header the last one counts. `path` has no query."""
-
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "trusted", "version")
-
-    def __init__(self, method: str, path: str, headers: dict[bytes, bytes], version: str, trusted: bool) -> None:
-        self.method = method
-        self.path = path
-        self.headers = headers
-        self.version = version
-        self.trusted = trusted
-        self.keep_alive = True
-        self.body = b""
+def date_line() -> bytes:
+    """The Date header of now, made once a second. Not by strftime: that speaks the locale's language."""
+    global _date
+    now = int(time.time())
+    if now != _date[0]:
+        year, month, day, hour, minute, second, weekday, *_ = time.gmtime(now)
+        text = f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
+        _date = (now, f"date: {text}\r\n".encode())
+    return _date[1]
 
 
 class Exchange:
@@ -71,7 +75,7 @@ class Exchange:
             return
         self.started = True
         shown = b"" if self.request.method == "HEAD" else body
-        extra = headers + self._connection_header(connection)
+        extra = headers + self._common_headers(connection)
         if status == 200 and content_type is JSON:
             connection.write(_OK_JSON % (len(body), extra, shown))
         else:
@@ -84,20 +88,36 @@ class Exchange:
     def send_json(self, value: object, status: int = 200) -> None:
         self.send(status, msgspec.json.encode(value))
 
+    def send_error(self, error: DynamoError, status: int | None = None, headers: bytes = b"") -> None:
+        """In OpenAI's form; the status is the error's unless another one is given."""
+        self.send(status or error.status, error_body(error, status), headers=headers)
+
+    def send_nothing(self, headers: bytes) -> None:
+        """204, with these complete lines."""
+        connection = self._connection
+        if connection is None:
+            return
+        self.started = True
+        connection.write(b"%b%b%b\r\n" % (status_line(204), headers, self._common_headers(connection)))
+        self._complete(connection)
+
     def start(self, payload: bytes, last: bool = False, content_type: bytes = SSE) -> None:
         """Begin a stream; head and first payload (and the end, if it is the last) leave together."""
         connection = self._connection
         if connection is None:
             return
         self.started = True
-        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        if self._chunked:
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            framing, self.request.keep_alive = b"", False
         connection.write(
             b"%bcontent-type: %b\r\ncache-control: no-cache\r\n%b%b\r\n%b%b"
             % (
                 status_line(200),
                 content_type,
                 framing,
-                self._connection_header(connection),
+                self._common_headers(connection),
                 self._frame(payload),
                 self._end() if last else b"",
             )
@@ -131,10 +151,15 @@ class Exchange:
     def _end(self) -> bytes:
         return b"0\r\n\r\n" if self._chunked else b""
 
-    def _connection_header(self, connection: HttpConnection) -> bytes:
-        if connection.draining or not self._chunked:
-            self.request.keep_alive = False
-        return b"" if self.request.keep_alive else b"connection: close\r\n"
+    def _common_headers(self, connection: HttpConnection) -> bytes:
+        request = self.request
+        if connection.draining:
+            request.keep_alive = False
+        if not request.keep_alive:
+            persistence = b"connection: close\r\n"
+        else:
+            persistence = b"" if self._chunked else b"connection: keep-alive\r\n"
+        return b"%bx-request-id: %b\r\n%b%b" % (date_line(), request.id, request.extra, persistence)
 
     def _complete(self, connection: HttpConnection) -> None:
         self._connection = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dynamo_cli.errors import MethodNotAllowed, RouteMissing
-from dynamo_cli.runtime.http.envelope import error_body
 from dynamo_cli.runtime.http.exchange import Exchange, Handler
 
 
@@ -19,14 +18,19 @@ class RouteTable:
         (self._prefixes if path.endswith("/") else self._exact)[path] = (method, handler)
 
     def handle(self, exchange: Exchange) -> None:
-        """Raises RouteMissing; a wrong method is answered with those allowed."""
+        """Raises RouteMissing; a wrong method is answered with those allowed, OPTIONS too."""
         request = exchange.request
-        method, handler = self._exact.get(request.path) or self._find(request.path)
-        if request.method != method and not (request.method == "HEAD" and method == "GET"):
-            error = MethodNotAllowed(f"{request.method} {request.path} is not allowed; use {method}")
-            exchange.send(error.status, error_body(error), headers=b"allow: %b\r\n" % method.encode())
+        if request.method == "OPTIONS" and request.path == "*":
+            exchange.send_nothing(_allow("GET", "POST"))
             return
-        handler(exchange)
+        method, handler = self._exact.get(request.path) or self._find(request.path)
+        if request.method == method or (request.method == "HEAD" and method == "GET"):
+            handler(exchange)
+        elif request.method == "OPTIONS":
+            exchange.send_nothing(_allow(method))
+        else:
+            error = MethodNotAllowed(f"{request.method} {request.path} is not allowed; use {method}")
+            exchange.send_error(error, headers=_allow(method))
 
     def _find(self, path: str) -> tuple[str, Handler]:
         for prefix, route in self._prefixes.items():
@@ -36,3 +40,8 @@ class RouteTable:
         if route_without_slash is None:
             raise RouteMissing(f"there is no {path} here")
         return route_without_slash
+
+
+def _allow(*methods: str) -> bytes:
+    names = [*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"]
+    return f"allow: {', '.join(names)}\r\n".encode()

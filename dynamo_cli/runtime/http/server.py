@@ -1,4 +1,4 @@
-"""The set of connections: accepts, hands requests to the handler, closes idle ones, drains."""
+"""The set of connections: accepts, hands requests to the handler, ends slow ones, drains."""
 
 from __future__ import annotations
 
@@ -7,29 +7,43 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from dynamo_cli.errors import DynamoError
-from dynamo_cli.runtime.http.acceptor import Acceptor
+from dynamo_cli.runtime.descriptors import most_connections
+from dynamo_cli.runtime.http.acceptor import Acceptor, Handshake
 from dynamo_cli.runtime.http.connection import HttpConnection
-from dynamo_cli.runtime.http.envelope import error_body
 from dynamo_cli.runtime.http.exchange import Exchange, Handler
 from dynamo_cli.runtime.http.limits import Limits
+from dynamo_cli.runtime.http.reader import Admit
 
 log = logging.getLogger(__name__)
 TICK_S = 5.0
 
 
 class HttpServer:
-    """`handler` answers each exchange, now or later; a DynamoError it raises becomes the error response."""
+    """`handler` answers each exchange, now or later; a DynamoError it raises becomes the error response.
 
-    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+    `admit` judges requests of the public socket by their heads. `tls`: that socket speaks TLS.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: Limits | None = None,
+        admit: Admit | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.limits = limits or Limits()
+        self.admit = admit
         self.connections: set[HttpConnection] = set()
         self.draining = False
         self._handler = handler
+        self._tls = tls
+        self._most = self.limits.connections or most_connections()
         self._acceptors: list[Acceptor] = []
         self.unix_listeners: list[tuple[asyncio.Server, Path]] = []
         self._progress = asyncio.Event()
@@ -37,8 +51,16 @@ class HttpServer:
 
     def listen(self, listener: socket.socket, rivals: Callable[[], int] = lambda: 0) -> None:
         """Accept from a listening socket; `rivals` tells how many other processes accept from it too."""
-        self._acceptors.append(Acceptor(listener, lambda: HttpConnection(self, trusted=False), rivals))
-        self._watch_idle()
+        handshake = Handshake(self._tls, self.limits.handshake_s) if self._tls else None
+        acceptor = Acceptor(listener, self._accept, rivals, self._room, handshake)
+        self._acceptors.append(acceptor)
+        self._watch()
+
+    def _accept(self) -> HttpConnection:
+        return HttpConnection(self, trusted=False)
+
+    def _room(self) -> int:
+        return self._most - len(self.connections)
 
     async def listen_unix(self, path: Path) -> None:
         """Accept on a private (0600) unix socket; its requests are `trusted`."""
@@ -59,11 +81,12 @@ class HttpServer:
         try:
             self._handler(exchange)
         except DynamoError as error:
-            exchange.send(error.status, error_body(error))
+            exchange.send_error(error)
         except Exception:
-            log.exception("%s %s failed", exchange.request.method, exchange.request.path)
+            request = exchange.request
+            log.exception("%s %s (%s) failed", request.method, request.path, request.id.decode())
             if not exchange.started:
-                exchange.send(500, error_body(DynamoError("internal error; this process's log has the details")))
+                exchange.send_error(DynamoError("internal error; this process's log has the details"))
 
     def progress(self) -> None:
         """A connection has answered or gone."""
@@ -104,9 +127,10 @@ class HttpServer:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._progress.wait(), left)
 
-    def _watch_idle(self) -> None:
-        oldest = time.monotonic() - self.limits.idle_s
+    def _watch(self) -> None:
+        """What takes longer than the limits allow ends."""
+        now, limits = time.monotonic(), self.limits
         for connection in list(self.connections):
-            if not connection.busy and connection.heard_at < oldest:
-                connection.close()
-        self._tick = asyncio.get_running_loop().call_later(TICK_S, self._watch_idle)
+            connection.check(now)
+        shortest = min(limits.head_s, limits.body_s, limits.idle_s, limits.write_s)
+        self._tick = asyncio.get_running_loop().call_later(min(TICK_S, shortest / 4), self._watch)

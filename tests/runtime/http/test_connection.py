@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -74,58 +75,12 @@ async def test_more_pipelined_requests_than_the_limit_wait_their_turn(server: Ht
     assert [received.count(b"<%d>" % number) for number in range(9)] == [1] * 9
 
 
-async def test_a_chunked_body_is_read(server: HttpServer) -> None:
-    head = b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
-    assert b"POST /x abcde" in await talk(server, head + b"2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n")
-
-
-async def test_a_client_that_expects_100_gets_it(server: HttpServer) -> None:
-    received = await talk(server, post("/x", b"body", b"expect: 100-continue\r\n"))
-    assert received.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
-
-
-@pytest.mark.parametrize(
-    ("data", "status"),
-    [
-        (post("/x", b"x" * 5001), b"413"),
-        (b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1771\r\n" + b"x" * 6001, b"413"),
-        (b"GET /x HTTP/1.1\r\nhost: x\r\nlong: " + b"x" * 2001 + b"\r\n\r\n", b"431"),
-        (b"GET /" + b"x" * 2001 + b" HTTP/1.1\r\nhost: x\r\n\r\n", b"431"),
-        (b"no HTTP at all\r\n\r\n", b"400"),
-        (b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", b"400"),
-    ],
-)
-async def test_what_cannot_be_served_is_refused_and_closed(server: HttpServer, data: bytes, status: bytes) -> None:
-    received = await talk(server, data, until_closed=True)
-    assert received.startswith(b"HTTP/1.1 " + status)
-    assert b'{"error":{"message":' in received
-    assert b"connection: close" in received
-
-
 async def test_errors_of_the_handler_are_answered(server: HttpServer, caplog: pytest.LogCaptureFixture) -> None:
     assert (await talk(server, post("/overloaded", b""))).startswith(b"HTTP/1.1 529")
     received = await talk(server, post("/broken", b"") + post("/x", b"next"))
     assert received.startswith(b"HTTP/1.1 500")
     assert b"POST /x next" in received
     assert "ZeroDivisionError" in caplog.text
-
-
-async def test_http_1_0_gets_no_chunks_and_is_closed(server: HttpServer) -> None:
-    received = await talk(server, b"GET /stream HTTP/1.0\r\n\r\n", until_closed=True)
-    assert received.endswith(b"\r\n\r\nonetwothree")
-    assert b"connection: close" in received
-
-
-async def test_connection_close_is_honoured(server: HttpServer) -> None:
-    received = await talk(server, post("/x", b"", b"connection: close\r\n"), until_closed=True)
-    assert b"connection: close" in received
-
-
-async def test_another_protocol_after_the_answer_is_not_parsed(server: HttpServer) -> None:
-    upgrade = b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\nPRI * HTTP/2.0"
-    received = await talk(server, upgrade, until_closed=True)
-    assert received.count(b"HTTP/1.1") == 1
-    assert b"GET /x" in received
 
 
 async def test_draining_finishes_what_runs_and_closes(server: HttpServer) -> None:
@@ -159,6 +114,9 @@ class Written:
 
     def close(self) -> None: ...
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
@@ -177,6 +135,6 @@ def test_requests_are_the_same_however_their_bytes_arrive(cuts: list[int]) -> No
             await asyncio.sleep(0)
         for _ in range(5):
             await asyncio.sleep(0)
-        return transport.data
+        return re.sub(rb"(date|x-request-id): [^\r]*", rb"\1: ", transport.data)
 
     assert asyncio.run(serve(cuts)) == asyncio.run(serve([]))
