@@ -16,6 +16,7 @@
     ├── RouteMissing               [1, 404]  an HTTP path that is not served
     ├── MethodNotAllowed           [1, 405]
     ├── Unauthorized               [1, 401]  no proof of the deployment's token
+    │   └── InvalidApiKey          [1, 401]
     ├── EngineFailed               [1, 500]  the engine reported an error for this request
     ├── Cancelled                  [130, 499]
     └── PlaneError                 [1, 503]  the request plane lost the worker: another one may be tried
@@ -107,6 +108,10 @@ class MethodNotAllowed(DynamoError):
 
 class Unauthorized(DynamoError):
     status, code = 401, "unauthorized"
+
+
+class InvalidApiKey(Unauthorized):
+    code = "invalid_api_key"
 
 
 class EngineFailed(DynamoError):

@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.certificates import Certificates, make_certificates
+
 _test_numbers = count()
 
 
@@ -38,6 +40,11 @@ def session_home() -> Iterator[Path]:
             process.send_signal(signal.SIGKILL)
     shutil.rmtree(root, ignore_errors=True)
     assert not described, f"processes outlived the tests: {described}"
+
+
+@pytest.fixture(scope="session")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("pem"))
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from dynamo_cli.errors import DynamoError, UsageError
+from dynamo_cli.frontend import door
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
 from dynamo_cli.frontend.migrating import add_migration_arguments, migration_options
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
@@ -43,6 +44,8 @@ def main(argv: list[str]) -> int:
         grace_s=number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
         limits=Limits.from_environment(),
         migration=migration_options(arguments),
+        gate=door.gate(arguments),
+        tls=door.tls(arguments),
     )
     if arguments.listen_fd is not None:
         listener = inherited(arguments.listen_fd)
@@ -59,7 +62,7 @@ async def _serve(config: RuntimeConfig, options: FrontendOptions, listener: sock
     stopped, forced = asyncio.Event(), asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, lambda: (forced if stopped.is_set() else stopped).set())
-    address = _address(listener)
+    address = _address(listener, "https" if options.tls else "http")
     async with await DistributedRuntime.create(config) as runtime:
         frontend = Frontend(runtime, options)
         try:
@@ -95,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--http-host", help=f"address to listen on (DYN_HTTP_HOST; default {DEFAULT_HOST})")
     parser.add_argument("--http-port", type=int, help=f"port (DYN_HTTP_PORT; default {DEFAULT_PORT}; 0: any)")
     parser.add_argument("--listen-fd", type=int, metavar="N", help="serve on this inherited listening socket")
+    door.add_arguments(parser)
     parser.add_argument("--router-mode", help=f"{', '.join(MODES)} (DYN_ROUTER_MODE; default {DEFAULT_MODE})")
     parser.add_argument(
         "--model-name", "--served-model-name", dest="model_name", help="serve only this model; default: all"
@@ -115,9 +119,9 @@ def _port(arguments: argparse.Namespace) -> int:
     return port
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from dataclasses import dataclass, field
 
+from dynamo_cli.frontend.gate import Gate
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.rivals import Rivals
@@ -22,13 +24,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FrontendOptions:
-    """`model` is the only one to serve, None serves all. `grace_s`: for requests in flight at shutdown."""
+    """`model` is the only one to serve, None serves all. `grace_s`: for requests in flight at shutdown.
+
+    `gate` and `tls` are for the public port alone.
+    """
 
     router_mode: str = DEFAULT_MODE
     model: str | None = None
     grace_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
     migration: MigrationOptions = field(default_factory=MigrationOptions)
+    gate: Gate = field(default_factory=Gate)
+    tls: ssl.SSLContext | None = None
 
 
 class Frontend:
@@ -46,7 +53,7 @@ class Frontend:
             on_change=self.models.changed,
         )
         routes = Routes(self.models, self.registry, Generator(self.models))
-        self.server = routes.server = HttpServer(routes.handle, options.limits)
+        self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls)
         self._rivals: Rivals | None = None
 
     async def start(self, listener: socket.socket, *, shared: bool = False, admin: bool = True) -> None:

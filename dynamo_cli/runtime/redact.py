@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 COVER = "***"
-_NAMED = r"(?:token|secret|password|passwd|api[_-]?key|access[_-]?key|credentials?)"
+_NAMED = r"(?:token|secret|password|passwd|api[_-]?keys?|access[_-]?key|credentials?)"
 _TOKENS = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,}|nvapi-[A-Za-z0-9_-]{8,}|gh[pousr]_[A-Za-z0-9]{8,}"
     r"|AKIA[A-Z0-9]{12,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)"

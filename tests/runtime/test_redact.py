@@ -19,6 +19,7 @@ SECRET = st.text(ALPHABET, min_size=12, max_size=30)
         "GET https://user:{}@host/path",
         "--api-key {} --port 1",
         "--api-key={}",
+        "DYN_API_KEYS={}",
         "HF_TOKEN={} dynamo up",
         '{{"api_key": "{}"}}',
         "password: {}",

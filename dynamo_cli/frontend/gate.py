@@ -1,0 +1,42 @@
+"""What a request must bring before its body is read."""
+
+from __future__ import annotations
+
+from dynamo_cli.frontend.cors import Cors
+from dynamo_cli.frontend.keys import ApiKeys
+from dynamo_cli.runtime.http.refusal import Refusal, refusal
+from dynamo_cli.runtime.http.request import Request
+
+OPEN = frozenset(("/health", "/live", "/metrics"))
+"""Needs no key: load balancers and Prometheus ask here."""
+_CHALLENGE = b"www-authenticate: Bearer\r\n"
+
+
+class Gate:
+    """Judges requests of the public port; the admin socket has none."""
+
+    def __init__(self, keys: ApiKeys | None = None, cors: Cors | None = None) -> None:
+        self._keys = keys
+        self._cors = cors
+
+    def admit(self, request: Request) -> Refusal | None:
+        """A browser's preflight carries no key, so OPTIONS needs none."""
+        if self._cors is not None:
+            request.extra = self._cors.headers(request)
+        if self._keys is not None and request.method != "OPTIONS" and request.path.removesuffix("/") not in OPEN:
+            wrong = self._keys.check(request.headers.get(b"authorization"))
+            if wrong is not None:
+                return Refusal(wrong, wrong.status, _CHALLENGE)
+        if request.method == "POST":
+            return _content_type(request.headers.get(b"content-type"))
+        return None
+
+
+def _content_type(value: bytes | None) -> Refusal | None:
+    """JSON, or nothing said. What a web page may send to any server without asking first is refused by this, too."""
+    if value is None or value == b"application/json":
+        return None
+    kind = value.partition(b";")[0].strip().lower()
+    if kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json")):
+        return None
+    return refusal(415, f"content-type {kind[:80].decode('latin-1')!r} is not JSON; send application/json")
