@@ -7,9 +7,9 @@ import os
 import ssl
 from collections.abc import Mapping
 
-from dynamo_cli.frontend.cors import Cors
 from dynamo_cli.frontend.gate import Gate
-from dynamo_cli.frontend.keys import KEYS_VARIABLE, load_keys
+from dynamo_cli.runtime.http.cors import Cors
+from dynamo_cli.runtime.http.keys import KEYS_VARIABLE, load_keys
 from dynamo_cli.runtime.http.tls import server_context, tls_files
 
 

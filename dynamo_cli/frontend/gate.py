@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dynamo_cli.frontend.cors import Cors
-from dynamo_cli.frontend.keys import ApiKeys
+from dynamo_cli.runtime.http.cors import Cors
+from dynamo_cli.runtime.http.keys import ApiKeys
 from dynamo_cli.runtime.http.refusal import Refusal, refusal
 from dynamo_cli.runtime.http.request import Request
 

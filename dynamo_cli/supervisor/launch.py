@@ -229,7 +229,7 @@ def _new_record(plan: Plan, bound: socket.socket | None, detached: bool) -> Reco
         supervisor=identify(os.getpid()) or ProcessId(os.getpid(), 0),
         detached=detached,
         topology=plan.source,
-        url=listener.url(bound) if bound else "",
+        url=listener.url(bound, plan.tls) if bound else "",
         port=bound.getsockname()[1] if bound else 0,
         started=time.time(),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dynamo_cli.topology.check_frontend import check_frontend
 from dynamo_cli.topology.check_processes import check_processes
 from dynamo_cli.topology.options import OptionProblem, option_problems
 from dynamo_cli.topology.parts import Pool, Topology
@@ -25,6 +26,7 @@ def check(topology: Topology, specs: Specs, report: Report) -> None:
     for pool in topology.workers.values():
         _PoolCheck(pool, topology, specs, report).run()
     check_processes(topology, report)
+    check_frontend(topology.frontend, report)
 
 
 class _PoolCheck:

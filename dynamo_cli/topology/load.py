@@ -12,7 +12,7 @@ import msgspec
 
 from dynamo_cli.topology.check import Specs, check
 from dynamo_cli.topology.layers import read_layers
-from dynamo_cli.topology.parts import Managed, Topology
+from dynamo_cli.topology.parts import Frontend, Managed, Topology
 from dynamo_cli.topology.positions import KeyPath
 from dynamo_cli.topology.report import Places, Report
 from dynamo_cli.topology.schema import TOPOLOGY, key_homes
@@ -21,6 +21,12 @@ from dynamo_cli.topology.variables import expand, read_env_file
 from dynamo_cli.workers.engines.registry import SPECS
 
 M = TypeVar("M", bound=Managed)
+FRONTEND_PATHS = {
+    "tls_cert_path": "DYN_TLS_CERT_PATH",
+    "tls_key_path": "DYN_TLS_KEY_PATH",
+    "tls_client_ca_cert_path": "DYN_TLS_CLIENT_CA_CERT_PATH",
+    "api_keys_file": "",
+}
 
 
 class Document(NamedTuple):
@@ -46,19 +52,20 @@ def load_topology(
     """Read and check `path`; raises TopologyError with every problem, sorted by line, those of `sets` last."""
     document, report = read_document(path, sets, environ)
     topology: Topology = TOPOLOGY.read(document, (), report)
-    topology = _completed(topology, path, report.places)
+    topology = _completed(topology, path, report.places, environ)
     check(topology, specs, report)
     report.raise_problems()
     return topology
 
 
-def _completed(topology: Topology, path: Path, places: Places) -> Topology:
-    """Defaults that depend on the file's name and place, and parts that know their names."""
+def _completed(topology: Topology, path: Path, places: Places, environ: Mapping[str, str]) -> Topology:
+    """Defaults that depend on the file's name and place or the environment, and parts that know their names."""
     stem = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_")[:40] or "local"
     return msgspec.structs.replace(
         topology,
         name=topology.name or stem,
         model=_model(topology.model, ("model",), places),
+        frontend=_door(topology.frontend, places, environ),
         source=str(path),
         places=places,
         workers={
@@ -74,6 +81,18 @@ def _completed(topology: Topology, path: Path, places: Places) -> Topology:
             if isinstance(service, Managed)
         },
     )
+
+
+def _door(frontend: Frontend, places: Places, environ: Mapping[str, str]) -> Frontend:
+    """TLS as the environment wants it where the file is silent: its frontends would, and the URL must agree."""
+    paths = {}
+    for key, variable in FRONTEND_PATHS.items():
+        path = getattr(frontend, key)
+        if path:
+            paths[key] = _located(path, ("frontend", key), places)
+        elif variable and environ.get(variable):
+            paths[key] = str(Path(environ[variable]).expanduser().absolute())
+    return msgspec.structs.replace(frontend, **paths)
 
 
 def _placed(part: M, path: KeyPath, places: Places) -> M:

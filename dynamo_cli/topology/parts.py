@@ -16,11 +16,17 @@ GpuChoice = Literal["auto"] | int | tuple[int | str, ...]
 
 class Frontend(msgspec.Struct, frozen=True, kw_only=True):
     """`port` 0 lets the kernel choose. `migration_limit` None is the frontend's own default."""
+    """`port` 0 lets the kernel choose. Paths are absolute, "" for none."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     replicas: int = 1
     migration_limit: int | None = None
+    tls_cert_path: str = ""
+    tls_key_path: str = ""
+    tls_client_ca_cert_path: str = ""
+    api_keys_file: str = ""
+    cors_allow_origins: tuple[str, ...] = ()
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from dynamo_cli.errors import DynamoError, EngineMissing, ResourceMissing, Topol
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.topology.assign import GpuAssigner
 from dynamo_cli.topology.options import option_problems
-from dynamo_cli.topology.parts import Managed, Pool, ServicePart, Topology
+from dynamo_cli.topology.parts import Frontend, Managed, Pool, ServicePart, Topology
 from dynamo_cli.topology.process import (
     Dependency,
     GpuAssignment,
@@ -75,6 +75,7 @@ class _Planner:
             source=self.topology.source,
             host=self.topology.frontend.host,
             port=self.topology.frontend.port,
+            tls=bool(self.topology.frontend.tls_cert_path),
             models=tuple(dict.fromkeys(p.model for p in processes if p.model and p.kind == "worker")),
             processes=tuple(processes),
             warnings=tuple(dict.fromkeys([*self.warnings, *self.gpus.warnings])),
@@ -118,6 +119,7 @@ class _Planner:
             pool="frontend",
             replica=replica,
             argv=(*command, "--router-mode", self.topology.router.mode, *migration),
+            argv=(*command, "--router-mode", self.topology.router.mode, *_door(self.topology.frontend)),
             env=self._environment(),
             inherits_listener=True,
             liveness=Liveness(),
@@ -249,6 +251,20 @@ def served_name(model: str) -> str:
     if not model.startswith("/"):
         return model
     return Path(model).name.removesuffix(".gguf")
+
+
+def _door(frontend: Frontend) -> Iterator[str]:
+    """The options of the public port."""
+    files = {
+        "--tls-cert-path": frontend.tls_cert_path,
+        "--tls-key-path": frontend.tls_key_path,
+        "--tls-client-ca-cert-path": frontend.tls_client_ca_cert_path,
+        "--api-keys-file": frontend.api_keys_file,
+    }
+    for flag, path in files.items():
+        yield from (flag, path) if path else ()
+    for origin in frontend.cors_allow_origins:
+        yield from ("--cors-allow-origin", origin)
 
 
 def _drain(pool: Pool, custom: bool) -> dict[str, str]:

@@ -23,7 +23,8 @@ class Row(NamedTuple):
 
 
 def headline(plan: Plan) -> list[str]:
-    where = f"http://{f'[{plan.host}]' if ':' in plan.host else plan.host}:{plan.port or '(a free port)'}"
+    scheme = "https" if plan.tls else "http"
+    where = f"{scheme}://{f'[{plan.host}]' if ':' in plan.host else plan.host}:{plan.port or '(a free port)'}"
     models = ", ".join(plan.models) or "no model"
     return [f"{plan.deployment}: {plan.source}", f"serves {models} on {where}"]
 

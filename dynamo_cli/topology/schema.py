@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dynamo_cli.router.policies import MODES
+from dynamo_cli.runtime.http.cors import origin_problem
 from dynamo_cli.topology.fields import Anything, Kind, ListOf, MapOf, OneOf, Schema, Seconds, Table, Text, Whole
 from dynamo_cli.topology.kinds import Bytes, Command, DependsOn, Gpus, LivenessKind, Probe, Restart
 from dynamo_cli.topology.names import (
@@ -47,12 +48,22 @@ FRONTEND = Table(
         "port": Whole(0, 65535),
         "replicas": Whole(1, MOST_REPLICAS),
         "migration_limit": Whole(0, MOST_MIGRATIONS),
+        "tls_cert_path": Text(),
+        "tls_key_path": Text(),
+        "tls_client_ca_cert_path": Text(),
+        "api_keys_file": Text(),
+        "cors_allow_origins": ListOf(Text(origin_problem), "origins"),
     },
     docs={
         "host": "the address it listens on",
         "port": "0 takes a free one",
         "replicas": "frontend processes that share the port",
         "migration_limit": "how often a request may move from a lost worker to another; 0 is never",
+        "tls_cert_path": "certificate chain (PEM, relative to this file): the port speaks https",
+        "tls_key_path": "its private key (PEM)",
+        "tls_client_ca_cert_path": "clients need a certificate signed by one of these (PEM)",
+        "api_keys_file": "API keys, one a line: every request but /health, /live and /metrics needs one",
+        "cors_allow_origins": 'web pages that may ask, such as "https://example.com", or "*"',
     },
 )
 ROUTER = Table(

@@ -10,9 +10,9 @@ import pytest
 
 from dynamo_cli.errors import UsageError
 from dynamo_cli.frontend.app import FrontendOptions
-from dynamo_cli.frontend.cors import Cors
 from dynamo_cli.frontend.gate import Gate
-from dynamo_cli.frontend.keys import load_keys
+from dynamo_cli.runtime.http.cors import Cors
+from dynamo_cli.runtime.http.keys import load_keys
 from tests.frontend.toy import MODEL, Deployment
 
 PAGE = "https://page.example"
@@ -44,7 +44,7 @@ async def test_every_request_needs_a_key(bare: Deployment, tmp_path: Path) -> No
         for headers in (
             {},
             bearer("wrong"),
-            bearer(""),
+            {"authorization": "Bearer"},
             bearer("firs"),
             bearer("first, second"),
             {"authorization": "Basic first"},

@@ -26,9 +26,9 @@ def test_nothing_named_is_plain_http() -> None:
 @pytest.mark.parametrize(
     ("cert", "key", "client_ca", "line"),
     [
-        ("cert", "", "", "--tls-cert-path and --tls-key-path go together; --tls-key-path is missing"),
-        ("", "key", "", "--tls-cert-path and --tls-key-path go together; --tls-cert-path is missing"),
-        ("", "", "authority", "--tls-client-ca-cert-path needs --tls-cert-path and --tls-key-path"),
+        ("cert", "", "", "--tls-cert-path is given without its key"),
+        ("", "key", "", "--tls-key-path is given without its certificate"),
+        ("", "", "authority", "--tls-client-ca-cert-path is given without the server's own certificate and key"),
         ("/none", "key", "", "--tls-cert-path /none: No such file or directory"),
         ("cert", "/none", "", "--tls-key-path /none: No such file or directory"),
         ("cert", "key", "/none", "--tls-client-ca-cert-path /none: No such file or directory"),
@@ -54,7 +54,7 @@ def test_broken_and_encrypted_files_are_named(pem: Certificates, tmp_path: Path)
         ["openssl", "pkey", "-aes256", "-passout", "pass:x", "-in", pem.key, "-out", str(encrypted)], check=True
     )
     for cert, key, client_ca, line in [
-        (str(broken), pem.key, "", f"--tls-cert-path {broken} with --tls-key-path {pem.key}: the PEM is broken"),
+        (str(broken), pem.key, "", f"--tls-cert-path {broken} with the key {pem.key}: the PEM is broken"),
         (pem.cert, pem.key, str(broken), f"--tls-client-ca-cert-path {broken}: the PEM is broken"),
         (pem.cert, str(encrypted), "", f"--tls-key-path {encrypted}: the key is encrypted; a server needs one"),
     ]:

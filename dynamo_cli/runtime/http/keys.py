@@ -11,6 +11,14 @@ from dynamo_cli.errors import InvalidApiKey, UsageError
 KEYS_VARIABLE = "DYN_API_KEYS"
 
 
+class KeysFileProblem(UsageError):
+    """`what` is wrong with the file."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"--api-keys-file {what}")
+        self.what = what
+
+
 class ApiKeys:
     """Never empty, never shown."""
 
@@ -42,12 +50,15 @@ def _from_file(file: str) -> list[bytes]:
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise UsageError(f"--api-keys-file {file}: {error.strerror}") from None
+        raise KeysFileProblem(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"--api-keys-file {file}: is no text") from None
-    keys = _checked([line for line in lines if not line.lstrip().startswith("#")], f"--api-keys-file {file}")
+        raise KeysFileProblem(f"{file}: is no text") from None
+    try:
+        keys = _checked([line for line in lines if not line.lstrip().startswith("#")], file)
+    except UsageError as error:
+        raise KeysFileProblem(str(error)) from None
     if not keys:
-        raise UsageError(f"--api-keys-file {file}: holds no key")
+        raise KeysFileProblem(f"{file}: holds no key")
     return keys
 
 

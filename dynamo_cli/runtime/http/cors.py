@@ -43,7 +43,15 @@ def _preflight(request: Request) -> bytes:
     return b"".join(line + b"\r\n" for line in lines)
 
 
+def origin_problem(origin: str) -> str | None:
+    """What is wrong with an origin, or None."""
+    if _ORIGIN.fullmatch(origin.rstrip("/").lower()):
+        return None
+    return f"{origin}: expected an origin such as https://example.com, or *"
+
+
 def _checked(origin: str) -> str:
-    if not _ORIGIN.fullmatch(origin.rstrip("/").lower()):
-        raise UsageError(f"--cors-allow-origin {origin}: expected an origin such as https://example.com, or *")
+    problem = origin_problem(origin)
+    if problem:
+        raise UsageError(f"--cors-allow-origin {problem}")
     return origin.lower()
