@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from dynamo_cli.bench.answers import error_message
 from dynamo_cli.errors import DynamoError, ModelMissing, NotReady, Unauthorized, UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +78,36 @@ def http_client(address: Address, timeout_s: float = 30.0, headers: Headers | No
         timeout=httpx.Timeout(timeout_s, connect=5.0),
         headers=headers,
         trust_env=address.host not in LOOPBACK,
-        verify=address.tls,  # reading the certificates takes longer than an answer
+        verify=tls_context() if address.tls else False,  # reading the certificates takes longer than an answer
+    )
+
+
+def tls_context() -> ssl.SSLContext:
+    """Trusts the authorities of SSL_CERT_FILE or SSL_CERT_DIR, else those this machine and certifi know. UsageError."""
+    import certifi
+
+    named = {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)}
+    for name, path in named.items():
+        if not os.path.exists(path):
+            raise UsageError(f"{name}={path}: no such file or directory")
+    context = ssl.create_default_context()
+    if not named:
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def unreachable(address: Address, error: BaseException) -> DynamoError:
+    """Why no connection came about: UsageError if waiting cannot help, else NotReady."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        hint = "SSL_CERT_FILE names the authorities to trust"
+        return UsageError(f"{address.url} shows a certificate that is not trusted: {cause.verify_message}; {hint}")
+    if cause is not None and cause.reason == "WRONG_VERSION_NUMBER":
+        return UsageError(f"{address.url} speaks no TLS; use http://")
+    return NotReady(
+        f"nothing listens on {address.url}; start a deployment with `dynamo up topologies/agg.toml`, or pass --url"
     )
 
 
@@ -124,15 +156,14 @@ def served_models(address: Address, headers: Headers | None = None) -> list[Mode
             answer = client.get("/v1/models")
             answer.raise_for_status()
             return [Model(str(model["id"]), model.get("owned_by") == OWNER) for model in answer.json()["data"]]
-    except httpx.ConnectError:
-        raise NotReady(
-            f"nothing listens on {address.url}; start a deployment with `dynamo up topologies/agg.toml`, or pass --url"
-        ) from None
+    except httpx.ConnectError as error:
+        raise unreachable(address, error) from None
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         if status in (401, 403):
             raise Unauthorized(f"{address.url}/v1/models answers {status}; pass --api-key") from None
-        raise DynamoError(f"{address.url}/v1/models answers {status}") from None
+        words = error_message(error.response.content)
+        raise DynamoError(f"{address.url}/v1/models answers {status}{words and f': {words}'}") from None
     except httpx.HTTPError as error:
         raise DynamoError(f"{address.url}/v1/models: {str(error) or type(error).__name__}") from None
     except (ValueError, KeyError, TypeError, AttributeError):

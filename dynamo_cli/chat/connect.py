@@ -10,7 +10,7 @@ import time
 from dynamo_cli.bench.target import default_url, find_model, parse_url
 from dynamo_cli.chat.screen.display import styled
 from dynamo_cli.chat.server import Server
-from dynamo_cli.errors import DynamoError, ModelMissing, NotReady, UsageError
+from dynamo_cli.errors import DynamoError, ModelMissing, NotReady, Unauthorized, UsageError
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
 from dynamo_cli.supervisor.deployments import running
 from dynamo_cli.supervisor.watching import LOOK_S, statuses
@@ -28,7 +28,7 @@ def connect(
     The key of the environment goes only to a server named by `url`. Raises NotReady, ModelMissing, UsageError.
     """
     if url is None:
-        await_deployment(model, preferred, timeout_s)
+        await_deployment(model, preferred, timeout_s, api_key)
     address = parse_url(url or default_url())
     key = api_key or (os.environ.get(KEY_VARIABLE) if url else None)
     if key is not None and not (key.isascii() and key.isprintable()):
@@ -39,10 +39,11 @@ def connect(
     return server, find_model(address, model, server.headers).name
 
 
-def await_deployment(wanted: str | None, preferred: str | None, timeout_s: float) -> None:
+def await_deployment(wanted: str | None, preferred: str | None, timeout_s: float, api_key: str | None = None) -> None:
     """Until the only running deployment serves the model, or cannot any more; says on stderr what it waits for.
 
-    Raises NotReady when time is over, ModelMissing and UsageError for a model it will not serve or not alone.
+    Raises NotReady when time is over, ModelMissing and UsageError for a model it will not serve or not alone,
+    UsageError and Unauthorized when it will not speak to us.
     """
     found = running()
     if len(found) != 1:
@@ -55,7 +56,7 @@ def await_deployment(wanted: str | None, preferred: str | None, timeout_s: float
             if model is None:
                 return
             missing = _missing(status, model)
-            if not missing and model in _served(status.url):
+            if not missing and model in _served(status.url, api_key):
                 return
             if missing and not any(service.state in COMING for service in missing):
                 return
@@ -93,9 +94,11 @@ def _missing(status: DeploymentStatus, model: str) -> list[ServiceStatus]:
     return [service for group in groups for service in group]
 
 
-def _served(url: str) -> list[str]:
+def _served(url: str, api_key: str | None) -> list[str]:
     try:
-        return Server(parse_url(url)).models()
+        return Server(parse_url(url), api_key).models()
+    except (UsageError, Unauthorized):
+        raise
     except DynamoError:
         return []
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dynamo_cli.bench.answers import error_message
-from dynamo_cli.bench.target import Address, http_client, served_models
+from dynamo_cli.bench.target import Address, http_client, served_models, unreachable
 from dynamo_cli.errors import DynamoError, InvalidRequest, ModelMissing, NotReady, StreamIncomplete, Unauthorized
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Server:
                     if self._takes(response, sent):
                         yield response
                         return
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise NotReady(f"nothing listens on {self.address.url}") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise unreachable(self.address, error) from None
         except httpx.HTTPError as error:
             raise StreamIncomplete(f"the answer broke off: {str(error) or type(error).__name__}") from None
 

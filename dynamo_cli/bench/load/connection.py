@@ -9,7 +9,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from dynamo_cli.bench.sample import Ask, Collector, Sample
-from dynamo_cli.bench.target import Address
+from dynamo_cli.bench.target import Address, tls_context
 from dynamo_cli.runtime.http.response import BrokenResponse
 
 
@@ -89,6 +89,7 @@ class Connections:
         fields = {"host": urlsplit(address.url).netloc, "content-type": "application/json", **headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self._head = f"POST {address.prefix}{path} HTTP/1.1\r\n{lines}Content-Length: ".encode()
+        self._tls = tls_context() if address.tls else None
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
 
@@ -119,8 +120,6 @@ class Connections:
 
     async def _connect(self, timeout_s: float) -> Connection:
         address = self._address
-        opening = asyncio.get_running_loop().create_connection(
-            Connection, address.host, address.port, ssl=address.tls or None
-        )
+        opening = asyncio.get_running_loop().create_connection(Connection, address.host, address.port, ssl=self._tls)
         _, connection = await asyncio.wait_for(opening, timeout_s)
         return connection
