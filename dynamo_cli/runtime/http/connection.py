@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from dynamo_cli.runtime.http.exchange import Exchange
-from dynamo_cli.runtime.http.peer import Progress, gone, peer_uid
+from dynamo_cli.runtime.http.peer import Progress, gone, peer_uid, reset
 from dynamo_cli.runtime.http.reader import RequestReader
 from dynamo_cli.runtime.http.refusal import refusal
 from dynamo_cli.runtime.http.request import Request
@@ -144,7 +144,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if transport.get_write_buffer_size():
             if self._progress.still_s(transport, now) > limits.write_s:
-                transport.abort()
+                reset(transport)
             return
         self._progress.forget()
         if self.busy or self._reader.refusal is not None:

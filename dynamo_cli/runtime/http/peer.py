@@ -29,6 +29,13 @@ def gone(transport: asyncio.BaseTransport) -> bool:
     return any(event & _HUNG_UP for _, event in poll.poll(0))
 
 
+def reset(transport: asyncio.WriteTransport) -> None:
+    """Drop the connection and what the kernel still holds for a peer that does not take it."""
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
 class Progress:
     """How long a peer has taken nothing of what was written to it."""
 
