@@ -62,16 +62,11 @@ class RequestReader:
     def feed(self, data: bytes, now: float) -> None:
         """`now`: the time of any one clock, in seconds."""
         self._now = now
-        unfinished, before = self.receiving, len(self.complete)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._without_upgrade(data[upgrade.args[0] :], now)
-        except httptools.HttpParserError as error:
-            if self.refusal is None:
-                self.refusal = _malformed(error, data if len(self.complete) == before else b"")
+        unfinished, before, size = self.receiving, len(self.complete), len(data)
+        while data:
+            data = self._parse(data, before)
         if unfinished and self.receiving and self.refusal is None:
-            self._count(len(data))
+            self._count(size)
 
     def overdue(self, now: float) -> str:
         """What of the request that is being received is late; empty when nothing is."""
@@ -207,15 +202,31 @@ class RequestReader:
                 self._head_too_large() if self.in_head else refusal(400, "the chunked body is mostly framing")
             )
 
-    def _without_upgrade(self, rest: bytes, now: float) -> None:
-        """Serve a request to change the protocol as if it had not asked for that: its body is still to come."""
-        lines = [b"%b %b HTTP/1.1" % (self._parser.get_method(), self._url)]
+    def _parse(self, data: bytes, before: int) -> bytes:
+        """Returns what is left to parse. `before`: how many requests were complete."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if self.refusal is None:
+                self.refusal = _malformed(error, data if len(self.complete) == before else b"")
+        return b""
+
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """What to read on with: the request again as if it had not asked to change the protocol, its body behind it.
+
+        One that asked for it only in a trailer is complete already.
+        """
+        parser, self._parser = self._parser, httptools.HttpRequestParser(self)
+        if not self._upgrading:
+            return rest
+        self._upgrading = False
+        lines = [b"%b %b HTTP/1.1" % (parser.get_method(), self._url)]
         lines += [b"%b: %b" % header for header in self._headers.items() if header[0] not in _NO_UPGRADE]
         if b"close" in self._headers.get(b"connection", b"").lower():
             lines.append(b"connection: close")
-        began_at, self._parser = self.began_at, httptools.HttpRequestParser(self)
-        self.feed(b"\r\n".join([*lines, b"", b""]) + rest, now)
-        self.began_at = began_at if self.receiving else self.began_at
+        return b"\r\n".join([*lines, b"", b""]) + rest
 
     def _refuse_head(self) -> NoReturn:
         self.refusal = self._head_too_large()

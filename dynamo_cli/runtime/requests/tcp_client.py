@@ -43,11 +43,8 @@ class TcpRequestClient(RequestClient):
             if link.queued > _MAX_QUEUED:
                 raise Overloaded(f"{address} does not take requests as fast as they come")
             link.out.frame(Request(stream.id, endpoint, request_id, request))
-        except (FrameTooLarge, Overloaded) as error:
-            failure = (
-                InvalidRequest(f"the request is too large: {error}") if isinstance(error, FrameTooLarge) else error
-            )
-            asyncio.get_running_loop().call_soon(end_with, sink, failure)
+        except (FrameTooLarge, OverflowError, Overloaded) as error:
+            asyncio.get_running_loop().call_soon(end_with, sink, _refused(error))
             return stream
         link.streams[stream.id] = stream
         return stream
@@ -100,3 +97,12 @@ class TcpRequestClient(RequestClient):
         if decoder is None:
             decoder = self._decoders[kind] = payload_decoder(kind)
         return decoder
+
+
+def _refused(error: FrameTooLarge | OverflowError | Overloaded) -> DynamoError:
+    """In the words of whoever asked."""
+    if isinstance(error, Overloaded):
+        return error
+    if isinstance(error, FrameTooLarge):
+        return InvalidRequest(f"the request is too large: {error}")
+    return InvalidRequest("a number in the request has more than 64 bits")

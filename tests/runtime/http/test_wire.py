@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import pytest
+import uvloop
 
 from dynamo_cli.runtime.http.routes import RouteTable
 from dynamo_cli.runtime.http.server import HttpServer
 from tests.runtime.http.wire import LIMITS, Talks, admit, answer, get, post, split
 
 KEPT, CLOSED = False, True
+UPGRADE = get(extra=b"connection: upgrade\r\nupgrade: websocket\r\n")
 CHUNKED = b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 EXPECT = b"POST /x HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: %d\r\n\r\n"
 
@@ -103,6 +105,13 @@ SERVED = [
         to=b"<POST /x body>",
         closed=CLOSED,
     ),
+    row("a thousand upgrades", 1000 * UPGRADE, to=(b"<GET /x >",) * 1000, closed=KEPT),
+    row(
+        "an upgrade in a trailer",
+        CHUNKED[:-2] + b"connection: upgrade\r\n\r\n0\r\nupgrade: h2c\r\n\r\n" + get(),
+        to=(b"<POST /x >", b"<GET /x >"),
+        closed=KEPT,
+    ),
     row("an error of the handler keeps", get("/overloaded") + get(), to=(529, b"<GET /x >"), closed=KEPT),
 ]
 
@@ -181,6 +190,24 @@ async def talks() -> AsyncIterator[Talks]:
 
 @pytest.mark.parametrize("case", SERVED + REFUSED, ids=lambda case: case.name)
 async def test_the_wire(talks: Talks, case: Row) -> None:
+    await play(talks, case)
+
+
+@pytest.mark.parametrize("case", SERVED + REFUSED, ids=lambda case: case.name)
+def test_the_wire_on_uvloop(case: Row) -> None:
+    """As frontends run."""
+
+    async def alone() -> None:
+        talks = Talks(HttpServer(answer, LIMITS, admit))
+        await play(talks, case)
+        await talks.close()
+
+    loop = uvloop.new_event_loop()
+    loop.run_until_complete(alone())
+    loop.close()
+
+
+async def play(talks: Talks, case: Row) -> None:
     talk = await talks.connect()
     await talk.send(*case.pieces)
     received, closed = await talk.rest()

@@ -431,6 +431,16 @@ async def test_a_thousand_streams_at_once(plane: Plane) -> None:
     await until(lambda: plane.server.inflight() == 0)
 
 
+async def test_numbers_too_large_for_a_frame_fail_their_own_stream_only(plane: Plane) -> None:
+    async def handler(request: Any, context: Context) -> AsyncIterator[Any]:
+        yield 1
+
+    plane.server.add(NAME, handler)
+    request, fine = await asyncio.gather(plane.ask({"n": 10**30}), plane.ask("small"))
+    assert isinstance(request.error, InvalidRequest) and "more than 64 bits" in str(request.error)
+    assert fine.ended and fine.answers == [1]
+
+
 async def test_too_large_frames_fail_their_own_stream_only(plane: Plane) -> None:
     async def handler(request: Any, context: Context) -> AsyncIterator[Any]:
         yield 1
