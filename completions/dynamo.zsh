@@ -242,6 +242,11 @@ __dynamo_frontend() {
         '(--http-host)--http-host=[address to listen on (DYN_HTTP_HOST; default 127.0.0.1)]:value: ' \
         '(--http-port)--http-port=[port (DYN_HTTP_PORT; default 8000; 0\: any)]:value: ' \
         '(--listen-fd)--listen-fd=[serve on this inherited listening socket]:value: ' \
+        '(--tls-cert-path)--tls-cert-path=[certificate chain\: https (DYN_TLS_CERT_PATH)]:value: ' \
+        '(--tls-key-path)--tls-key-path=[its private key (DYN_TLS_KEY_PATH)]:value: ' \
+        '(--tls-client-ca-cert-path)--tls-client-ca-cert-path=[clients need a certificate signed by one of these (DYN_TLS_CLIENT_CA_CERT_PATH)]:value: ' \
+        '(--api-keys-file)--api-keys-file=[one API key a line, one of which each request needs (DYN_API_KEYS_FILE; DYN_API_KEYS\: the keys)]:value:_files' \
+        '(--cors-allow-origin)--cors-allow-origin=[web pages that may ask, or *; repeatable (DYN_CORS_ALLOW_ORIGINS, comma separated)]:value: ' \
         '(--router-mode)--router-mode=[round-robin, random, power-of-two, least-loaded, direct (DYN_ROUTER_MODE; default round-robin)]:value:(round-robin random power-of-two least-loaded direct)' \
         '(--model-name --served-model-name)--model-name=[serve only this model; default\: all]:value: ' \
         '(--model-name --served-model-name)--served-model-name=[serve only this model; default\: all]:value: ' \

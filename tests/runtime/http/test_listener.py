@@ -30,6 +30,7 @@ def test_the_kernel_chooses_port_0() -> None:
     with bind("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         assert url(listener) == f"http://127.0.0.1:{port}"
+        assert url(listener, tls=True) == f"https://127.0.0.1:{port}"
         with socket.create_connection(("127.0.0.1", port), timeout=2):
             pass
 
