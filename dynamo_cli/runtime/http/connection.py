@@ -86,11 +86,15 @@ class HttpConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client sends no more. What it has asked for it still gets, unless it is gone altogether."""
-        transport, exchange = self._transport, self._exchange
-        if exchange is None or transport is None or not transport.can_write_eof() or gone(transport):
+        transport, complete = self._transport, self._reader.complete
+        if transport is None or not transport.can_write_eof() or gone(transport):
+            return False
+        while self._exchange is None and complete:
+            self._serve_next()
+        if self._exchange is None:
             return False
         self._deaf = True
-        last = self._reader.complete[-1] if self._reader.complete else exchange.request
+        last = complete[-1] if complete else self._exchange.request
         last.keep_alive = False
         self._look(LOOK_S)
         return True

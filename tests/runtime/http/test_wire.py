@@ -329,3 +329,14 @@ async def test_a_slow_body_that_moves_is_waited_for(talks: Talks) -> None:
     talk = await talks.connect()
     await talk.send(post("/x", b"")[:-5] + b"5000\r\n\r\n", *(b"x" * 200 for _ in range(25)), pause_s=0.03)
     assert split((await talk.rest())[0])[0].status == 200
+
+
+@pytest.mark.parametrize("requests", [get("/a") + get("/b"), post("/later", b"<POST /a >") + get("/b") + get("/c")])
+async def test_all_that_was_asked_before_the_end_is_answered(talks: Talks, requests: bytes) -> None:
+    talk = await talks.connect()
+    await talk.send(requests)
+    talk.writer.write_eof()
+    received, closed = await talk.rest()
+    answers = split(received)
+    assert closed
+    assert [answer.status for answer in answers] == [200] * requests.count(b"HTTP/1.1")
