@@ -162,8 +162,8 @@ def served_models(address: Address, headers: Headers | None = None) -> list[Mode
         status = error.response.status_code
         if status in (401, 403):
             raise Unauthorized(f"{address.url}/v1/models answers {status}; pass --api-key") from None
-        words = error_message(error.response.content)
-        raise DynamoError(f"{address.url}/v1/models answers {status}{words and f': {words}'}") from None
+        words = f": {error_message(error.response.content)}" if status == 400 else ""
+        raise DynamoError(f"{address.url}/v1/models answers {status}{words}") from None
     except httpx.HTTPError as error:
         raise DynamoError(f"{address.url}/v1/models: {str(error) or type(error).__name__}") from None
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -153,7 +153,7 @@ class HttpConnection(asyncio.Protocol):
         self._progress.forget()
         if self.busy or self._reader.refusal is not None:
             return
-        elif self._reader.receiving:
+        if self._reader.receiving:
             if late := self._reader.overdue(now):
                 self._deaf = True
                 self._reader.refusal = refusal(408, f"the {late} of the request took too long")
@@ -171,6 +171,7 @@ class HttpConnection(asyncio.Protocol):
         request = reader.complete.popleft()
         if self._reading_paused and len(reader.complete) < self._limits.pipelined:
             self._reading_paused = False
+            reader.began_at = time.monotonic()  # the wait was ours
             self._transport.resume_reading()
         self.requests += 1
         exchange = self._exchange = Exchange(self, request)
@@ -188,6 +189,7 @@ class HttpConnection(asyncio.Protocol):
             Exchange(self, request).send_error(*reader.refusal)
         elif reader.expects:
             reader.expects = False
+            reader.began_at = time.monotonic()  # the wait was ours
             self.write(CONTINUE)
 
     def _linger(self) -> None:

@@ -239,6 +239,15 @@ async def test_100_continue_waits_for_the_answers_before_it(talks: Talks) -> Non
     assert split((await talk.rest())[0])[0].body == b"<POST /x body>"
 
 
+async def test_a_client_that_had_to_wait_for_its_100_is_not_late(talks: Talks) -> None:
+    talk = await talks.connect()
+    await talk.send(post("/slow", b"first") + EXPECT % 4)
+    await talk.reader.readuntil(b"100 Continue\r\n\r\n")
+    await asyncio.sleep(LIMITS.head_s)
+    await talk.send(b"body")
+    assert split((await talk.rest())[0])[0].body == b"<POST /x body>"
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [

@@ -36,6 +36,8 @@ def answer(exchange: Exchange) -> None:
         exchange.finish(b"three")
     elif request.path == "/later":
         asyncio.get_running_loop().call_later(0.02, exchange.send, 200, request.body)
+    elif request.path == "/slow":
+        asyncio.get_running_loop().call_later(LIMITS.head_s + LIMITS.body_s + 0.2, exchange.send, 200, request.body)
     elif request.path == "/headers":
         exchange.send_json({name.decode(): value.decode("latin-1") for name, value in request.headers.items()})
     else:
