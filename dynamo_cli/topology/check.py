@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dynamo_cli.topology.check_frontend import check_frontend
 from dynamo_cli.topology.check_processes import check_processes
 from dynamo_cli.topology.options import OptionProblem, option_problems
 from dynamo_cli.topology.parts import Pool, Topology
 from dynamo_cli.topology.positions import KeyPath
+from dynamo_cli.topology.public_port import check_frontend
 from dynamo_cli.topology.report import Report
 from dynamo_cli.topology.words import listed, nearest, quoted, suggestion
 from dynamo_cli.workers.engines.base import EngineSpec

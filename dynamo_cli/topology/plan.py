@@ -13,7 +13,7 @@ from dynamo_cli.errors import DynamoError, EngineMissing, ResourceMissing, Topol
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.topology.assign import GpuAssigner
 from dynamo_cli.topology.options import option_problems
-from dynamo_cli.topology.parts import Frontend, Managed, Pool, ServicePart, Topology
+from dynamo_cli.topology.parts import Managed, Pool, ServicePart, Topology
 from dynamo_cli.topology.process import (
     Dependency,
     GpuAssignment,
@@ -23,6 +23,7 @@ from dynamo_cli.topology.process import (
     ProcessSpec,
     RestartPolicy,
 )
+from dynamo_cli.topology.public_port import port_options
 from dynamo_cli.workers.engines.base import EngineSpec
 
 LISTEN_FD = "{listen_fd}"
@@ -120,6 +121,7 @@ class _Planner:
             replica=replica,
             argv=(*command, "--router-mode", self.topology.router.mode, *migration),
             argv=(*command, "--router-mode", self.topology.router.mode, *_door(self.topology.frontend)),
+            argv=(*command, "--router-mode", self.topology.router.mode, *port_options(self.topology.frontend)),
             env=self._environment(),
             inherits_listener=True,
             liveness=Liveness(),
@@ -251,20 +253,6 @@ def served_name(model: str) -> str:
     if not model.startswith("/"):
         return model
     return Path(model).name.removesuffix(".gguf")
-
-
-def _door(frontend: Frontend) -> Iterator[str]:
-    """The options of the public port."""
-    files = {
-        "--tls-cert-path": frontend.tls_cert_path,
-        "--tls-key-path": frontend.tls_key_path,
-        "--tls-client-ca-cert-path": frontend.tls_client_ca_cert_path,
-        "--api-keys-file": frontend.api_keys_file,
-    }
-    for flag, path in files.items():
-        yield from (flag, path) if path else ()
-    for origin in frontend.cors_allow_origins:
-        yield from ("--cors-allow-origin", origin)
 
 
 def _drain(pool: Pool, custom: bool) -> dict[str, str]:
