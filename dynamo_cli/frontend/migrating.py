@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from collections.abc import Mapping
 
 from dynamo_cli.errors import UsageError
 from dynamo_cli.routing.migration import DEFAULT_LIMIT, MigrationOptions
+from dynamo_cli.runtime.http.limits import number
 
 _LIMIT, _MAX_SEQ_LEN = "DYN_MIGRATION_LIMIT", "DYN_MIGRATION_MAX_SEQ_LEN"
 _SILENCE = "DYN_HTTP_BACKEND_STREAM_TIMEOUT_SECS"
@@ -48,11 +48,7 @@ def _whole(option: str, given: str | None, variable: str, environ: Mapping[str, 
 
 
 def _seconds(variable: str, environ: Mapping[str, str]) -> float:
-    text = environ.get(variable) or "0"
-    try:
-        seconds = float(text)
-    except ValueError:
-        raise UsageError(f"{variable} {text!r} is no number of seconds") from None
-    if not math.isfinite(seconds) or seconds < 0:
-        raise UsageError(f"{variable} {text!r} must be a number of seconds, 0 for no limit")
+    seconds = number(variable, 0.0, environ)
+    if seconds < 0:
+        raise UsageError(f"{variable}={environ[variable]!r} must be a number of seconds, 0 for no limit")
     return seconds

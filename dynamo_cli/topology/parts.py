@@ -15,8 +15,8 @@ GpuChoice = Literal["auto"] | int | tuple[int | str, ...]
 
 
 class Frontend(msgspec.Struct, frozen=True, kw_only=True):
-    """`port` 0 lets the kernel choose. `migration_limit` None is the frontend's own default."""
-    """`port` 0 lets the kernel choose. Paths are absolute, "" for none."""
+    """`port` 0 lets the kernel choose. `migration_limit` None is the frontend's own default. Paths are absolute, ""
+    for none."""
 
     host: str = "127.0.0.1"
     port: int = 8000

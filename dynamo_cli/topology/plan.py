@@ -111,17 +111,16 @@ class _Planner:
         return msgspec.structs.replace(process, depends_on=tuple(wanted))
 
     def _frontend(self, replica: int) -> ProcessSpec:
+        topology = self.topology
         command = (self.inventory.python, "-m", "dynamo_cli", "frontend", "--listen-fd", LISTEN_FD)
-        limit = self.topology.frontend.migration_limit
+        limit = topology.frontend.migration_limit
         migration = () if limit is None else ("--migration-limit", str(limit))
         return ProcessSpec(
             name=f"frontend-{replica}",
             kind="frontend",
             pool="frontend",
             replica=replica,
-            argv=(*command, "--router-mode", self.topology.router.mode, *migration),
-            argv=(*command, "--router-mode", self.topology.router.mode, *_door(self.topology.frontend)),
-            argv=(*command, "--router-mode", self.topology.router.mode, *port_options(self.topology.frontend)),
+            argv=(*command, "--router-mode", topology.router.mode, *migration, *port_options(topology.frontend)),
             env=self._environment(),
             inherits_listener=True,
             liveness=Liveness(),
