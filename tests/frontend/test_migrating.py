@@ -47,7 +47,7 @@ def test_options_come_from_the_command_line_then_the_environment() -> None:
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
-    with pytest.raises(UsageError, match=f"{name} .*{value}"):
+    with pytest.raises(UsageError, match=f"{name}.*{value}"):
         options(**{name: value})
 
 
