@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from dynamo_cli.doctor.check import GIB, Check, Question, counted, error, ok, size, warn
 from dynamo_cli.doctor.machine import Machine
+from dynamo_cli.errors import NotReady
 from dynamo_cli.runtime.paths import dynamo_home, socket_base
 from dynamo_cli.supervisor.deployments import Deployment, known, status_of
 from dynamo_cli.supervisor.processes import environment, table
@@ -96,7 +97,10 @@ def read_life(deployment: Deployment) -> Life:
     if not record.supervised:
         left = len(deployment.leftovers()) if record.state != "STOPPED" else 0
         return Life(record.deployment, record.state, False, left=left)
-    status = status_of(deployment)
+    try:
+        status = status_of(deployment)
+    except NotReady:  # it has ended meanwhile
+        return Life(record.deployment, "STOPPED", False)
     return Life(record.deployment, status.state, True, status.reason, status.url)
 
 

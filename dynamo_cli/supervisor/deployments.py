@@ -80,12 +80,15 @@ def select(name: str | None) -> Deployment:
 
 
 def status_of(deployment: Deployment) -> DeploymentStatus:
-    """What its supervisor says; when that is dead, what is left of it."""
+    """What its supervisor says; when that is dead, what is left of it. NotReady when it has ended in good order."""
     if deployment.record.supervised:
         try:
             return deployment.client.status()
         except NotReady as error:
-            if deployment.record.state == "STARTING":
+            record = read_record(deployment.paths)
+            if record is None or record.state == "STOPPED":
+                raise NotReady(f"deployment {deployment.name} is not running") from None
+            if record.state == "STARTING":
                 return _starting(deployment)
             return _unsupervised(deployment, f"the supervisor does not answer: {error}")
         except DynamoError as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
+from dynamo_cli.errors import NotReady
+from dynamo_cli.runtime.control import DeploymentStatus
 from dynamo_cli.supervisor import deployments
 from dynamo_cli.supervisor.deployments import Deployment, status_of
 from dynamo_cli.supervisor.table import GAP, uptime
@@ -45,23 +48,26 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _row(deployment: Deployment) -> Row:
-    record = deployment.record
-    if not deployment.running:
-        return Row(
-            deployment=deployment.name,
-            state="STOPPED",
-            reason=record.reason,
-            ready=0,
-            services=0,
-            uptime_s=0.0,
-            pid=None,
-            url="",
-            models=[],
-            topology=record.topology,
-        )
-    status = status_of(deployment)
+    if deployment.running:
+        with suppress(NotReady):  # it has ended meanwhile
+            return _running_row(status_of(deployment))
     return Row(
         deployment=deployment.name,
+        state="STOPPED",
+        reason=deployment.record.reason,
+        ready=0,
+        services=0,
+        uptime_s=0.0,
+        pid=None,
+        url="",
+        models=[],
+        topology=deployment.record.topology,
+    )
+
+
+def _running_row(status: DeploymentStatus) -> Row:
+    return Row(
+        deployment=status.deployment,
         state=status.state,
         reason=status.reason,
         ready=sum(service.ready or service.done for service in status.services),

@@ -19,7 +19,11 @@ def statuses(deployment: Deployment, every_s: float) -> Iterator[DeploymentStatu
         found = open_deployment(deployment.name)
         if found is None or not found.record.supervised:
             return
-        yield status_of(found)
+        try:
+            status = status_of(found)
+        except NotReady:
+            return
+        yield status
         time.sleep(every_s)
 
 

@@ -1,0 +1,49 @@
+"""What is said of a deployment whose supervisor does not answer on its socket."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from dynamo_cli.errors import NotReady
+from dynamo_cli.runtime.control import DeploymentState
+from dynamo_cli.runtime.paths import DeploymentPaths
+from dynamo_cli.supervisor.deployments import Deployment, open_deployment, status_of
+from dynamo_cli.supervisor.listing import listed
+from dynamo_cli.supervisor.processes import identify
+from dynamo_cli.supervisor.record import Record, write
+from dynamo_cli.supervisor.watching import statuses
+
+
+def recorded(state: DeploymentState) -> Deployment:
+    """Supervised by this test, which listens nowhere."""
+    supervisor = identify(os.getpid())
+    assert supervisor
+    paths = DeploymentPaths("mine")
+    paths.root.mkdir(parents=True, exist_ok=True)
+    write(paths.state, Record(deployment="mine", deployment_id="x", supervisor=supervisor, state=state))
+    found = open_deployment("mine")
+    assert found
+    return found
+
+
+def test_it_begins() -> None:
+    status = status_of(recorded("STARTING"))
+    assert (status.state, status.reason) == ("STARTING", "the supervisor starts")
+
+
+def test_it_hangs() -> None:
+    status = status_of(recorded("READY"))
+    assert status.state == "FAILED" and status.reason.startswith("the supervisor does not answer: ")
+
+
+def test_it_has_ended_since_it_was_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = recorded("READY")
+    recorded("STOPPED")
+    with pytest.raises(NotReady, match="deployment mine is not running"):
+        status_of(found)
+    monkeypatch.setattr("dynamo_cli.supervisor.deployments.known", lambda: [found])
+    assert [(row.deployment, row.state) for row in listed(with_stopped=True)] == [("mine", "STOPPED")]
+    monkeypatch.setattr("dynamo_cli.supervisor.watching.open_deployment", lambda _: found)
+    assert list(statuses(found, 0.01)) == []
