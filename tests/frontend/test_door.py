@@ -120,7 +120,8 @@ def test_who_reads_nothing_is_cut_and_who_reads_slowly_is_not(start: Start, monk
         arguments = ("frontend", "--listen-fd", str(listener.fileno()))
         frontend, worker = start(*arguments, pass_fds=[listener.fileno()]), start(*FAST)
         until(lambda: models(frontend.url) == ["mine"], frontend, worker)
-        idle, reader = (small_window(frontend, request(stream=True, max_tokens=50_000)) for _ in range(2))
+        asked = request(stream=True, max_tokens=50_000)
+        idle, reader = small_window(frontend, asked), connect(frontend, asked)
         until(lambda: inflight(frontend) == 2, frontend)
         deadline = time.monotonic() + 20
         while inflight(frontend) == 2:
