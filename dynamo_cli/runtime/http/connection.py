@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, cast
 
-from dynamo_cli.runtime.http.exchange import Exchange
+from dynamo_cli.runtime.http.exchange import CONTINUE, Exchange
 from dynamo_cli.runtime.http.peer import Progress, gone, peer_uid, reset
 from dynamo_cli.runtime.http.reader import RequestReader
 from dynamo_cli.runtime.http.refusal import refusal
@@ -16,8 +16,8 @@ from dynamo_cli.runtime.http.request import Request
 if TYPE_CHECKING:
     from dynamo_cli.runtime.http.server import HttpServer
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-LOOK_S = 0.05
+LOOK_S, LOOK_GROWTH = 0.01, 1.5
+"""How long after a client stopped sending it is looked for, and how much longer each look waits than the one before."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -202,19 +202,15 @@ class HttpConnection(asyncio.Protocol):
             transport.write_eof()
 
     def _look(self, wait_s: float) -> None:
-        """Whether a client that sends no more still listens: one that is gone answers what it is sent with a reset.
-
-        An interim response says nothing, so it may be sent to find that out. Each look waits twice as long.
-        """
+        """Whether a client that sends no more still listens: one that is gone answers what it is sent with a reset."""
         transport, exchange = self._transport, self._exchange
         if transport is None or exchange is None:
             return
         if gone(transport):
             transport.abort()
             return
-        if not exchange.started and exchange.request.version != "1.0":
-            transport.write(CONTINUE)
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._look, wait_s * 2)
+        exchange.nudge()
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._look, wait_s * LOOK_GROWTH)
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dynamo_cli.runtime.http.connection import HttpConnection
 
 JSON = b"application/json"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SSE = b"text/event-stream; charset=utf-8"
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {529: b"Site is overloaded"}
 
@@ -52,12 +53,13 @@ class Exchange:
     complete; `on_pause` and `on_resume` when its socket stops and starts taking bytes.
     """
 
-    __slots__ = ("_chunked", "_connection", "on_disconnect", "on_pause", "on_resume", "request", "started")
+    __slots__ = ("_chunked", "_connection", "_events", "on_disconnect", "on_pause", "on_resume", "request", "started")
 
     def __init__(self, connection: HttpConnection, request: Request) -> None:
         self._connection: HttpConnection | None = connection
         self.request = request
         self.started = False
+        self._events = False
         self._chunked = request.version != "1.0"
         self.on_disconnect: Callable[[], None] = _nothing
         self.on_pause: Callable[[], None] = _nothing
@@ -107,6 +109,7 @@ class Exchange:
         if connection is None:
             return
         self.started = True
+        self._events = content_type is SSE
         if self._chunked:
             framing = b"transfer-encoding: chunked\r\n"
         else:
@@ -136,6 +139,15 @@ class Exchange:
             return
         connection.write(self._frame(payload) + self._end())
         self._complete(connection)
+
+    def nudge(self) -> None:
+        """Send what says nothing, if there is such a thing now: an interim response, or a comment between events."""
+        if self._connection is None:
+            return
+        if self._events:
+            self._connection.write(self._frame(b":\n\n"))
+        elif not self.started and self._chunked:
+            self._connection.write(CONTINUE)
 
     def disconnected(self) -> None:
         """The connection is lost (called by the connection)."""
