@@ -33,7 +33,7 @@ def session_home() -> Iterator[Path]:
     """A short directory: unix socket paths end at 107 bytes. Leftover processes of the session fail it."""
     root = Path(tempfile.mkdtemp(prefix="dyn-"))
     yield root
-    leftovers = _wait_until_gone(str(root), timeout_s=3.0)
+    leftovers = _wait_until_gone(str(root), timeout_s=10.0)
     described = [_described(process) for process in leftovers]
     for process in leftovers:
         with suppress(psutil.NoSuchProcess):
