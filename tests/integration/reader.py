@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -38,9 +39,7 @@ class Reader:
             "DYN_LLAMACPP_THREADS": "1",
         }
         self._terminals: list[subprocess.Popen[bytes]] = []
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = str(free.getsockname()[1])
+        self._port = str(_free_port())
 
     def __enter__(self) -> Reader:
         return self
@@ -130,3 +129,12 @@ class Reader:
             return bool(httpx.get(f"http://127.0.0.1:{self._port}/v1/models", timeout=5.0).json()["data"])
         except httpx.HTTPError:
             return False
+
+
+def _free_port() -> int:
+    """Below the range from which the kernel takes ports for outgoing connections, such as those of pip."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
