@@ -73,6 +73,8 @@ class Reader:
             return
         if NEEDS_A_SERVER.match(command.text):
             self._have_a_server(command.where)
+        elif self._terminals:
+            self._await_model(command.where)  # a person reads on when it says READY
         environ = (
             {**self._environ, "ARGS": "--collect-only -q"} if command.text.startswith("make test") else self._environ
         )
