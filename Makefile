@@ -2,7 +2,7 @@
 # make install  the environment and the default model
 # make test     the same environment with the test tools; the whole suite
 # make check    ruff and mypy
-# make bench    the performance budgets, measured
+# make bench    the performance budgets, measured; with REFERENCE=1 beside NVIDIA Dynamo
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
 
@@ -35,7 +35,7 @@ check: $(READY_DEV)
 	@$(BIN)/mypy
 
 bench: $(READY) model
-	@$(BIN)/python -m dynamo_cli.bench.budgets $(ARGS)
+	@$(BIN)/python -m dynamo_cli.bench.budgets $(if $(REFERENCE),--reference) $(ARGS)
 
 completions: $(READY)
 	@for shell in bash zsh fish; do file=completions/dynamo.$$shell; \

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "logs": GROUND,
     "supervisor": OPERATION | {"logs"},
     "doctor": OPERATION | {"supervisor"},
-    "bench": OPERATION | {"supervisor"},
+    "bench": OPERATION | {"supervisor", "text"},
     "chat": OPERATION | {"supervisor", "bench"},
     "cli": EVERYTHING,
 }

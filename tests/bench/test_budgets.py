@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_cli.bench import budgets
-from dynamo_cli.bench.rig import TOPOLOGY
+from dynamo_cli.bench.budgets import command as budgets
+from dynamo_cli.bench.budgets.result import TOLERANCE, Result, as_table
+from dynamo_cli.bench.budgets.rig import TOPOLOGY
 from dynamo_cli.bench.target import DEFAULT_URL, default_url
 from dynamo_cli.errors import UsageError
 
@@ -67,9 +68,30 @@ def test_rows_are_measured_in_a_home_of_their_own(capsys: pytest.CaptureFixture[
     results = {row["row"]: row for row in json.loads(capsys.readouterr().out)["results"]}
     assert set(results) == {"e2e", "short", "8k-same", "help", "rss-idle"}
     assert all(row["measured"] > 0 for name, row in results.items() if name != "8k-same")
-    assert results["e2e"]["met"] == (results["e2e"]["ratio"] <= budgets.TOLERANCE)
+    assert results["e2e"]["met"] == (results["e2e"]["ratio"] <= TOLERANCE)
 
 
 def test_an_unknown_row_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert budgets.main(["nonsense"]) == 2
     assert "the rows are short burst" in capsys.readouterr().err
+
+
+def test_a_reference_that_cannot_be_installed_is_skipped_with_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert budgets.main(["--quick", "--reference", "help"]) == 0
+    said = capsys.readouterr()
+    assert "the reference is skipped: ERROR: " in said.err
+    assert "| `dynamo --help` |" in said.out
+    assert not list(tmp_path.rglob(".complete"))
+
+
+def test_a_row_of_two_sides_names_both() -> None:
+    two = Result(row="x", what="work", unit="ms", budget=2, measured=1, runs=[1], reference=4, reference_runs=[4])
+    one = Result(row="y", what="other", unit="s", budget=2, measured=3, runs=[3])
+    table = as_table([two, one])
+    assert "| work | 2 ms | 1 ms | 0.50 | yes | 4 ms | 0.25 |" in table
+    assert "| other | 2 s | 3 s | 1.50 | no |  |  |" in table
+    assert "reference" not in as_table([one])
