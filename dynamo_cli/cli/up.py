@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
             plan = plan_here(topology, share_gpus=share_gpus)
             held = launch.claim(plan, detach)
         for warning in plan.warnings:
-            print(f"dynamo: {warning}", file=sys.stderr)
+            print(f"dynamo: warning: {warning}", file=sys.stderr)
         outcome = launch.run_detached(held, timeout) if detach else launch.run_foreground(held, as_json)
         if outcome.complaint:
             print(outcome.complaint, file=sys.stderr)

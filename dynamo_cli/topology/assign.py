@@ -34,15 +34,15 @@ class GpuAssigner:
         picked = pick_gpus(self._gpus, wanted, self._taken)
         if len(picked) < wanted:
             raise ResourceMissing(self._short(pool, wanted))
-        self._taken |= {gpu.uuid: pool.name for gpu in picked}
+        self._taken |= {gpu.uuid: _owner(pool.name) for gpu in picked}
         self.warnings += [_crowded(pool, gpu) for gpu in picked if gpu.memory_free < _CROWDED * gpu.memory_total]
         return picked
 
     def _listed(self, topology: Topology) -> dict[str, str]:
-        """UUID -> pool of the GPUs that a topology names."""
+        """UUID -> owner of the GPUs that a topology names."""
         lists = {pool.name: pool.gpus for pool in topology.workers.values() if isinstance(pool.gpus, tuple)}
         named = [(find_gpu(self._gpus, str(name)), pool) for pool, names in lists.items() for name in names]
-        return {gpu.uuid: pool for gpu, pool in named if gpu}
+        return {gpu.uuid: _owner(pool) for gpu, pool in named if gpu}
 
     def _named(self, pool: Pool, name: str) -> Gpu:
         gpu = find_gpu(self._gpus, name)
@@ -59,8 +59,8 @@ class GpuAssigner:
     def _short(self, pool: Pool, wanted: int) -> str:
         total = wanted * pool.replicas
         each = f" ({pool.replicas} replicas of {wanted})" if pool.replicas > 1 else ""
-        given = sum(owner != pool.name for owner in self._taken.values())
-        others = f", {given} of them given already" if given else ""
+        given = [owner for owner in self._taken.values() if owner != _owner(pool.name)]
+        others = f", {len(given)} of them given to {' and '.join(dict.fromkeys(given))}" if given else ""
         return f"pool {pool.name} wants {_count(total)}{each}, found {self._there()}{others}; {self._help(pool)}"
 
     def _there(self) -> str:
@@ -70,7 +70,12 @@ class GpuAssigner:
 
     def _help(self, pool: Pool) -> str:
         smaller = f", a smaller workers.{pool.name}.replicas" if pool.replicas > 1 else ""
-        return f"set workers.{pool.name}.gpus = 0{smaller} or another workers.{pool.name}.engine"
+        down = "".join(f"`dynamo down {name}`, " for name in dict.fromkeys(self._held.values()))
+        return f"{down}set workers.{pool.name}.gpus = 0{smaller} or another workers.{pool.name}.engine"
+
+
+def _owner(pool: str) -> str:
+    return f"pool {pool}"
 
 
 def _count(number: int) -> str:

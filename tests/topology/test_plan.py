@@ -240,7 +240,7 @@ SHORT = {
     "taken by another pool": (
         MOCK + 'gpus = 1\n[workers.b]\nengine = "hungry"\n',
         machine(gpu(0)),
-        "pool b wants 1 GPU, found 1 GPU: 0 = GPU-a, 1 of them given already; "
+        "pool b wants 1 GPU, found 1 GPU: 0 = GPU-a, 1 of them given to pool decode; "
         "set workers.b.gpus = 0 or another workers.b.engine",
     ),
     "unknown id": (

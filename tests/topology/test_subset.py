@@ -55,5 +55,5 @@ def test_gpus_of_other_deployments(tmp_path: Path) -> None:
     assert [each.uuid for p in plan(tmp_path, text, held).processes for each in p.gpus] == ["GPU-b"]
     with pytest.raises(ResourceMissing, match="wants GPU 0, which deployment other has; take another one"):
         plan(tmp_path, text + "gpus = [0]", machine(gpu(0), held_gpus={"GPU-a": "other"}))
-    with pytest.raises(ResourceMissing, match="found 1 GPU: 0 = GPU-a, 1 of them given already"):
+    with pytest.raises(ResourceMissing, match="1 of them given to deployment other; `dynamo down other`, set "):
         plan(tmp_path, text, machine(gpu(0), held_gpus={"GPU-a": "other"}))

@@ -86,6 +86,7 @@ class Reference:
             "DYN_TCP_RPC_HOST": "127.0.0.1",
             "DYN_TCP_RESPONSE_STREAM_HOST": "127.0.0.1",
             "HF_HUB_OFFLINE": "1",
+            "HOME": str(self._home),  # it caches model cards there
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DYN_", "PYTHON"))}
         log = (self._home / f"{arguments[0]}.log").open("ab")
