@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+import msgspec
+
+from dynamo_cli.bench.budgets.floor import paced_floor_cpu_s
 from dynamo_cli.bench.budgets.reference import Reference
 from dynamo_cli.bench.budgets.result import Result
 from dynamo_cli.bench.budgets.rig import Rig
@@ -64,9 +67,9 @@ class Budgets:
         yield from self._rows_of_servers(
             {RSS_IDLE: lambda served: served.frontend_rss_mb, RSS_30K: self._after_30k}, delay=False
         )
-        yield from self._rows_of_servers(
-            {PACED: lambda served: self._per_100k_tokens(served, 62, 256, 8, 48)}, delay=True
-        )
+        paced = {PACED: lambda served: self._per_100k_tokens(served, 62, 256, 8, 48)}
+        for result in self._rows_of_servers(paced, delay=True):
+            yield msgspec.structs.replace(result, floor=round(paced_floor_cpu_s(self._scaled(48) * 256 // 8), 4))
         if STATUS.name in self._wanted:
             with self._rig.serve(delay=False):
                 yield from self._row(STATUS, [lambda: self._rig.dynamo("status").cpu_s])

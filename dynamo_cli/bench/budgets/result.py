@@ -12,7 +12,10 @@ TOLERANCE = 1.1
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """Medians of `runs`. `reference`: the same work by the reference in the same minutes, where it does it too."""
+    """Medians of `runs`. `reference`: the same work by the reference in the same minutes, where it does it too.
+
+    `floor`: what the machine takes for it without any server's work, where that is known.
+    """
 
     row: str
     what: str
@@ -22,6 +25,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[float]
     reference: float | None = None
     reference_runs: list[float] = []
+    floor: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -43,7 +47,8 @@ def as_table(results: Sequence[Result]) -> str:
     beside = any(each.reference is not None for each in results)
     heads = ["work", "budget", "measured", "of budget", "met", *(["reference", "of reference"] if beside else [])]
     lines = [f"{machine()}; medians", "", _line(heads), _line(["---"] * len(heads))]
-    return "\n".join(lines + [_line(_cells(each, beside)) for each in results]) + "\n"
+    lines += [_line(_cells(each, beside)) for each in results]
+    return "\n".join(lines + [_floor(each) for each in results if each.floor is not None]) + "\n"
 
 
 def machine() -> str:
@@ -52,6 +57,10 @@ def machine() -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _floor(each: Result) -> str:
+    return f"\nOf {each.what}: a bare server that only reads and writes took {each.floor:.3g} {each.unit}."
 
 
 def _cells(each: Result, beside: bool) -> list[str]:
