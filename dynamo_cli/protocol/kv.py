@@ -10,6 +10,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Literal
 
 import msgspec
@@ -39,29 +40,28 @@ def local_hashes(
     tokens = array(_TOKENS, token_ids)
     if sys.byteorder == "big":
         tokens.byteswap()
-    data, width = tokens.tobytes(), 4 * block_size
-    ends = range(width, len(data) + 1, width)
+    width, count = 4 * block_size, len(tokens) // block_size
+    blocks: Sequence[bytes] = struct.unpack_from(f"{width}s" * count, tokens)
     if media:
-        return [
-            xxh3_64_intdigest(data[end - width : end] + _media_bytes(media.get(index, ())), seed)
-            for index, end in enumerate(ends)
-        ]
-    return [xxh3_64_intdigest(data[end - width : end], seed) for end in ends]
+        blocks = [block + _media_bytes(media.get(index, ())) for index, block in enumerate(blocks)]
+    return list(map(xxh3_64_intdigest, blocks, repeat(seed)))
 
 
-def chain(local: Iterable[int], parent: int | None = None, *, seed: int = SEED) -> list[int]:
-    """The hash of each prefix: of the blocks from the first one, or from `parent`'s end, to this one."""
+def chain(local: Iterable[int], parent: int | None = None) -> list[int]:
+    """The hash of each prefix: of the blocks from the first one, or from `parent`'s end, to this one.
+
+    The seed is the same for every adapter: the blocks' own hashes already differ.
+    """
     chained = []
     for block in local:
-        parent = block if parent is None else xxh3_64_intdigest(_TWO(parent, block), seed)
+        parent = block if parent is None else xxh3_64_intdigest(_TWO(parent, block), SEED)
         chained.append(parent)
     return chained
 
 
 def block_hashes(token_ids: Sequence[int], block_size: int, *, adapter: str = "") -> list[int]:
     """The chained hashes of the full blocks of a prompt."""
-    seed = adapter_seed(adapter)
-    return chain(local_hashes(token_ids, block_size, seed=seed), seed=seed)
+    return chain(local_hashes(token_ids, block_size, seed=adapter_seed(adapter)))
 
 
 def _media_bytes(hashes: Iterable[int]) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from dynamo_cli.workers.engines.mock.timing import decode_ms, prefill_ms
+from dynamo_cli.workers.engines.mock.simulation.timing import decode_ms, prefill_ms
 from tests.integration.dynamo import TOPOLOGIES, Dynamo
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.mock.engine import MockEngine
 from dynamo_cli.workers.engines.mock.spec import MockOptions
-from dynamo_cli.workers.engines.mock.timing import prefill_ms
+from dynamo_cli.workers.engines.mock.simulation.timing import prefill_ms
 from tests.workers.engines.cases import collect, said
 
 
@@ -107,8 +107,8 @@ async def test_a_slow_reader_gets_what_has_gathered() -> None:
 async def test_a_request_larger_than_the_cache_is_refused() -> None:
     mock = engine(num_gpu_blocks=2, block_size=4)
     await mock.start()
-    with pytest.raises(InvalidRequest, match="KV cache of 8"):
-        await collect(mock, request(6, 3))
+    with pytest.raises(InvalidRequest, match="KV cache of 8 tokens"):
+        await collect(mock, request(6, 4))
     await mock.stop()
 
 

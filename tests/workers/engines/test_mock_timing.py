@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dynamo_cli.workers.engines.mock.timing import StepClock, decode_ms, prefill_ms
+from dynamo_cli.workers.engines.mock.simulation.timing import StepClock, decode_ms, prefill_ms
 
 
 @pytest.mark.parametrize("tokens", [1, 64, 543, 8192])

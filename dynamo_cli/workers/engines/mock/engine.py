@@ -3,61 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
+from collections.abc import Sequence as Words
 from pathlib import Path
 
 from dynamo_cli.errors import EngineDied, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason, TokenLogprob
+from dynamo_cli.protocol.kv import KvEvent
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Engine, EngineInfo
 from dynamo_cli.workers.engines.base import EngineLaunch
-from dynamo_cli.workers.engines.mock.blocks import BlockPool
 from dynamo_cli.workers.engines.mock.logprobs import logprobs_of
-from dynamo_cli.workers.engines.mock.simulator import Generation, Simulator
+from dynamo_cli.workers.engines.mock.simulation.blocks import BlockPool
+from dynamo_cli.workers.engines.mock.simulation.sequence import Sequence
+from dynamo_cli.workers.engines.mock.simulation.simulator import Simulator
+from dynamo_cli.workers.engines.mock.simulation.step import Step
+from dynamo_cli.workers.engines.mock.simulation.timing import Link, StepClock
 from dynamo_cli.workers.engines.mock.spec import MockOptions
-from dynamo_cli.workers.engines.mock.timing import StepClock
-from dynamo_cli.workers.engines.mock.tokens import FALLBACK_VOCABULARY, printable_ids
+from dynamo_cli.workers.engines.mock.stream import Stream
+from dynamo_cli.workers.engines.mock.tokens import FALLBACK_VOCABULARY, absorb_all, initial_state, printable_ids
 
 DEFAULT_CONTEXT_LENGTH = 8192
 CATCH_UP_S = 0.05
 """A step that ends this late still starts its successor at the simulated time, so timer slack does not add up."""
 
 
-class _Stream:
-    """What one caller has yet to read."""
-
-    __slots__ = ("finish", "generation", "tokens", "waiter")
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-        self.finish: FinishReason | None = None
-        self.waiter: asyncio.Future[None] | None = None
-        self.generation: Generation
-
-    def put(self, token: int | None, finish: FinishReason | None) -> None:
-        if self.finish is not None:
-            return
-        if token is not None:
-            self.tokens.append(token)
-        self.finish = finish
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-    async def more(self) -> None:
-        if not self.tokens and self.finish is None:
-            self.waiter = asyncio.get_running_loop().create_future()
-            await self.waiter
-            self.waiter = None
-
-
 class MockEngine(Engine):
+    """`on_kv_events` is called after each step in which the cache has changed: at most one event of a kind and tier.
+
+    Set at any time; the first call tells all there is.
+    """
+
+    on_kv_events: Callable[[list[KvEvent]], None] | None = None
+
     def __init__(self, options: MockOptions, launch: EngineLaunch) -> None:
         self._options = options
         self._text_path = launch.text_path
         self._context_length = options.max_model_len or launch.context_length or DEFAULT_CONTEXT_LENGTH
-        self._words: Sequence[int] = ()
+        self._words: Words[int] = ()
         self._simulator: Simulator | None = None
-        self._streams: set[_Stream] = set()
+        self._streams: set[Stream] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -65,12 +50,12 @@ class MockEngine(Engine):
         options = self._options
         self._words = self._vocabulary()
         self._simulator = Simulator(
-            vocabulary=self._words,
             clock=StepClock(options.speedup_ratio, options.decode_speedup_ratio),
-            pool=BlockPool(options.num_gpu_blocks, options.block_size),
+            pool=BlockPool(options.num_gpu_blocks, options.block_size, options.num_host_blocks),
             max_num_seqs=options.max_num_seqs,
             max_num_batched_tokens=options.max_num_batched_tokens,
-            seed=options.seed,
+            enable_prefix_caching=options.enable_prefix_caching,
+            host_link=Link(options.h2d_bandwidth, options.kv_bytes_per_token),
         )
         await asyncio.sleep(options.startup_time)
         self._task = asyncio.create_task(self._run(self._simulator), name="mock-engine")
@@ -87,7 +72,7 @@ class MockEngine(Engine):
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
         stream = self._open(request)
         context.on_stop(lambda: self._end(stream, "cancelled"))
-        wanted, state = request.output.logprobs, stream.generation.state
+        wanted, state = request.output.logprobs, stream.state
         logprobs: list[TokenLogprob] | None = None
         sent = 0
         try:
@@ -102,7 +87,7 @@ class MockEngine(Engine):
                 yield Delta(tokens, logprobs=logprobs)
             if stream.finish == "error":
                 raise EngineDied("the mock engine has stopped")
-            usage = EngineUsage(len(request.token_ids), sent)
+            usage = EngineUsage(len(request.token_ids), sent, stream.sequence.cached_tokens)
             yield Delta(tokens, stream.finish, logprobs=logprobs, usage=usage)
         finally:
             self._end(stream, "cancelled")
@@ -123,26 +108,24 @@ class MockEngine(Engine):
                 return f"the mock engine broke: {task.exception()!r}"
         return await super().failed()
 
-    def _vocabulary(self) -> Sequence[int]:
+    def _vocabulary(self) -> Words[int]:
         return printable_ids(Path(self._text_path, "tokenizer.json")) if self._text_path else FALLBACK_VOCABULARY
 
-    def _open(self, request: EngineRequest) -> _Stream:
+    def _open(self, request: EngineRequest) -> Stream:
         simulator = self._simulator
         if simulator is None or self._task is None:
             raise EngineDied("the mock engine has stopped")
         if request.guided is not None:
             raise InvalidRequest("the mock engine cannot guide its text")
-        stream = _Stream()
         max_tokens = self._checked_max_tokens(request)
-        stream.generation = Generation(
-            simulator.state_of(request.token_ids),
-            len(request.token_ids),
-            max_tokens,
-            min_tokens=request.stop.min_tokens,
-            stop_token_ids=frozenset(request.stop.stop_token_ids),
-            emit=stream.put,
+        stream = Stream(
+            self._sequence(request.token_ids, max_tokens),
+            absorb_all(initial_state(self._options.seed), request.token_ids),
+            request.stop.min_tokens,
+            frozenset(request.stop.stop_token_ids),
         )
-        simulator.add(stream.generation)
+        stream.sequence.owner = stream
+        simulator.add(stream.sequence)
         self._streams.add(stream)
         self._wake.set()
         return stream
@@ -158,17 +141,19 @@ class MockEngine(Engine):
                 f"{prompt} prompt tokens and {max_tokens} to generate do not fit the context of {self._context_length}",
                 "max_tokens",
             )
-        capacity = self._options.num_gpu_blocks * self._options.block_size
-        if prompt + max_tokens > capacity:
-            raise InvalidRequest(f"{prompt + max_tokens} tokens do not fit the KV cache of {capacity}", "max_tokens")
         return max_tokens
 
-    def _end(self, stream: _Stream, finish: FinishReason) -> None:
+    def _sequence(self, token_ids: list[int], max_tokens: int) -> Sequence:
+        if self._options.enable_prefix_caching:
+            return Sequence.of_tokens(token_ids, max_tokens, self._options.block_size)
+        return Sequence(len(token_ids), max_tokens)
+
+    def _end(self, stream: Stream, finish: FinishReason) -> None:
         if stream in self._streams:
             self._streams.discard(stream)
             if self._simulator is not None:
-                self._simulator.abort(stream.generation)
-            stream.put(None, finish)
+                self._simulator.end(stream.sequence)
+            stream.stop(finish)
             self._wake.set()
 
     async def _run(self, simulator: Simulator) -> None:
@@ -182,5 +167,17 @@ class MockEngine(Engine):
                 now = loop.time()
                 continue
             await asyncio.sleep(max(0.0, step.ends_at - loop.time()))
-            step.deliver()
+            self._deliver(simulator, step)
             now = step.ends_at if loop.time() - step.ends_at < CATCH_UP_S else loop.time()
+
+    def _deliver(self, simulator: Simulator, step: Step) -> None:
+        words, choices = self._words, len(self._words)
+        for sequence in step.finished:
+            sequence.owner.say(words, choices, "length")
+        stopped = [sequence for sequence in simulator.decoding if sequence.owner.say(words, choices)]
+        for sequence in stopped:
+            simulator.end(sequence)
+        if self.on_kv_events is not None:
+            events = simulator.drain_events()
+            if events:
+                self.on_kv_events(events)

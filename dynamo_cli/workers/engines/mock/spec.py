@@ -20,6 +20,8 @@ class MockOptions(EngineOptions, frozen=True, kw_only=True):
     """`speedup_ratio` divides every step time, 0 means no delay; `decode_speedup_ratio` divides decoding further.
 
     `num_gpu_blocks` of `block_size` tokens; `max_model_len` in tokens, 0 is the model's own; `startup_time` in seconds.
+    `num_host_blocks` more keep what the GPU's cache evicts, and come back at `h2d_bandwidth` GB/s with
+    `kv_bytes_per_token` (the default: layers x 2 x KV heads x head size x bytes = 32 x 2 x 8 x 128 x 2).
     """
 
     speedup_ratio: Ratio = 1.0
@@ -28,6 +30,10 @@ class MockOptions(EngineOptions, frozen=True, kw_only=True):
     block_size: Count = 64
     max_num_seqs: Count = 256
     max_num_batched_tokens: Count = 8192
+    enable_prefix_caching: bool = True
+    num_host_blocks: Annotated[int, Meta(ge=0)] = 0
+    h2d_bandwidth: Annotated[float, Meta(gt=0)] = 64.0
+    kv_bytes_per_token: Count = 131072
     max_model_len: Annotated[int, Meta(ge=0)] = 0
     startup_time: Annotated[float, Meta(ge=0)] = 0.0
     seed: int = 0
@@ -39,6 +45,8 @@ class MockOptions(EngineOptions, frozen=True, kw_only=True):
                 f"max_num_batched_tokens ({self.max_num_batched_tokens}) is less than "
                 f"max_num_seqs ({self.max_num_seqs}): not every sequence could decode in a step"
             )
+        if self.num_host_blocks and not self.enable_prefix_caching:
+            raise UsageError("num_host_blocks keeps cached prefixes, and enable_prefix_caching is off")
         return self
 
 
