@@ -12,8 +12,8 @@ from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.mock.engine import MockEngine
-from dynamo_cli.workers.engines.mock.spec import MockOptions
 from dynamo_cli.workers.engines.mock.simulation.timing import prefill_ms
+from dynamo_cli.workers.engines.mock.spec import MockOptions
 from tests.workers.engines.cases import collect, said
 
 

@@ -4,7 +4,7 @@ Scheduling is vLLM's: a pass is one token for every decoding sequence, then prom
 until the token budget is spent. Full blocks are found again by name. When the blocks run out, the sequence admitted
 last gives its own back and starts over, as soon as there is room, with what the cache still has of it.
 
-A live engine calls `step`, lets that time pass, and delivers. In a replay no one waits for single tokens: `leap` does as
+A live engine calls `step`, lets that time pass and delivers. In a replay no one waits for single tokens: `leap` does as
 many passes at once as give nothing but a token each, with exactly the times of single steps, and `cut` takes back those
 that had not begun when something came in between. Several simulators on one virtual clock:
 
