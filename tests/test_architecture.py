@@ -39,8 +39,9 @@ MAY_IMPORT = {
     "chat": OPERATION | {"supervisor", "bench"},
     "cli": EVERYTHING,
 }
-# Of the workers, operation may import only what imports no engine.
+# Of the workers, operation may import only what imports no engine: replay drives the mock's simulator itself.
 WORKERS_FOR_OPERATION = ("workers.engines.base", "workers.engines.registry")
+SIMULATION = "workers.engines.mock.simulation"
 
 ONLY_HERE = {
     "xllamacpp": "workers/engines/llamacpp/",
@@ -95,7 +96,9 @@ def test_a_file_imports_its_own_package_and_what_is_below(path: Path) -> None:
 
 
 def free_of_engines(module: str) -> bool:
-    """Whether importing it imports no engine: the packages themselves, their spec modules, base and registry."""
+    """Whether importing it imports no engine: the packages, their spec modules, base, registry and the simulator."""
+    if f"{module}.".startswith(f"{SIMULATION}."):
+        return True
     parts = module.split(".")
     is_spec = len(parts) >= 4 and parts[3] == "spec"
     return len(parts) <= 2 or is_spec or ".".join(parts[:3]) in WORKERS_FOR_OPERATION
@@ -131,10 +134,19 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
             assert lines <= 70, f"{name_of(path)}:{node.lineno}: {node.name} has {lines} lines"
 
 
-def test_deciding_packages_do_no_io() -> None:
-    for path in (ROOT / "router").rglob("*.py"):
+@pytest.mark.parametrize("package", ["router", SIMULATION.replace(".", "/")])
+def test_deciding_packages_do_no_io(package: str) -> None:
+    paths = list((ROOT / package).rglob("*.py"))
+    assert paths
+    for path in paths:
         loaded = {name.split(".")[0] for name in imports_of(path)}
         assert not loaded & {"asyncio", "socket", "time", "os", "threading"}, f"{name_of(path)} does I/O"
+
+
+def test_the_simulator_knows_nothing_of_the_engine_around_it() -> None:
+    for path in (ROOT / SIMULATION.replace(".", "/")).rglob("*.py"):
+        workers = {name for name in own_imports(path) if name.startswith("workers.")}
+        assert all(f"{name}.".startswith(f"{SIMULATION}.") for name in workers), f"{name_of(path)}: {sorted(workers)}"
 
 
 def test_the_engines_specs_import_no_engine() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from dynamo_cli.errors import InvalidRequest, UsageError
 from dynamo_cli.protocol.engine import EngineRequest, OutputOptions, StopConditions
+from dynamo_cli.protocol.kv import KvEvent, Removed, Stored, block_hashes
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.base import EngineLaunch
@@ -43,6 +44,8 @@ async def test_native_arguments_go_over_the_options() -> None:
         (("--block-size", "0"), "block_size"),
         (("lonely",), "unexpected engine argument"),
         (("--max-num-seqs", "9000"), "max_num_batched_tokens"),
+        (("--num-host-blocks", "-1"), "num_host_blocks"),
+        (("--num-host-blocks", "1", "--enable-prefix-caching", "false"), "enable_prefix_caching is off"),
     ],
 )
 def test_wrong_arguments_are_one_clear_line(args: tuple[str, ...], line: str) -> None:
@@ -129,3 +132,61 @@ async def test_logprobs_could_be_true_and_are_always_the_same() -> None:
     again = [logprob for delta in await collect(mock, asking) for logprob in delta.logprobs or []]
     assert again == found
     await mock.stop()
+
+
+async def test_the_usage_says_what_was_cached() -> None:
+    mock = engine(speedup_ratio=0, block_size=16)
+    await mock.start()
+    counts = []
+    for tokens in (40, 40, 48, 48, 33):
+        usage = (await collect(mock, request(tokens)))[-1].usage
+        assert usage is not None
+        counts.append(usage.cached_tokens)
+    await mock.stop()
+    # 40 prompt and 7 generated tokens fill two blocks; of three full ones the last is computed again.
+    assert counts == [0, 32, 32, 32, 32]
+
+
+async def test_events_tell_what_a_step_has_changed_once() -> None:
+    mock = engine(speedup_ratio=0, block_size=4, num_gpu_blocks=6)
+    await mock.start()
+    await collect(mock, request(8, 1))
+    told: list[list[KvEvent]] = []
+    mock.on_kv_events = told.append
+    tokens = list(range(8))
+    await collect(mock, request(8, 1))
+    assert told == [[Stored(block_hashes(tokens, 4))]]
+    deltas = await collect(mock, EngineRequest("m", [9] * 12, stop=StopConditions(max_tokens=10)))
+    await mock.stop()
+    new = block_hashes([9] * 12 + said(deltas)[:-1], 4)
+    assert told[1:] == [
+        [Stored(new[:3])],
+        [Stored(new[3:4])],
+        [Removed(block_hashes(tokens, 4)[1:])],
+        [Stored(new[4:5])],
+        [Removed(block_hashes(tokens, 4)[:1])],
+    ]
+
+
+async def test_the_text_is_the_same_whatever_the_cache_does() -> None:
+    asked = [request(20 + 7 * number, 60) for number in range(8)]
+    asked += [EngineRequest("m", [5, *range(30), number], stop=StopConditions(max_tokens=50)) for number in range(4)]
+
+    async def texts(**options: float) -> tuple[list[list[int] | list[str]], int]:
+        mock = engine(speedup_ratio=0, block_size=4, max_num_batched_tokens=64, max_num_seqs=8, **options)
+        await mock.start()
+        deltas = await asyncio.gather(*(collect(mock, one) for one in asked))
+        assert mock._simulator is not None and mock._simulator.pool.active == 0
+        await mock.stop()
+        return [said(one) for one in deltas], mock._simulator.preemptions
+
+    roomy, never = await texts()
+    tight, often = await texts(num_gpu_blocks=40)
+    uncached, _ = await texts(num_gpu_blocks=40, enable_prefix_caching=False)
+    tiered, _ = await texts(num_gpu_blocks=40, num_host_blocks=50)
+    assert never == 0 < often
+    assert roomy == tight == uncached == tiered
+    # And another worker goes on from any place.
+    moved = EngineRequest("m", [*asked[3].token_ids, *roomy[3][:17]], stop=StopConditions(max_tokens=43))  # type: ignore[list-item]
+    asked[:] = [moved]
+    assert (await texts())[0] == [roomy[3][17:]]

@@ -20,7 +20,7 @@ from dynamo_cli.workers.engines.mock.simulation.simulator import Simulator
 from dynamo_cli.workers.engines.mock.simulation.step import Step
 from dynamo_cli.workers.engines.mock.simulation.timing import Link, StepClock
 from dynamo_cli.workers.engines.mock.spec import MockOptions
-from dynamo_cli.workers.engines.mock.stream import Stream
+from dynamo_cli.workers.engines.mock.stream import Stream, say_one_more
 from dynamo_cli.workers.engines.mock.tokens import FALLBACK_VOCABULARY, absorb_all, initial_state, printable_ids
 
 DEFAULT_CONTEXT_LENGTH = 8192
@@ -74,12 +74,11 @@ class MockEngine(Engine):
         context.on_stop(lambda: self._end(stream, "cancelled"))
         wanted, state = request.output.logprobs, stream.state
         logprobs: list[TokenLogprob] | None = None
-        sent = 0
         try:
             while True:
                 await stream.more()
                 tokens, stream.tokens = stream.tokens, []
-                sent += len(tokens)
+                stream.read += len(tokens)
                 if wanted is not None:
                     logprobs, state = logprobs_of(state, tokens, self._words, wanted)
                 if stream.finish is not None:
@@ -87,7 +86,7 @@ class MockEngine(Engine):
                 yield Delta(tokens, logprobs=logprobs)
             if stream.finish == "error":
                 raise EngineDied("the mock engine has stopped")
-            usage = EngineUsage(len(request.token_ids), sent, stream.sequence.cached_tokens)
+            usage = EngineUsage(len(request.token_ids), stream.read, stream.sequence.cached_tokens)
             yield Delta(tokens, stream.finish, logprobs=logprobs, usage=usage)
         finally:
             self._end(stream, "cancelled")
@@ -171,11 +170,11 @@ class MockEngine(Engine):
             now = step.ends_at if loop.time() - step.ends_at < CATCH_UP_S else loop.time()
 
     def _deliver(self, simulator: Simulator, step: Step) -> None:
-        words, choices = self._words, len(self._words)
-        for sequence in step.finished:
-            sequence.owner.say(words, choices, "length")
-        stopped = [sequence for sequence in simulator.decoding if sequence.owner.say(words, choices)]
-        for sequence in stopped:
+        last = [sequence for sequence in step.finished if sequence.owner.finish is None]
+        say_one_more(last, self._words)
+        for sequence in last:
+            sequence.owner.stop("length")
+        for sequence in say_one_more(simulator.decoding, self._words):
             simulator.end(sequence)
         if self.on_kv_events is not None:
             events = simulator.drain_events()

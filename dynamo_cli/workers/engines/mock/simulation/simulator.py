@@ -140,27 +140,22 @@ class Simulator:
 
     def step(self, now: float) -> Step | None:
         """Run one pass that begins at `now` (seconds); None when there is nothing to do."""
-        preempted: list[Sequence] = []
         self._step = None
         now = on_grid(now)
+        preempted: list[Sequence] = []
         due = self._due(self._passes + 1)
         for sequence in due:
             self._grow(sequence, 1, preempted)
         decoding = len(self.decoding)
-        complete, prefill_tokens, transfer = self._prefill(preempted)
+        complete: list[Sequence] = []
+        prefill_tokens, transfer = self._prefill(complete, preempted) if self.prefilling or self.waiting else (0, 0.0)
         if not decoding and not prefill_tokens:
             return None
         seconds = self._clock.seconds(prefill_tokens, decoding > 0, self.pool.occupancy, transfer)
-        step = self._step = Step(now + seconds, seconds, decoding, 1, prefill_tokens, preempted=preempted)
-        for sequence in preempted:
-            if sequence.first_token_at is not None and sequence.preempted_at is None:
-                sequence.preempted_at = now
+        step = self._step = Step(now + seconds, seconds, decoding, 1, prefill_tokens)
         self._passes += 1
-        for sequence in due:
-            if sequence.phase == "decoding":
-                self._go_on(sequence, step)
-        for sequence in complete:
-            self._start_decoding(sequence, step)
+        if due or complete or preempted:
+            self._conclude(step, due, complete, preempted)
         return step
 
     def leap(self, now: float) -> Step | None:
@@ -218,54 +213,56 @@ class Simulator:
                 found.append(entry[2])
         return found
 
-    def _plan(self, sequence: Sequence) -> None:
-        """Note when the next thing happens to a decoding sequence."""
-        block_size = self.pool.block_size
-        generated = self._passes - sequence.start
-        computed = sequence.prompt_tokens + generated - 1
-        wait = min(sequence.max_tokens - generated, sequence.held * block_size + 1 - computed)
-        if self._caching:
-            wait = min(wait, (sequence.named + 1) * block_size - computed)
-        sequence.due = self._passes + wait
-        heappush(self._agenda, (sequence.due, sequence.order, sequence))
+    def _conclude(self, step: Step, due: list[Sequence], complete: list[Sequence], preempted: list[Sequence]) -> None:
+        """What the pass has led to besides tokens."""
+        began, resumed, ends_at = [], [], step.ends_at
+        for sequence in preempted:
+            if sequence.first_token_at is not None and sequence.preempted_at is None:
+                sequence.preempted_at = ends_at - step.seconds
+        for sequence in due:
+            if sequence.phase == "decoding":
+                self._name_full(sequence, sequence.prompt_tokens + self._passes - sequence.start - 1)
+                self._go_on(sequence, ends_at)
+        for sequence in complete:
+            self._start_decoding(sequence)
+            if sequence.first_token_at is None:
+                sequence.first_token_at = ends_at
+                began.append(sequence)
+            elif sequence.preempted_at is not None:
+                resumed.append((sequence, ends_at - sequence.preempted_at))
+                sequence.preempted_at = None
+            self._go_on(sequence, ends_at)
+        step.began, step.resumed, step.preempted = began, resumed, preempted
+        step.finished = [sequence for sequence in (*due, *complete) if sequence.phase == "done"]
 
-    def _go_on(self, sequence: Sequence, step: Step) -> None:
-        """After a pass that was due for it: name what is full, end it or plan on."""
-        generated = self._passes - sequence.start
-        self._name_full(sequence, sequence.prompt_tokens + generated - 1)
-        if generated == sequence.max_tokens:
-            self._finish(sequence, step)
-        else:
-            self._plan(sequence)
-
-    def _start_decoding(self, sequence: Sequence, step: Step) -> None:
+    def _start_decoding(self, sequence: Sequence) -> None:
         """Its prompt is complete, which has given a token."""
         sequence.generated += 1
         sequence.start = self._passes - sequence.generated
         sequence.phase = "decoding"
         self.decoding[sequence] = None
-        if sequence.first_token_at is None:
-            sequence.first_token_at = step.ends_at
-            step.began.append(sequence)
-        elif sequence.preempted_at is not None:
-            step.resumed.append((sequence, step.ends_at - sequence.preempted_at))
-            sequence.preempted_at = None
-        if sequence.generated == sequence.max_tokens:
-            self._finish(sequence, step)
-        else:
-            self._plan(sequence)
 
-    def _finish(self, sequence: Sequence, step: Step) -> None:
-        self._leave(sequence)
-        sequence.phase = "done"
-        sequence.finished_at = step.ends_at
-        step.finished.append(sequence)
+    def _go_on(self, sequence: Sequence, now: float) -> None:
+        """End a decoding sequence that has all its tokens, or note when the next thing happens to it."""
+        block_size = self.pool.block_size
+        generated = self._passes - sequence.start
+        wait = sequence.max_tokens - generated
+        if not wait:
+            self._leave(sequence)
+            sequence.phase = "done"
+            sequence.finished_at = now
+            return
+        computed = sequence.prompt_tokens + generated - 1
+        wait = min(wait, sequence.held * block_size + 1 - computed)
+        if self._caching:
+            wait = min(wait, (sequence.named + 1) * block_size - computed)
+        sequence.due = self._passes + wait
+        heappush(self._agenda, (sequence.due, sequence.order, sequence))
 
     # --- prefilling
 
-    def _prefill(self, preempted: list[Sequence]) -> tuple[list[Sequence], int, float]:
-        """The sequences whose prompt is now complete, the tokens computed, and the seconds of transfer."""
-        complete: list[Sequence] = []
+    def _prefill(self, complete: list[Sequence], preempted: list[Sequence]) -> tuple[int, float]:
+        """The tokens computed and the seconds of transfer; `complete` gets the sequences whose prompt now is."""
         budget = left = self._budget - len(self.decoding)
         for sequence in self.prefilling[:]:
             chunk = min(left, sequence.known - sequence.computed)
@@ -286,7 +283,7 @@ class Simulator:
             self._compute(sequence, chunk, complete)
             left -= chunk
             transfer += onboarded
-        return complete, budget - left, self._host_link.seconds(transfer) if transfer else 0.0
+        return budget - left, self._host_link.seconds(transfer) if transfer else 0.0
 
     def _admit(self, sequence: Sequence, budget: int) -> tuple[int, int] | None:
         """Give it the blocks of its first chunk; the tokens to compute, and those from the host tier.

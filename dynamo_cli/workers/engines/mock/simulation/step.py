@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
 
 from dynamo_cli.workers.engines.mock.simulation.sequence import Sequence
 
@@ -21,13 +22,13 @@ class Step:
     decoding: int
     passes: int = 1
     prefill_tokens: int = 0
-    began: list[Sequence] = field(default_factory=list)
+    began: Many[Sequence] = ()
     """Those whose prompt is complete and whose first token is there."""
-    resumed: list[tuple[Sequence, float]] = field(default_factory=list)
+    resumed: Many[tuple[Sequence, float]] = ()
     """Those that had been preempted and have another token, and the seconds since the one before."""
-    finished: list[Sequence] = field(default_factory=list)
+    finished: Many[Sequence] = ()
     """Those that have all their tokens."""
-    preempted: list[Sequence] = field(default_factory=list)
+    preempted: Many[Sequence] = ()
 
 
 class TokenGaps:
