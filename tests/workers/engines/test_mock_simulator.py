@@ -268,6 +268,28 @@ def test_the_one_admitted_last_gives_way_and_starts_over_with_what_is_cached() -
     assert rig.step() is None
 
 
+def test_it_comes_back_before_those_that_wait_but_not_in_the_same_step() -> None:
+    rig = Rig(blocks=5, max_num_batched_tokens=16, max_num_seqs=3, enable_prefix_caching=False)
+    _, last, late = rig.add(7, 4), rig.add(8, 9), rig.add(9, 1)
+    rig.one()
+    rig.one()
+    step = rig.one()
+    assert (step.preempted, step.prefill_tokens) == ([last], 0)
+    assert list(rig.simulator.waiting) == [last, late]
+    ended = [sequence for step in rig.run() for sequence in step.finished]
+    assert ended.index(last) < ended.index(late)
+
+
+def test_it_does_not_start_over_in_the_step_in_which_it_gave_way() -> None:
+    rig = Rig(blocks=5, max_num_batched_tokens=4, max_num_seqs=2, enable_prefix_caching=False)
+    first, last = rig.add(7, 13), rig.add(8, 4)
+    preempting = next(step for step in iter(rig.one, None) if step.preempted)
+    assert (preempting.preempted, preempting.prefill_tokens) == ([last], 0)
+    assert rig.one().prefill_tokens > 0
+    rig.run()
+    assert first.finished_at is not None
+
+
 def test_a_prompt_under_way_gives_way_to_those_that_decode() -> None:
     rig = Rig(blocks=6, max_num_batched_tokens=9, max_num_seqs=2)
     rig.add(8, 13)

@@ -94,7 +94,8 @@ class Simulator:
         self._passes = 0
         # When which decoding sequence will need a block, fill one or end: the pass, its order, and itself.
         self._agenda: list[tuple[int, int, Sequence]] = []
-        # The first in the queue was refused, and nothing has changed since that could let it in.
+        # The first in the queue was refused, and nothing has changed since that could let it in. (Blocks filled by
+        # unknown tokens cannot: no prompt begins with them.)
         self._stuck = False
         self._step: Step | None = None
 
@@ -350,7 +351,6 @@ class Simulator:
             names = sequence.names_between(sequence.named, full, self.pool.block_size, self._new_name)
             self.pool.name(names)
             sequence.named = full
-            self._stuck = False
 
     def _new_name(self) -> int:
         self._names_given += 1
