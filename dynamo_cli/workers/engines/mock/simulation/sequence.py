@@ -16,7 +16,8 @@ class Sequence:
 
     `names` are those of the prompt's full blocks, in order. `tail`: the tokens after them, to which the caller appends
     each generated one before the next step. Without a tail the tokens are not known, and the blocks filled from there
-    on get names of their own. Raises ValueError for counts below 1 or names of blocks that are not full.
+    on get names of their own. (Some traces name a last, partial block too: leave that out, it cannot be found.)
+    Raises ValueError for counts below 1.
 
     The times are the simulator's: None until then.
     """
