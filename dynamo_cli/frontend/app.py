@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from dynamo_cli.frontend.gate import Gate
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.models import Models
-from dynamo_cli.frontend.rivals import Rivals
+from dynamo_cli.frontend.peers import Peers
 from dynamo_cli.frontend.routes import Routes
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import DEFAULT_MODE
@@ -44,6 +45,7 @@ class Frontend:
     def __init__(self, runtime: DistributedRuntime, options: FrontendOptions) -> None:
         self._runtime = runtime
         self._options = options
+        self.peers = Peers(runtime)
         self.models = Models(options.router_mode, options.migration)
         self.registry = ModelRegistry(
             runtime,
@@ -54,19 +56,17 @@ class Frontend:
         )
         routes = Routes(self.models, self.registry, Generator(self.models))
         self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls)
-        self._rivals: Rivals | None = None
 
     async def start(self, listener: socket.socket, *, shared: bool = False, admin: bool = True) -> None:
         """Serve on `listener`, which other processes accept from too when it is `shared`, and on the admin socket."""
-        if shared:
-            self._rivals = Rivals(self._runtime, listener)
-            await self._rivals.start()
+        await self.peers.start(os.fstat(listener.fileno()).st_ino if shared else 0)
         await self.registry.start()
-        self.server.listen(listener, self._rivals.count if self._rivals else lambda: 0)
         config = self._runtime.config
         if admin:
             config.paths.ensure()
             await self.server.listen_unix(config.paths.admin_socket(config.service))
+            await self.peers.announce()
+        self.server.listen(listener, self.peers.rivals)
 
     async def drain(self) -> None:
         """Take nothing new; requests in flight have the grace period to finish."""
@@ -74,8 +74,7 @@ class Frontend:
 
     async def close(self) -> None:
         await self.server.close()
-        if self._rivals is not None:
-            await self._rivals.close()
+        await self.peers.close()
         await self.models.close()
         await self.registry.close()
         self._runtime.config.paths.tidy()

@@ -104,12 +104,17 @@ class Deployment:
         return [path for _, path in self.frontend.server.unix_listeners]
 
     async def start(self, options: FrontendOptions | None = None, admin: bool = False) -> None:
-        runtime = await self._runtime()
+        self.frontend, self.url = await self.add_frontend(options, admin=admin)
+
+    async def add_frontend(
+        self, options: FrontendOptions | None = None, service: str = "", admin: bool = True
+    ) -> tuple[Frontend, str]:
+        """One more, with its URL."""
         listener = bind("127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self.frontend = Frontend(runtime, options or FrontendOptions())
-        self._stack.push_async_callback(self.frontend.close)
-        await self.frontend.start(listener, admin=admin)
+        frontend = Frontend(await self._runtime(service), options or FrontendOptions())
+        self._stack.push_async_callback(frontend.close)
+        await frontend.start(listener, admin=admin)
+        return frontend, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     async def add_worker(
         self,

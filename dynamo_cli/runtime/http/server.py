@@ -80,13 +80,8 @@ class HttpServer:
     def handle(self, exchange: Exchange) -> None:
         try:
             self._handler(exchange)
-        except DynamoError as error:
-            exchange.send_error(error)
-        except Exception:
-            request = exchange.request
-            log.exception("%s %s (%s) failed", request.method, request.path, request.id.decode())
-            if not exchange.started:
-                exchange.send_error(DynamoError("internal error; this process's log has the details"))
+        except Exception as error:
+            send_failure(exchange, error)
 
     def progress(self) -> None:
         """A connection has answered or gone."""
@@ -134,3 +129,14 @@ class HttpServer:
             connection.check(now)
         shortest = min(limits.head_s, limits.body_s, limits.idle_s, limits.write_s)
         self._tick = asyncio.get_running_loop().call_later(min(TICK_S, shortest / 4), self._watch)
+
+
+def send_failure(exchange: Exchange, error: Exception) -> None:
+    """What a handler raised, as the response: a DynamoError says what is wrong, anything else is logged."""
+    if isinstance(error, DynamoError):
+        exchange.send_error(error)
+        return
+    request = exchange.request
+    log.error("%s %s (%s) failed", request.method, request.path, request.id.decode(), exc_info=error)
+    if not exchange.started:
+        exchange.send_error(DynamoError("internal error; this process's log has the details"))
