@@ -16,6 +16,7 @@ from typing import Any
 from dynamo_cli.errors import DynamoError, UsageError
 from dynamo_cli.frontend import door
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
+from dynamo_cli.frontend.metrics.options import add_metrics_arguments, metrics_options
 from dynamo_cli.frontend.migrating import add_migration_arguments, migration_options
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.arguments import ComponentParser
@@ -44,6 +45,7 @@ def main(argv: list[str]) -> int:
         grace_s=number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
         limits=Limits.from_environment(),
         migration=migration_options(arguments),
+        metrics=metrics_options(arguments),
         gate=door.gate(arguments),
         tls=door.tls(arguments),
     )
@@ -104,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model-name", "--served-model-name", dest="model_name", help="serve only this model; default: all"
     )
     add_migration_arguments(parser)
+    add_metrics_arguments(parser)
     add_runtime_arguments(parser)
     return parser
 

@@ -12,6 +12,7 @@ from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import DONE, EVENT_END, Format, Usage
 from dynamo_cli.frontend.metrics.counts import Tracker, error_type
+from dynamo_cli.protocol.engine import Delta
 from dynamo_cli.runtime.http.envelope import error_body
 from dynamo_cli.runtime.http.exchange import Exchange
 
@@ -22,12 +23,14 @@ class Answer(ABC):
     """Choices report here. The answer is over when all are complete, one fails, or the client goes away.
 
     A `patient` one needs nothing before a choice is complete. Of `per_prompt` choices in a row the prompt counts once.
-    `guided_by`: the field that says what form the text must have.
+    `guided_by`: the field that says what form the text must have. `reading`: since when (time.perf_counter) a choice
+    makes text of its tokens.
     """
 
     patient: bool
     per_prompt = 1
     guided_by: str | None = None
+    reading = 0.0
 
     def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher) -> None:
         self.flusher = flusher
@@ -44,9 +47,13 @@ class Answer(ABC):
         self.choices.append(choice)
         self._left += 1
 
+    def begun(self, deltas: list[Delta]) -> None:
+        """A choice has its first tokens, which it reads later."""
+        self._tracker.begun(sum([len(delta.token_ids) for delta in deltas]))
+
     def advance(self, choice: Choice, text: str, tokens: int, reason: str | None = None) -> None:
         """A choice has new text; with a reason it is complete."""
-        self._tracker.tokens(tokens)
+        self._tracker.tokens(tokens, self.reading)
         if reason is not None:
             self._left -= 1
         self._show(choice, text, reason)

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 from dynamo_cli.frontend.gate import Gate
 from dynamo_cli.frontend.generate import Generator
+from dynamo_cli.frontend.metrics.endpoint import MetricsEndpoint
+from dynamo_cli.frontend.metrics.kept import Kept
+from dynamo_cli.frontend.metrics.options import MetricsOptions
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import Peers
 from dynamo_cli.frontend.routes import Routes
@@ -35,6 +38,7 @@ class FrontendOptions:
     grace_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
     migration: MigrationOptions = field(default_factory=MigrationOptions)
+    metrics: MetricsOptions = field(default_factory=MetricsOptions)
     gate: Gate = field(default_factory=Gate)
     tls: ssl.SSLContext | None = None
 
@@ -46,7 +50,7 @@ class Frontend:
         self._runtime = runtime
         self._options = options
         self.peers = Peers(runtime)
-        self.models = Models(options.router_mode, options.migration)
+        self.models = Models(options.router_mode, options.migration, options.metrics.buckets)
         self.registry = ModelRegistry(
             runtime,
             namespace=runtime.config.namespace,
@@ -54,7 +58,10 @@ class Frontend:
             only=options.model,
             on_change=self.models.changed,
         )
-        routes = Routes(self.models, self.registry, Generator(self.models))
+        self.metrics = MetricsEndpoint(
+            self.models, self.peers, Kept(self.peers.own.counts_file), options.metrics.prefix
+        )
+        routes = Routes(self.models, self.registry, Generator(self.models), self.metrics)
         self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls)
 
     async def start(self, listener: socket.socket, *, shared: bool = False, admin: bool = True) -> None:
@@ -62,6 +69,7 @@ class Frontend:
         await self.peers.start(os.fstat(listener.fileno()).st_ino if shared else 0)
         await self.registry.start()
         config = self._runtime.config
+        self.metrics.start()
         if admin:
             config.paths.ensure()
             await self.server.listen_unix(config.paths.admin_socket(config.service))
@@ -74,6 +82,7 @@ class Frontend:
 
     async def close(self) -> None:
         await self.server.close()
+        self.metrics.close()
         await self.peers.close()
         await self.models.close()
         await self.registry.close()

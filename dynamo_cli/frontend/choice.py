@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from dynamo_cli.errors import DynamoError, EngineFailed, StreamIncomplete
@@ -70,6 +71,8 @@ class Choice:
             self._pending += deltas
         else:
             self._pending = deltas
+            if self._lazy:
+                self._answer.begun(deltas)
         if not self._lazy or deltas[-1].finish_reason is not None:
             self._mark()
 
@@ -103,6 +106,7 @@ class Choice:
             return
         deltas, self._pending = self._pending, []
         if deltas:
+            self._answer.reading = perf_counter()
             self._take(deltas)
         if self._error is not None and not self._over:
             self._fail(self._error)

@@ -16,7 +16,7 @@ from dynamo_cli.frontend.extended import KNOWN, ExtendedStream, ExtendedWhole, E
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import ChatFormat, CompletionFormat, Format
 from dynamo_cli.frontend.logprobs import Tell, WithLogprobs, chat_logprobs, completion_logprobs
-from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type
+from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type, track
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.pinning import pinned_instance
 from dynamo_cli.protocol.decode import decode_chat, decode_completion
@@ -65,9 +65,9 @@ class Generator:
                 request.nvext = None
             model = self._models.get(request.model)
         except DynamoError as error:
-            Tracker(self._counts(exchange, ""), api.endpoint, False).finished(error_type(error.status))
+            track(self._counts(exchange, ""), api.endpoint, False).finished(error_type(error.status))
             raise
-        tracker = Tracker(self._counts(exchange, model.name), api.endpoint, bool(request.stream))
+        tracker = track(self._counts(exchange, model.name), api.endpoint, bool(request.stream))
         answer: Answer | None = None
         try:
             if model.listed and not model.serves(api.kind):
@@ -81,7 +81,9 @@ class Generator:
             if request.n is not None and request.n > 1:
                 answer.per_prompt = request.n
                 requests = fan_out(requests, request.n)
+            tracker.prepared()
             self._dispatch(exchange, model, request, requests, answer)
+            tracker.dispatched()
         except Exception as error:
             if answer is not None:
                 answer.abandon(error)

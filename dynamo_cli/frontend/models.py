@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynamo_cli.errors import ModelMissing, NotReady
+from dynamo_cli.frontend.metrics.buckets import DEFAULT_BUCKETS, Buckets
 from dynamo_cli.frontend.metrics.counts import ModelCounts
 from dynamo_cli.routing.dispatch import Dispatcher
-from dynamo_cli.routing.migration import MigrationCounts, MigrationOptions
+from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import make_dispatcher
 from dynamo_cli.routing.registry import RoutedModel
 
@@ -53,9 +54,10 @@ class ServedModel:
 class Models:
     """Follows the registry's changes: `changed` is its on_change."""
 
-    def __init__(self, router_mode: str, migration: MigrationOptions) -> None:
+    def __init__(self, router_mode: str, migration: MigrationOptions, buckets: Buckets = DEFAULT_BUCKETS) -> None:
         self.counts: dict[str, ModelCounts] = {}
         self._migration = migration
+        self._buckets = buckets
         self._mode = router_mode
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
@@ -70,8 +72,9 @@ class Models:
         return name in self._served
 
     @property
-    def migrations(self) -> dict[str, MigrationCounts]:
-        return {name: dispatcher.migrations for name, dispatcher in self._dispatchers.items()}
+    def dispatchers(self) -> list[Dispatcher]:
+        """Of all models that were ever served."""
+        return list(self._dispatchers.values())
 
     def get(self, name: str) -> ServedModel:
         """Raises ModelMissing, which lists what is served, or NotReady. A model without workers is still known."""
@@ -89,7 +92,7 @@ class Models:
 
     def counts_of(self, name: str) -> ModelCounts:
         if name not in self.counts:
-            self.counts[name] = ModelCounts()
+            self.counts[name] = ModelCounts(self._buckets)
         return self.counts[name]
 
     def changed(self, routed: RoutedModel) -> None:
@@ -119,6 +122,8 @@ class Models:
             log.error("model %s cannot be served: %s", routed.name, self._unusable[routed.name])
             return
         del self._loading[routed.name]
+        if bundle is not None:
+            self.counts_of(routed.name).caches.append(bundle.tokenizer.cache_counts)
         self._served[routed.name] = ServedModel(routed, bundle, self._dispatcher(routed), self.counts_of(routed.name))
         log.info("model %s is served by %d worker(s)", routed.name, len(routed.cards))
 

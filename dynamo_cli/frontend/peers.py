@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from dynamo_cli.runtime.discovery.base import WatchEvent
 from dynamo_cli.runtime.http.client import request
+from dynamo_cli.runtime.paths import COUNTS_SUFFIX
 from dynamo_cli.runtime.runtime import DistributedRuntime
 from dynamo_cli.runtime.within import within
 
@@ -33,6 +35,10 @@ class Peer(msgspec.Struct, frozen=True):
     name: str
     socket: str
     listener: int = 0
+
+    @property
+    def counts_file(self) -> Path:
+        return Path(self.socket).with_suffix(COUNTS_SUFFIX)
 
 
 class PeerAnswer(NamedTuple):

@@ -100,7 +100,7 @@ def tokenized(
         )
     began = perf_counter()
     ids = encode(text)
-    model.counts.tokenize.observe(perf_counter() - began)
+    model.counts.tokenized(perf_counter() - began)
     return ids
 
 

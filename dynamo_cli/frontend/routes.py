@@ -7,11 +7,10 @@ from typing import Any
 
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.frontend.generate import Generator
-from dynamo_cli.frontend.metrics import scrape
+from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH, MetricsEndpoint
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.tokens import Tokens
 from dynamo_cli.routing.registry import ModelRegistry
-from dynamo_cli.runtime.admin import PROMETHEUS_TEXT
 from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.runtime.http.routes import RouteTable
 from dynamo_cli.runtime.http.server import HttpServer
@@ -23,7 +22,7 @@ READY = "/ready"
 class Routes:
     """`handle` is the HTTP server's handler."""
 
-    def __init__(self, models: Models, registry: ModelRegistry, generator: Generator) -> None:
+    def __init__(self, models: Models, registry: ModelRegistry, generator: Generator, metrics: MetricsEndpoint) -> None:
         self.server: HttpServer | None = None
         self._models = models
         self._registry = registry
@@ -37,7 +36,8 @@ class Routes:
         table.add("GET", MODELS_PATH, self._one_model)
         table.add("GET", "/health", self._health)
         table.add("GET", "/live", lambda exchange: exchange.send_json({"status": "live"}))
-        table.add("GET", "/metrics", self._metrics)
+        table.add("GET", "/metrics", metrics.metrics)
+        table.add("GET", COUNTS_PATH, metrics.counts)
         self.handle = table.handle
 
     def _list_models(self, exchange: Exchange) -> None:
@@ -59,13 +59,15 @@ class Routes:
         exchange.send_json({"id": name, "ready": workers > 0, "workers": workers}, 200 if workers else 503)
 
     def _health(self, exchange: Exchange) -> None:
-        """The admin socket speaks the components' words, the public port the reference's."""
+        """The admin socket speaks the components' words, the public port the reference's.
+
+        A frontend is ready whatever workers there are; the deployment is healthy when a model can answer.
+        """
         instances = [card.instance for model in self._models for card in model.routed.cards.values()]
-        draining = self.server is not None and self.server.draining
-        well = "ready" if exchange.request.trusted else "healthy"
+        status, reason = self._state(exchange.request.trusted)
         health = {
-            "status": "draining" if draining else well,
-            "reason": "shutting down" if draining else "",
+            "status": status,
+            "reason": reason,
             "pid": os.getpid(),
             "models": [model.name for model in self._models],
             "endpoints": sorted({f"dyn://{instance.endpoint}" for instance in instances}),
@@ -82,12 +84,17 @@ class Routes:
             ],
             "refused": [refusal.reason for refusal in self._registry.refused],
         }
-        exchange.send_json(health, 503 if draining else 200)
+        exchange.send_json(health, 503 if reason else 200)
 
-    def _metrics(self, exchange: Exchange) -> None:
-        routed = [model.routed for model in self._models]
-        body = scrape.render(self._models.counts, routed, self._models.migrations)
-        exchange.send(200, body, PROMETHEUS_TEXT)
+    def _state(self, trusted: bool) -> tuple[str, str]:
+        """In a word, and why it is not well."""
+        if self.server is not None and self.server.draining:
+            return "draining", "shutting down"
+        if trusted:
+            return "ready", ""
+        if not any(model.routed.candidates for model in self._models):
+            return "unhealthy", "no model has a worker yet"
+        return "healthy", ""
 
 
 def _describe(model: ServedModel) -> dict[str, Any]:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import logging
+from time import perf_counter
 from typing import Any, Protocol
 
 from dynamo_cli.errors import DynamoError, NoInstances, PlaneError, ResponseTimeout, StreamIncomplete, Unauthorized
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.router.policies import Policy
-from dynamo_cli.routing.migration import MigrationCounts, MigrationOptions, counted, is_loss, is_refusal, migratable
+from dynamo_cli.routing.migration import (
+    MigrationCounts,
+    MigrationOptions,
+    Outcome,
+    counted,
+    is_loss,
+    is_refusal,
+    migratable,
+)
 from dynamo_cli.routing.progress import progress_of
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.silence import SilenceWatch
@@ -70,6 +79,8 @@ class Flight:
         "_dispatcher",
         "_finished",
         "_instance",
+        "_lost_at",
+        "_lost_begun",
         "_moves",
         "_over",
         "_progress",
@@ -94,6 +105,8 @@ class Flight:
         self._wanted = wanted
         self._tried: set[int] = set()
         self._moves = 0
+        self._lost_at = 0.0
+        self._lost_begun = False
         self._instance = 0
         self._stream: Stream | None = None
         self._finished = False
@@ -125,6 +138,7 @@ class Flight:
         """The worker is told to stop; the sink hears nothing more. Idempotent."""
         if not self._over:
             stream = self._stream
+            self._settle("cancelled")
             self._finish()
             if stream is not None:
                 stream.cancel()
@@ -145,6 +159,8 @@ class Flight:
         if self._over:
             return
         self.quiet = 0
+        if self._lost_at:
+            self._settle("recovered")
         self._progress.add(deltas)
         if deltas[-1].finish_reason is None:
             self._sink.on_frame(deltas)
@@ -199,9 +215,12 @@ class Flight:
 
     def _move_or_fail(self, error: DynamoError) -> None:
         self._leave(error)
+        if not self._lost_at and (is_loss(error) or is_refusal(error)):
+            self._lost_at, self._lost_begun = perf_counter(), self._progress.count > 0
         try:
             self._move(error)
         except DynamoError as final:
+            self._settle("failed")
             self._over = True
             self._sink.on_error(final)
 
@@ -239,6 +258,12 @@ class Flight:
         name = self._dispatcher.model.describe
         moved = self._request_id, name(lost), name(self._instance), done, error
         log.info("request %s moves from %s to %s after %d tokens: %s", *moved)
+
+    def _settle(self, outcome: Outcome) -> None:
+        """It is known how the search for another worker went, if there was one."""
+        if self._lost_at:
+            self._dispatcher.migrations.settled(self._lost_begun, outcome, perf_counter() - self._lost_at)
+            self._lost_at = 0.0
 
     def _leave(self, error: DynamoError) -> None:
         """Have no more to do with this instance."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from dynamo_cli.errors import (
     CannotConnect,
@@ -15,8 +16,11 @@ from dynamo_cli.errors import (
 )
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.runtime.histogram import Histogram
 
+Outcome = Literal["recovered", "failed", "cancelled"]
 DEFAULT_LIMIT = 3
+_TOOK_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0)
 _REFUSED = (CannotConnect, NoInstances, Draining, Overloaded, Unauthorized)
 
 
@@ -34,12 +38,21 @@ class MigrationOptions:
 
 
 class MigrationCounts:
-    """Requests sent to another worker: `new` had no token yet, `ongoing` had. `too_long` are over max_seq_len."""
+    """Requests sent to another worker: `new` had no token yet, `ongoing` had. `too_long` are over max_seq_len.
+
+    `took`: seconds without a worker, by kind (new_request, ongoing_request) and outcome (recovered, failed, cancelled).
+    """
 
     def __init__(self) -> None:
         self.new = 0
         self.ongoing = 0
         self.too_long = 0
+        self.took: dict[tuple[str, str], Histogram] = {}
+
+    def settled(self, begun: bool, outcome: Outcome, seconds: float) -> None:
+        """A request whose worker was lost has a token of another one, or has ended."""
+        key = ("ongoing_request" if begun else "new_request", outcome)
+        self.took.setdefault(key, Histogram(_TOOK_S)).observe(seconds)
 
 
 def is_refusal(error: DynamoError) -> bool:

@@ -15,6 +15,8 @@ from dynamo_cli.errors import DynamoError, ResourceMissing, UsageError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 SOCKET_PATH_LIMIT = 100
+COUNTS_SUFFIX = ".counts"
+"""Beside its socket, what a frontend has told of its counts: it outlives the process, but not the deployment."""
 _LONGEST_SOCKET_NAME = len("/dynamo-4294967295-01234567/control.sock")
 
 
@@ -85,6 +87,9 @@ class DeploymentPaths:
         for socket in self.runtime_dir.glob("pid-*.sock"):
             if not _is_alive(int(socket.stem.removeprefix("pid-"))):
                 socket.unlink(missing_ok=True)
+        if not any(self.runtime_dir.glob("*.sock")):
+            for counts in self.runtime_dir.glob(f"*{COUNTS_SUFFIX}*"):
+                counts.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.runtime_dir.rmdir()
         if not self.runtime_dir.exists():

@@ -19,6 +19,15 @@ SHORTEST = 512
 """Letters from which remembering a stretch is cheaper than tokenizing it."""
 
 
+class CacheCounts:
+    """Long stretches that were known (`hits`) and not (`misses`), and the tokens of both."""
+
+    __slots__ = ("cached_tokens", "hits", "misses", "uncached_tokens")
+
+    def __init__(self) -> None:
+        self.hits = self.misses = self.cached_tokens = self.uncached_tokens = 0
+
+
 class SegmentCache:
     """The ids of a text, stretch by stretch; the least recently used ones go when they exceed `max_bytes`.
 
@@ -31,6 +40,7 @@ class SegmentCache:
         longest_first = sorted(special, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self._max_bytes = max_bytes
+        self.counts = CacheCounts()
         self._bytes = 0
         self._ids: OrderedDict[str, array[int]] = OrderedDict()
         self._lock = Lock()
@@ -60,8 +70,12 @@ class SegmentCache:
             known = self._ids.get(text)
             if known is not None:
                 self._ids.move_to_end(text)
+                self.counts.hits += 1
+                self.counts.cached_tokens += len(known)
                 return known
         ids = self._encode_stretch(text)
+        self.counts.misses += 1
+        self.counts.uncached_tokens += len(ids)
         self._remember(text, array("i", ids))
         return ids
 

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer as Core
 from dynamo_cli.errors import InvalidRequest, ModelMissing
 from dynamo_cli.text.lengths import most_letters
 from dynamo_cli.text.pieces import Pieces, joining
-from dynamo_cli.text.segment_cache import SegmentCache, special_tokens
+from dynamo_cli.text.segment_cache import CacheCounts, SegmentCache, special_tokens
 from dynamo_cli.text.words import WordMemory, word_pattern
 
 CACHE_BYTES = 16 << 20
@@ -31,9 +31,10 @@ class Tokenizer:
         self._pieces = {} if joins is None else {skip: Pieces(core, joins[0], skip) for skip in (True, False)}
         self._before, self._after = self._around()
         special = special_tokens(core)
-        self._encode = self._encode_now
+        self._encode, self.cache_counts = self._encode_now, CacheCounts()
         if special is not None and cache_bytes:
-            self._encode = SegmentCache(self._encode_stretch(), special, cache_bytes).encode
+            cache = SegmentCache(self._encode_stretch(), special, cache_bytes)
+            self._encode, self.cache_counts = cache.encode, cache.counts
 
     @classmethod
     def from_file(cls, path: Path) -> Tokenizer:

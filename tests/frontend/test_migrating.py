@@ -17,7 +17,7 @@ from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.instance import ModelIdentity
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.runtime.context import Context
-from tests.frontend.test_metrics import samples
+from tests.frontend.metrics.test_endpoint import samples
 from tests.frontend.toy import MODEL, Deployment, asyncio_deadline, echo, echo_text
 
 

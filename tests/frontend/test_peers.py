@@ -37,7 +37,7 @@ async def test_frontends_know_and_ask_each_other(bare: Deployment) -> None:
     assert (answer.peer.name, answer.status, answer.body) == ("frontend-1", 200, b'{"status":"live"}')
     (refused,) = await two.peers.ask("POST", "/no/such/path", b"{}")
     assert (refused.peer.name, refused.status) == ("frontend-0", 404)
-    await two.close()
+    await bare.close(two)
     await asyncio.sleep(0)
     assert await one.peers.ask("GET", "/live") == []
 

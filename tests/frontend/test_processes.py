@@ -72,7 +72,7 @@ def test_sigterm_lets_running_answers_finish(start: Start) -> None:
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(ask(url, "mine", max_tokens=60)))
     thread.start()
-    until(lambda: 'inflight_requests{model="mine"} 1.0' in httpx.get(f"{url}/metrics", trust_env=False).text, frontend)
+    until(lambda: 'inflight_requests{model="mine"} 1\n' in httpx.get(f"{url}/metrics", trust_env=False).text, frontend)
     assert frontend.stop() == 0
     thread.join()
     assert answers[0].json()["usage"]["completion_tokens"] == 60

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -27,6 +28,33 @@ async def test_models_health_and_liveness(http: httpx.AsyncClient) -> None:
     assert (await http.get("/live")).json() == {"status": "live"}
     head = await http.head("/v1/models")
     assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_healthy_is_only_what_can_answer(bare: Deployment) -> None:
+    await bare.start(admin=True)
+    (path,) = bare.admin_sockets
+    transport = httpx.AsyncHTTPTransport(uds=str(path))
+    async with (
+        httpx.AsyncClient(base_url=bare.url, trust_env=False) as public,
+        httpx.AsyncClient(transport=transport, base_url="http://admin") as admin,
+    ):
+
+        async def states() -> list[tuple[int, str, str]]:
+            answers = [await client.get("/health") for client in (public, admin)]
+            return [(answer.status_code, answer.json()["status"], answer.json()["reason"]) for answer in answers]
+
+        ready = (200, "ready", "")
+        assert await states() == [(503, "unhealthy", "no model has a worker yet"), ready]
+        served = await bare.add_worker()
+        await bare.ready()
+        assert await states() == [(200, "healthy", ""), ready]
+        await served.unregister()
+        while (await states())[0][0] == 200:
+            await asyncio.sleep(0.005)
+        assert await states() == [(503, "unhealthy", "no model has a worker yet"), ready]
+        assert (await public.get("/live")).status_code == (await admin.get("/live")).status_code == 200
+        bare.frontend.server.draining = True
+        assert await states() == [(503, "draining", "shutting down")] * 2
 
 
 async def test_chat_answers_in_openais_shape(http: httpx.AsyncClient) -> None:

@@ -88,6 +88,7 @@ class Deployment:
         self.url = ""
         self.frontend: Frontend
         self._stack = AsyncExitStack()
+        self._closed: set[Frontend] = set()
 
     async def __aenter__(self) -> Deployment:
         return self
@@ -112,9 +113,15 @@ class Deployment:
         """One more, with its URL."""
         listener = bind("127.0.0.1", 0)
         frontend = Frontend(await self._runtime(service), options or FrontendOptions())
-        self._stack.push_async_callback(frontend.close)
+        self._stack.push_async_callback(self.close, frontend)
         await frontend.start(listener, admin=admin)
         return frontend, f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    async def close(self, frontend: Frontend) -> None:
+        """Idempotent."""
+        if frontend not in self._closed:
+            self._closed.add(frontend)
+            await frontend.close()
 
     async def add_worker(
         self,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from tests.integration.dynamo import TOPOLOGIES, Dynamo, ask, kill, metric
@@ -79,6 +82,39 @@ def test_each_serves_more_than_a_fifth(deployed: Deployed, load: Callable[[Deplo
     shares = deployed.answered()
     assert sum(shares) == CONNECTIONS
     assert min(shares) > FEWEST, shares
+
+
+def everywhere(deployed: Deployed, name: str) -> float:
+    """A metric as the public port tells it, summed over its labels."""
+    lines = httpx.get(f"{deployed.url}/metrics", timeout=20.0, trust_env=False).text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name}{{"))
+
+
+def test_the_metrics_of_any_one_are_those_of_all_and_never_go_back(dynamo: Dynamo, deployed: Deployed) -> None:
+    def answered() -> list[float]:
+        return [everywhere(deployed, "dynamo_frontend_requests_total") for _ in range(8)]
+
+    def tokens() -> float:
+        return everywhere(deployed, "dynamo_frontend_output_tokens_total")
+
+    all_at_once(deployed)
+    assert min(deployed.answered()) > 0
+    assert answered() == [CONNECTIONS] * 8
+    assert (tokens(), everywhere(deployed, "dynamo_frontend_scrape_up")) == (CONNECTIONS, 2)
+    hung = dynamo.pid("frontend-0")
+    os.kill(hung, signal.SIGSTOP)
+    assert set(answered()) == {CONNECTIONS}
+    assert everywhere(deployed, "dynamo_frontend_scrape_up") == 1
+    os.kill(hung, signal.SIGCONT)
+    kill(hung)
+    seen = [CONNECTIONS, *answered()]
+    dynamo.until("READY", 10.0)
+    until(lambda: everywhere(deployed, "dynamo_frontend_scrape_up") == 2, 10.0, "the new one")
+    assert ask(deployed.url, deployed.model).status_code == 200
+    seen += answered()
+    assert seen == sorted(seen)
+    assert seen[-1] == CONNECTIONS + 1
+    assert httpx.get(f"{deployed.url}/health", trust_env=False).json()["status"] == "healthy"
 
 
 def test_kill_9_of_one_leaves_the_other_serving(dynamo: Dynamo, deployed: Deployed) -> None:

@@ -251,6 +251,32 @@ def test_only_losses_count_against_the_limit() -> None:
     assert (plane.dispatcher.migrations.new, plane.dispatcher.migrations.ongoing) == (3, 2)
 
 
+def test_the_time_without_a_worker_is_counted_by_kind_and_outcome() -> None:
+    def took(plane: Plane) -> dict[tuple[str, str], int]:
+        return {key: sum(histogram.counts) for key, histogram in plane.dispatcher.migrations.took.items()}
+
+    plane = Plane(options=MigrationOptions(limit=3))
+    begin(plane, request_of(9), Heard())
+    plane.now.sink.on_error(CannotConnect("no"))
+    plane.now.sink.on_error(Disconnected("lost"))
+    assert took(plane) == {}
+    plane.now.say([2])
+    assert took(plane) == {("new_request", "recovered"): 1}
+    plane.now.sink.on_error(Disconnected("lost"))
+    plane.now.sink.on_error(Disconnected("lost"))
+    assert took(plane) == {("new_request", "recovered"): 1, ("ongoing_request", "failed"): 1}
+    cancelled = Plane()
+    flight = begin(cancelled, request_of(9), Heard())
+    cancelled.now.say([2])
+    cancelled.now.sink.on_error(Disconnected("lost"))
+    flight.cancel()
+    assert took(cancelled) == {("ongoing_request", "cancelled"): 1}
+    own = Plane()
+    begin(own, request_of(9), Heard())
+    own.now.sink.on_error(EngineFailed("broken"))
+    assert took(own) == {}
+
+
 @pytest.mark.parametrize("said", [[], [2]])
 def test_limit_0_never_moves(said: list[int]) -> None:
     plane, heard = Plane(options=MigrationOptions(limit=0)), Heard()

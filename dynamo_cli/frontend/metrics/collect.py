@@ -1,0 +1,102 @@
+"""From what this process counts to samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dynamo_cli.frontend.metrics.counts import ModelCounts
+from dynamo_cli.frontend.metrics.loop_delay import LoopDelay
+from dynamo_cli.frontend.metrics.process import process_values
+from dynamo_cli.frontend.metrics.samples import Samples, add
+from dynamo_cli.frontend.models import Models
+from dynamo_cli.routing.migration import MigrationCounts
+from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.runtime.histogram import Histogram
+
+_HISTOGRAMS: dict[str, Callable[[ModelCounts], Histogram]] = {
+    "request_duration_seconds": lambda c: c.duration,
+    "time_to_first_token_seconds": lambda c: c.first_token,
+    "inter_token_latency_seconds": lambda c: c.between_tokens,
+    "input_sequence_tokens": lambda c: c.input_length,
+    "output_sequence_tokens": lambda c: c.output_length,
+    "cached_tokens": lambda c: c.cached,
+    "template_seconds": lambda c: c.template,
+    "tokenize_seconds": lambda c: c.tokenize,
+}
+_STAGES: dict[str, Callable[[ModelCounts], Histogram]] = {
+    "preprocess": lambda c: c.preprocess,
+    "route": lambda c: c.route,
+    "transport_roundtrip": lambda c: c.roundtrip,
+    "decode": lambda c: c.decode,
+}
+_OF_CARDS = ("total_kv_blocks", "max_num_seqs", "max_num_batched_tokens")
+_OF_CACHES = ("hits", "misses", "cached_tokens", "uncached_tokens")
+_PHASE = "aggregated"
+
+
+def collect(models: Models, loop: LoopDelay, frontend: str) -> Samples:
+    """All that this process knows now; `frontend` names it."""
+    samples: Samples = {}
+    for name, counts in models.counts.items():
+        _add_requests(samples, name, counts)
+        _add_times(samples, name, counts)
+    for dispatcher in models.dispatchers:
+        _add_model(samples, dispatcher.model, dispatcher.options.limit)
+        _add_migrations(samples, dispatcher.model.name, dispatcher.migrations)
+    add(samples, "event_loop_delay_seconds", (frontend,), loop.delay)
+    add(samples, "event_loop_stall_total", (frontend,), loop.stalls)
+    for process_name, value in process_values():
+        add(samples, process_name, (frontend,), value)
+    return samples
+
+
+def _add_requests(samples: Samples, model: str, counts: ModelCounts) -> None:
+    for (endpoint, kind, status, error_type), times in counts.finished.items():
+        add(samples, "requests_total", (model, endpoint, kind, status, error_type), times)
+        if error_type == "cancelled":
+            add(samples, "model_cancellation_total", (model, endpoint, kind), times)
+        elif error_type == "overload":
+            add(samples, "model_rejection_total", (model, endpoint), times)
+    for (endpoint, kind), times in counts.started.items():
+        add(samples, "requests_started_total", (model, endpoint, kind), times)
+    add(samples, "inflight_requests", (model,), counts.inflight)
+    add(samples, "active_requests", (model,), counts.inflight)
+    add(samples, "queued_requests", (model,), counts.queued)
+    add(samples, "disconnected_clients", (model,), counts.disconnected)
+    add(samples, "output_tokens_total", (model,), counts.shown + counts.output_tokens)
+
+
+def _add_times(samples: Samples, model: str, counts: ModelCounts) -> None:
+    for name, of in _HISTOGRAMS.items():
+        add(samples, name, (model,), of(counts))
+    for stage, of in _STAGES.items():
+        add(samples, "stage_duration_seconds", (stage,), of(counts))
+    add(samples, "stage_requests", ("dispatch", _PHASE), counts.queued)
+    add(samples, "stage_requests", ("decode", _PHASE), counts.inflight - counts.queued)
+    add(samples, "tokenizer_latency_ms", ("tokenize",), counts.tokenize_ms)
+    add(samples, "detokenize_total_us", (), counts.detokenize_s * 1e6)
+    add(samples, "detokenize_token_count", (), counts.shown)
+    for cache in counts.caches:
+        for name in _OF_CACHES:
+            add(samples, f"tokenizer_cache_{name}_total", (model,), getattr(cache, name))
+
+
+def _add_model(samples: Samples, model: RoutedModel, migration_limit: int) -> None:
+    """Of one without workers only that it has none."""
+    labels = (model.name,)
+    add(samples, "model_ready", labels, int(bool(model.candidates)))
+    add(samples, "model_migration_limit", labels, migration_limit)
+    if model.identity is None:
+        return
+    add(samples, "model_context_length", labels, model.context_length)
+    add(samples, "model_kv_cache_block_size", labels, model.identity.kv_block_size)
+    for name in _OF_CARDS:
+        add(samples, f"model_{name}", labels, sum(getattr(card, name) for card in model.cards.values()))
+
+
+def _add_migrations(samples: Samples, model: str, counts: MigrationCounts) -> None:
+    add(samples, "model_migration_total", (model, "new_request"), counts.new)
+    add(samples, "model_migration_total", (model, "ongoing_request"), counts.ongoing)
+    add(samples, "model_migration_max_seq_len_exceeded_total", (model,), counts.too_long)
+    for (kind, outcome), took in counts.took.items():
+        add(samples, "model_migration_duration_seconds", (model, kind, outcome), took)
