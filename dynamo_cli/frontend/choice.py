@@ -71,7 +71,7 @@ class Choice:
             self._pending += deltas
         else:
             self._pending = deltas
-            if self._lazy:
+            if self._lazy and deltas[-1].finish_reason is None:
                 self._answer.begun(deltas)
         if not self._lazy or deltas[-1].finish_reason is not None:
             self._mark()

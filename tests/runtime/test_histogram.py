@@ -41,4 +41,4 @@ def test_it_crosses_a_process_boundary_only_whole() -> None:
     histogram = filled((1.0, 2.0), [(1.5, 3)])
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(histogram), type=Histogram) == histogram
     with pytest.raises(msgspec.ValidationError, match="2 counts for 2 bounds"):
-        msgspec.convert([[1.0, 2.0], [1, 2], 0.0], Histogram)
+        msgspec.convert({"bounds": [1.0, 2.0], "counts": [1, 2], "sum": 0.0}, Histogram)

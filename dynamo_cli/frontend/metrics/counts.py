@@ -53,15 +53,15 @@ class ModelCounts:
 class Tracker:
     """Follows one request through its stages; call `finished` exactly once. Times are of time.perf_counter."""
 
-    __slots__ = ("_counts", "_endpoint", "_first", "_last", "_stage", "_tokens", "_type", "start")
+    __slots__ = ("_counts", "_dispatched", "_endpoint", "_first", "_last", "_prepared", "_tokens", "_type", "start")
 
     def __init__(self, counts: ModelCounts, endpoint: str, streamed: bool) -> None:
         self._counts = counts
         self._endpoint = endpoint
         self._type = "stream" if streamed else "unary"
         self._tokens = 0
-        self._first = 0.0
-        self.start = self._stage = self._last = perf_counter()
+        self._prepared = self._dispatched = self._first = 0.0
+        self.start = self._last = perf_counter()
         counts.inflight += 1
         counts.queued += 1
         key = (endpoint, self._type)
@@ -69,15 +69,11 @@ class Tracker:
 
     def prepared(self) -> None:
         """It is known what to ask of a worker."""
-        now = perf_counter()
-        self._counts.preprocess.observe(now - self._stage)
-        self._stage = now
+        self._prepared = perf_counter()
 
     def dispatched(self) -> None:
         """Workers have it."""
-        now = perf_counter()
-        self._counts.route.observe(now - self._stage)
-        self._stage = now
+        self._dispatched = perf_counter()
 
     def tokens(self, count: int, began: float) -> None:
         """`count` new tokens have become text, which began at that time."""
@@ -101,7 +97,6 @@ class Tracker:
         counts = self._counts
         counts.queued -= 1
         counts.first_token.observe(now - self.start)
-        counts.roundtrip.observe(now - self._stage)
 
     def lengths(self, prompt: int, completion: int, cached: int) -> None:
         """Token counts of an answer that is complete."""
@@ -115,14 +110,24 @@ class Tracker:
         now = perf_counter()
         counts = self._counts
         counts.inflight -= 1
-        if self._first:
-            counts.decode.observe(now - self._first)
-        else:
-            counts.queued -= 1
         counts.disconnected += error_type == "cancelled"
         counts.duration.observe(now - self.start)
         key = (self._endpoint, self._type, "error" if error_type else "success", error_type)
         counts.finished[key] = counts.finished.get(key, 0) + 1
+        if not self._first:
+            counts.queued -= 1
+        if self._prepared:
+            self._observe_stages(now)
+
+    def _observe_stages(self, now: float) -> None:
+        """Those that it came through; at the end, when nobody waits any more."""
+        counts = self._counts
+        counts.preprocess.observe(self._prepared - self.start)
+        if self._dispatched:
+            counts.route.observe(self._dispatched - self._prepared)
+        if self._first:
+            counts.roundtrip.observe(self._first - self._dispatched)
+            counts.decode.observe(now - self._first)
 
 
 class WholeTracker(Tracker):
