@@ -15,7 +15,7 @@ function __dynamo_count
             echo 1
         case 'down --timeout'
             echo 1
-        case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane'
+        case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --metrics-prefix' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane'
             echo 1
         case 'logs -n' 'logs --tail' 'logs --since' 'logs --until' 'logs --grep' 'logs --level' 'logs -d' 'logs --deployment'
             echo 1
@@ -248,6 +248,7 @@ complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-mode -x -k -a 'round-
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l model-name -l served-model-name -x -d 'serve only this model; default: all'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l migration-limit -x -d 'how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0: never)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l migration-max-seq-len -x -d 'a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default: no limit)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l metrics-prefix -x -d 'what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'

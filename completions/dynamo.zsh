@@ -252,6 +252,7 @@ __dynamo_frontend() {
         '(--model-name --served-model-name)--served-model-name=[serve only this model; default\: all]:value: ' \
         '(--migration-limit)--migration-limit=[how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0\: never)]:value: ' \
         '(--migration-max-seq-len)--migration-max-seq-len=[a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default\: no limit)]:value: ' \
+        '(--metrics-prefix)--metrics-prefix=[what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \

@@ -46,6 +46,7 @@ def test_version() -> None:
         (("statu",), "there is no command statu; did you mean `dynamo status`?"),
         (("wroker",), "did you mean `dynamo worker`?"),
         (("frontend", "--http-port", "x"), "--http-port: invalid int value: 'x'; try dynamo frontend --help"),
+        (("frontend", "--metrics-prefix", "a-b"), "metrics prefix 'a-b': use letters, digits, _ and :"),
         (("frontend", "extra"), "unrecognized arguments: extra; try dynamo frontend --help"),
         (("worker", "--engine"), "--engine: expected one argument; try dynamo worker --help"),
         (("worker", "--engine", "mock", "--options", "{"), "--options: not valid JSON"),

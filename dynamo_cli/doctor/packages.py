@@ -13,7 +13,7 @@ from dynamo_cli.doctor.check import Check, counted, error, ok, skipped, warn
 DISTRIBUTION = "dynamo-cli"
 INSTALL = f"pip install --upgrade {DISTRIBUTION}"
 IMPORT_S = 60.0
-MODULES = {"nvidia-ml-py": "pynvml", "prometheus-client": "prometheus_client"}
+MODULES = {"nvidia-ml-py": "pynvml"}
 """Import names that are not the distribution's."""
 IMPORTING = """
 import importlib, os, sys
