@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli.errors import DynamoError, ResourceMissing, UsageError
-from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
+from dynamo_cli.runtime.paths import COUNTS_SUFFIX, DeploymentPaths, dynamo_home
 
 
 def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -94,4 +94,17 @@ def test_tidy_removes_everything_when_all_has_ended(clean_environment: Path) -> 
     (paths.runtime_dir / "llama-x").mkdir()
     (paths.runtime_dir / "decode-0.sock").touch()
     paths.tidy(all_ended=True)
+    assert not paths.runtime_dir.exists()
+
+
+def test_what_frontends_counted_goes_with_the_last_socket(clean_environment: Path) -> None:
+    paths = DeploymentPaths("one")
+    paths.ensure()
+    socket, counts = paths.admin_socket("worker-0"), paths.runtime_dir / f"frontend-0{COUNTS_SUFFIX}"
+    for file in (socket, counts, paths.runtime_dir / f"{counts.name}~"):
+        file.touch()
+    paths.tidy()
+    assert counts.exists()
+    socket.unlink()
+    paths.tidy()
     assert not paths.runtime_dir.exists()
