@@ -22,7 +22,7 @@ _REFUSED: dict[str, Callable[[Any], bool]] = {
     "truncate_prompt_tokens": lambda value: value is not None,
     "modalities": lambda value: value != ["text"],
     "functions": _says_something,
-    "audio": _says_something,
+    "audio": lambda value: value is not None,
     "suffix": _says_something,
     "use_beam_search": _says_something,
     "allowed_token_ids": _says_something,

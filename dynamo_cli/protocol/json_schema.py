@@ -8,11 +8,11 @@ from dynamo_cli.errors import InvalidRequest
 
 TYPES = frozenset(("object", "array", "string", "number", "integer", "boolean", "null"))
 DEEPEST = 64
-_SCHEMA = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")
-_NAMED_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
-_NUMBERS = ("minimum", "maximum", "multipleOf")
+SCHEMAS = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")
+NAMED_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
+NUMBERS = ("minimum", "maximum", "multipleOf")
 
 
 def check_schema(schema: Any, where: str) -> None:
@@ -28,15 +28,15 @@ def _check(schema: Any, where: str, depth: int) -> None:
     _want(isinstance(schema, dict), where, "a JSON schema, an object")
     _want(depth < DEEPEST, where, f"no more than {DEEPEST} levels")
     _check_plain(schema, where)
-    for name in _SCHEMA:
+    for name in SCHEMAS:
         if name in schema:
             _check(schema[name], f"{where}.{name}", depth + 1)
-    for name in _NAMED_SCHEMAS:
+    for name in NAMED_SCHEMAS:
         members = schema.get(name, {})
         _want(isinstance(members, dict), f"{where}.{name}", "an object")
         for key, member in members.items():
             _check(member, f"{where}.{name}.{key}", depth + 1)
-    for name in _SCHEMA_LISTS:
+    for name in SCHEMA_LISTS:
         if name in schema:
             _want(isinstance(schema[name], list) and schema[name], f"{where}.{name}", "a list that is not empty")
             for at, member in enumerate(schema[name]):
@@ -57,10 +57,10 @@ def _check_plain(schema: dict[str, Any], where: str) -> None:
         )
     for name in ("pattern", "$ref"):
         _want(isinstance(schema.get(name, ""), str), f"{where}.{name}", "a text")
-    for name in _COUNTS:
+    for name in COUNTS:
         count = schema.get(name, 0)
         _want(isinstance(count, int) and not isinstance(count, bool) and count >= 0, f"{where}.{name}", "a number >= 0")
-    for name in _NUMBERS:
+    for name in NUMBERS:
         number = schema.get(name, 0)
         _want(isinstance(number, (int, float)) and not isinstance(number, bool), f"{where}.{name}", "a number")
 

@@ -10,7 +10,7 @@ ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function
 
 
 def check_message(message: dict[str, Any], index: int) -> None:
-    """Check role and content; parts become plain `{"type": "text"}` ones. Raises InvalidRequest naming the place."""
+    """Check what templates rely on; parts become plain `{"type": "text"}` ones. InvalidRequest naming the place."""
     role = message.get("role")
     if not isinstance(role, str) or role not in ROLES:
         problem = "this field is required" if role is None else f"unknown role {role!r}"
@@ -18,26 +18,58 @@ def check_message(message: dict[str, Any], index: int) -> None:
         raise InvalidRequest(f"messages[{index}].role: {problem}; want {want}", f"messages[{index}].role")
     content = message.get("content")
     if isinstance(content, str):
-        return
-    where = f"messages[{index}].content"
-    if isinstance(content, list):
+        if len(message) == 2:
+            return
+    elif isinstance(content, list):
+        where = f"messages[{index}].content"
         message["content"] = [_text_part(part, f"{where}[{at}]") for at, part in enumerate(content)]
     elif content is not None:
+        where = f"messages[{index}].content"
         raise InvalidRequest(f"{where}: want text or a list of parts, got {type(content).__name__}", where)
     elif role != "assistant":
+        where = f"messages[{index}].content"
         raise InvalidRequest(f"{where}: this field is required for role {role}", where)
+    _check_the_rest(message, f"messages[{index}]")
 
 
 def check_tools(tools: list[dict[str, Any]]) -> None:
     """Raises InvalidRequest naming the tool that is none."""
     for index, tool in enumerate(tools):
         function = tool.get("function")
+        where = f"tools[{index}]"
         if tool.get("type") != "function" or not isinstance(function, dict):
-            where = f"tools[{index}]"
             raise InvalidRequest(f'{where}: want {{"type": "function", "function": {{...}}}}', where)
+        where = f"{where}.function"
         if not isinstance(function.get("name"), str) or not function["name"]:
-            where = f"tools[{index}].function.name"
-            raise InvalidRequest(f"{where}: this field is required", where)
+            raise InvalidRequest(f"{where}.name: this field is required", f"{where}.name")
+        _want(function, "description", where, (str,), "text")
+        _want(function, "parameters", where, (dict,), "a JSON schema, an object")
+
+
+def _check_the_rest(message: dict[str, Any], where: str) -> None:
+    for name in ("name", "tool_call_id"):
+        _want(message, name, where, (str,), "text")
+    _want(message, "tool_calls", where, (list,), "a list of calls")
+    for at, call in enumerate(message.get("tool_calls") or ()):
+        _check_call(call, f"{where}.tool_calls[{at}]")
+
+
+def _check_call(call: Any, where: str) -> None:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or call.get("type") not in (None, "function"):
+        raise InvalidRequest(f'{where}: want {{"type": "function", "function": {{...}}}}', where)
+    _want(call, "id", where, (str,), "text")
+    where = f"{where}.function"
+    if not isinstance(function.get("name"), str):
+        raise InvalidRequest(f"{where}.name: this field is required", f"{where}.name")
+    _want(function, "arguments", where, (str, dict), "JSON as text, or an object")
+
+
+def _want(owner: dict[str, Any], name: str, where: str, kinds: tuple[type, ...], what: str) -> None:
+    """Null is absent."""
+    value = owner.get(name)
+    if value is not None and not isinstance(value, kinds):
+        raise InvalidRequest(f"{where}.{name}: want {what}, got {type(value).__name__}", f"{where}.{name}")
 
 
 def _text_part(part: Any, where: str) -> dict[str, str]:

@@ -9,8 +9,10 @@ from msgspec import Meta
 
 from dynamo_cli.errors import InvalidRequest
 
-PositiveInt = Annotated[int, Meta(ge=1)]
-NaturalInt = Annotated[int, Meta(ge=0)]
+PositiveInt = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+NaturalInt = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""Counts of tokens: engines keep them in 32 bits."""
+InstanceId = Annotated[int, Meta(ge=0)]
 TokenId = Annotated[int, Meta(ge=0, lt=2**32)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Message = dict[str, Any]
@@ -28,8 +30,8 @@ class NvExt(msgspec.Struct):
     `annotations`: what a stream shall tell of its prompt before it begins. `max_thinking_tokens` has no effect yet.
     """
 
-    token_data: list[TokenId] | None = None
-    backend_instance_id: NaturalInt | str | None = None
+    token_data: Annotated[list[TokenId], Meta(min_length=1)] | None = None
+    backend_instance_id: InstanceId | str | None = None
     greed_sampling: bool | None = None
     use_raw_prompt: bool | None = None
     max_thinking_tokens: NaturalInt | None = None
@@ -53,7 +55,7 @@ class GenerateRequest(msgspec.Struct, kw_only=True):
     min_tokens: NaturalInt | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Meta(ge=-1)] | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None = None
     min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     presence_penalty: Penalty | None = None

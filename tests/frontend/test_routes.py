@@ -17,6 +17,14 @@ def chat(**fields: Any) -> dict[str, Any]:
     return {"model": MODEL, "messages": HELLO, **fields}
 
 
+def tool(**function: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", **function}}
+
+
+def calls(call: Any) -> dict[str, Any]:
+    return {"role": "assistant", "tool_calls": [call]}
+
+
 async def test_models_health_and_liveness(http: httpx.AsyncClient) -> None:
     listed = (await http.get("/v1/models")).json()
     assert listed["object"] == "list"
@@ -129,6 +137,19 @@ async def test_token_ids_give_the_same_answer_as_the_text(http: httpx.AsyncClien
         (chat(tools=[{"type": "function"}]), "tools[0]", "function"),
         (chat(tools=[{"type": "function", "function": {}}]), "tools[0].function.name", "required"),
         (chat(tools=[5]), "tools[0]", "object"),
+        (chat(tools=[tool(description=5)]), "tools[0].function.description", "text"),
+        (chat(tools=[tool(parameters=[])]), "tools[0].function.parameters", "object"),
+        (chat(messages=[{**HELLO[0], "tool_calls": 5}]), "messages[0].tool_calls", "list"),
+        (chat(messages=[{**HELLO[0], "name": 5}]), "messages[0].name", "text"),
+        (chat(messages=[calls({})]), "messages[0].tool_calls[0]", "function"),
+        (chat(messages=[calls({"function": {}})]), "messages[0].tool_calls[0].function.name", "required"),
+        (
+            chat(messages=[calls({"function": {"name": "f", "arguments": 5}})]),
+            "messages[0].tool_calls[0].function.arguments",
+            "JSON",
+        ),
+        (chat(max_tokens=2**31), "max_tokens", str(2**31 - 1)),
+        (chat(audio={}), "audio", "not supported"),
         (chat(tool_choice="required"), "tool_choice", "auto"),
         (chat(functions=[{}]), "functions", "not supported"),
         (chat(stream_options={"include_usage": True}), "stream_options", "stream is true"),
@@ -159,7 +180,7 @@ async def test_token_ids_give_the_same_answer_as_the_text(http: httpx.AsyncClien
             "text",
         ),
         (chat(nvext={"token_data": [99999]}), "nvext.token_data", "99999"),
-        (chat(nvext={"token_data": []}), "messages", "empty"),
+        (chat(nvext={"token_data": []}), "nvext.token_data", "length >= 1"),
         (chat(nvext={"backend_instance_id": "nobody"}), "nvext.backend_instance_id", "instance"),
         (chat(max_tokens=CONTEXT), "max_tokens", "context"),
         (chat(messages=[{"role": "user", "content": "x" * CONTEXT}]), "messages", "context"),
