@@ -61,7 +61,9 @@ class Frontend:
         self.metrics = MetricsEndpoint(
             self.models, self.peers, Kept(self.peers.own.counts_file), options.metrics.prefix
         )
-        routes = Routes(self.models, self.registry, Generator(self.models), self.metrics)
+        asks_keys = options.gate.asks_keys
+        routes = Routes(self.models, self.registry, Generator(self.models), self.metrics, asks_keys)
+        self.routes = routes.table
         self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls)
 
     async def start(self, listener: socket.socket, *, shared: bool = False, admin: bool = True) -> None:

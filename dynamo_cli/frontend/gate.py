@@ -7,8 +7,8 @@ from dynamo_cli.runtime.http.keys import ApiKeys
 from dynamo_cli.runtime.http.refusal import Refusal, refusal
 from dynamo_cli.runtime.http.request import Request
 
-OPEN = frozenset(("/health", "/live", "/metrics"))
-"""Needs no key: load balancers and Prometheus ask here."""
+OPEN = frozenset(("/health", "/live", "/metrics", "/openapi.json", "/docs"))
+"""Needs no key: load balancers and Prometheus ask here, and a browser that opens a page has no key to send."""
 _CHALLENGE = b"www-authenticate: Bearer\r\n"
 
 
@@ -18,6 +18,10 @@ class Gate:
     def __init__(self, keys: ApiKeys | None = None, cors: Cors | None = None) -> None:
         self._keys = keys
         self._cors = cors
+
+    @property
+    def asks_keys(self) -> bool:
+        return self._keys is not None
 
     def admit(self, request: Request) -> Refusal | None:
         """A browser's preflight carries no key, so OPTIONS needs none."""

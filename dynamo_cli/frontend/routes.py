@@ -9,6 +9,7 @@ from dynamo_cli.errors import ModelMissing
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH, MetricsEndpoint
 from dynamo_cli.frontend.models import Models, ServedModel
+from dynamo_cli.frontend.openapi.pages import Pages
 from dynamo_cli.frontend.tokens import Tokens
 from dynamo_cli.routing.registry import ModelRegistry
 from dynamo_cli.runtime.http.exchange import Exchange
@@ -20,13 +21,20 @@ READY = "/ready"
 
 
 class Routes:
-    """`handle` is the HTTP server's handler."""
+    """`handle` is the HTTP server's handler. `asks_keys`: requests need an API key, as the description should say."""
 
-    def __init__(self, models: Models, registry: ModelRegistry, generator: Generator, metrics: MetricsEndpoint) -> None:
+    def __init__(
+        self,
+        models: Models,
+        registry: ModelRegistry,
+        generator: Generator,
+        metrics: MetricsEndpoint,
+        asks_keys: bool,
+    ) -> None:
         self.server: HttpServer | None = None
         self._models = models
         self._registry = registry
-        table = RouteTable()
+        self.table = table = RouteTable()
         table.add("POST", "/v1/chat/completions", generator.chat)
         table.add("POST", "/v1/completions", generator.completion)
         tokens = Tokens(models)
@@ -38,6 +46,9 @@ class Routes:
         table.add("GET", "/live", lambda exchange: exchange.send_json({"status": "live"}))
         table.add("GET", "/metrics", metrics.metrics)
         table.add("GET", COUNTS_PATH, metrics.counts)
+        pages = Pages(table, asks_keys)
+        table.add("GET", "/openapi.json", pages.openapi)
+        table.add("GET", "/docs", pages.docs)
         self.handle = table.handle
 
     def _list_models(self, exchange: Exchange) -> None:

@@ -10,12 +10,13 @@ from dynamo_cli.errors import InvalidRequest
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.preprocess import chat_ids, check_ids, tokenized
 from dynamo_cli.protocol.decode import check_chat, decode_body
+from dynamo_cli.protocol.messages import check_tools
 from dynamo_cli.protocol.openai import ChatRequest, Message, TokenId
 from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.text.bundle import TextBundle
 
 
-class _Tokenize(msgspec.Struct):
+class TokenizeRequest(msgspec.Struct):
     """`prompt` or `messages`. `add_special_tokens`: as the tokenizer does around a text, by default for a prompt."""
 
     model: str | None = None
@@ -29,13 +30,13 @@ class _Tokenize(msgspec.Struct):
     return_token_strs: bool | None = None
 
 
-class _Detokenize(msgspec.Struct):
+class DetokenizeRequest(msgspec.Struct):
     tokens: list[TokenId]
     model: str | None = None
 
 
-_tokenize = msgspec.json.Decoder(_Tokenize)
-_detokenize = msgspec.json.Decoder(_Detokenize)
+_tokenize = msgspec.json.Decoder(TokenizeRequest)
+_detokenize = msgspec.json.Decoder(DetokenizeRequest)
 
 
 class Tokens:
@@ -73,9 +74,11 @@ class Tokens:
         return model, model.bundle
 
 
-def _ids(model: ServedModel, bundle: TextBundle, request: _Tokenize) -> list[int]:
+def _ids(model: ServedModel, bundle: TextBundle, request: TokenizeRequest) -> list[int]:
     if (request.prompt is None) == (request.messages is None):
         raise InvalidRequest("prompt: want either a prompt or messages", "prompt")
+    if request.tools:
+        check_tools(request.tools)
     if request.messages is not None:
         chat = ChatRequest(
             model=model.name,

@@ -44,6 +44,7 @@ async def test_messages_are_tokenized_as_a_chat_is(bare: Deployment) -> None:
         ("/tokenize", {}, 400, "prompt"),
         ("/tokenize", {"prompt": "a", "messages": HELLO}, 400, "prompt"),
         ("/tokenize", {"prompt": 5}, 400, "prompt"),
+        ("/tokenize", {"prompt": "a", "tools": [{}]}, 400, "tools[0]"),
         ("/tokenize", {"messages": [{"role": "king"}]}, 400, "messages[0].role"),
         ("/tokenize", {"prompt": "a", "model": "other"}, 404, None),
         ("/detokenize", {}, 400, "tokens"),

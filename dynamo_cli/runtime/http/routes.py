@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from dynamo_cli.errors import MethodNotAllowed, RouteMissing
 from dynamo_cli.runtime.http.exchange import Exchange, Handler
 
@@ -16,6 +18,11 @@ class RouteTable:
     def add(self, method: str, path: str, handler: Handler) -> None:
         """One method a path; the last one added counts. A path that ends with `/` is a prefix."""
         (self._prefixes if path.endswith("/") else self._exact)[path] = (method, handler)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Method and path of each route."""
+        for path, (method, _) in {**self._exact, **self._prefixes}.items():
+            yield method, path
 
     def handle(self, exchange: Exchange) -> None:
         """Raises RouteMissing; a wrong method is answered with those allowed, OPTIONS too."""
