@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from dynamo_cli.errors import DynamoError, NoInstances, PlaneError, ResponseTimeout, StreamIncomplete, Unauthorized
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.router.policies import Policy
+from dynamo_cli.router.policies.base import ANY, State
 from dynamo_cli.routing.migration import (
     MigrationCounts,
     MigrationOptions,
@@ -44,6 +45,7 @@ class Dispatcher:
         self.migrations = MigrationCounts()
         self.silence = SilenceWatch(self.options.silence_s)
         self._policy = policy
+        self._state = State(self.inflight)
 
     def send(self, request: EngineRequest, sink: Reader, *, request_id: str, instance_id: int | None = None) -> Flight:
         """Start a request without waiting; `instance_id` names the only instance to use.
@@ -66,7 +68,7 @@ class Dispatcher:
             candidates = [one for one in self.model.with_room(needs) if one not in tried]
         if not candidates:
             raise NoInstances(f"no worker of model {self.model.name} can take the request now; try again soon")
-        return self._policy.pick(candidates, self.inflight)
+        return self._policy.decide(ANY, candidates, self._state, 0.0).worker
 
 
 class Flight:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import difflib
 import random
+from collections.abc import Callable
 
 from dynamo_cli.errors import UsageError
 from dynamo_cli.router.policies.base import Policy
 from dynamo_cli.router.policies.direct import Direct
+from dynamo_cli.router.policies.kv import Kv
 from dynamo_cli.router.policies.least_loaded import LeastLoaded
+from dynamo_cli.router.policies.least_tokens import LeastTokens
 from dynamo_cli.router.policies.power_of_two import PowerOfTwo
 from dynamo_cli.router.policies.random import Random
+from dynamo_cli.router.policies.reference import Reference
 from dynamo_cli.router.policies.round_robin import RoundRobin
 
 MODES = ("round-robin", "random", "power-of-two", "least-loaded", "direct")
 DEFAULT_MODE = "round-robin"
+POLICIES = ("round-robin", "random", "power-of-two", "least-loaded", "least-tokens", "reference", "kv")
 
-__all__ = ["DEFAULT_MODE", "MODES", "Policy", "check_mode", "make_policy"]
+__all__ = ["DEFAULT_MODE", "MODES", "POLICIES", "Policy", "check_mode", "make_policy"]
 
 
 def check_mode(mode: str) -> str:
@@ -30,14 +35,26 @@ def check_mode(mode: str) -> str:
     raise UsageError(f"unknown router mode {mode!r}; {hint}")
 
 
-def make_policy(mode: str, rng: random.Random) -> Policy:
-    """A policy object with its own state: one for each model. Raises UsageError for an unknown mode."""
-    check_mode(mode)
-    if mode == "random":
-        return Random(rng)
-    if mode == "power-of-two":
-        return PowerOfTwo(rng)
-    if mode == "direct":
+def make_policy(name: str, rng: random.Random) -> Policy:
+    """A policy object with its own state: one for each model. `name` is one of MODES or POLICIES.
+
+    MODES are what a frontend offers; POLICIES are all that choose by themselves. Raises UsageError for another name.
+    """
+    if name not in POLICIES:
+        check_mode(name)
+    if name == "direct":
         return Direct()
-    offset = rng.randrange(1 << 16)
-    return LeastLoaded(offset) if mode == "least-loaded" else RoundRobin(offset)
+    if name == "round-robin":
+        return RoundRobin(rng.randrange(1 << 16))
+    if name == "least-loaded":
+        return LeastLoaded(rng.randrange(1 << 16))
+    return _WITH_CHANCE[name](rng)
+
+
+_WITH_CHANCE: dict[str, Callable[[random.Random], Policy]] = {
+    "random": Random,
+    "power-of-two": PowerOfTwo,
+    "least-tokens": LeastTokens,
+    "reference": Reference,
+    "kv": Kv,
+}

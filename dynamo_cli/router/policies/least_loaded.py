@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from dynamo_cli.router.policies.base import Policy
+from dynamo_cli.router.policies.base import Decision, Policy, RoutingRequest, State
 
 
 class LeastLoaded(Policy):
@@ -11,8 +11,8 @@ class LeastLoaded(Policy):
     def __init__(self, offset: int = 0) -> None:
         self._turn = offset
 
-    def pick(self, candidates: Sequence[int], inflight: Mapping[int, int]) -> int:
-        count = len(candidates)
+    def decide(self, request: RoutingRequest, candidates: Sequence[int], state: State, now: float) -> Decision:
+        count, inflight = len(candidates), state.inflight
         self._turn = (self._turn + 1) % count
         best = candidates[self._turn]
         least = inflight.get(best, 0)
@@ -23,4 +23,4 @@ class LeastLoaded(Policy):
             load = inflight.get(candidate, 0)
             if load < least:
                 best, least = candidate, load
-        return best
+        return Decision(best)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from dynamo_cli.router.policies.base import Policy
+from dynamo_cli.router.policies.base import Decision, Policy, RoutingRequest, State
 
 
 class Random(Policy):
@@ -12,5 +12,5 @@ class Random(Policy):
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
 
-    def pick(self, candidates: Sequence[int], inflight: Mapping[int, int]) -> int:
-        return candidates[int(self._rng.random() * len(candidates))]
+    def decide(self, request: RoutingRequest, candidates: Sequence[int], state: State, now: float) -> Decision:
+        return Decision(candidates[int(self._rng.random() * len(candidates))])

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from dynamo_cli.router.policies.base import Policy
+from dynamo_cli.router.policies.base import Decision, Policy, RoutingRequest, State
 
 
 class RoundRobin(Policy):
@@ -11,6 +11,6 @@ class RoundRobin(Policy):
     def __init__(self, offset: int = 0) -> None:
         self._turn = offset
 
-    def pick(self, candidates: Sequence[int], inflight: Mapping[int, int]) -> int:
+    def decide(self, request: RoutingRequest, candidates: Sequence[int], state: State, now: float) -> Decision:
         self._turn += 1
-        return candidates[self._turn % len(candidates)]
+        return Decision(candidates[self._turn % len(candidates)])

@@ -1,0 +1,34 @@
+"""What routers tell each other about the requests they have sent, so that each knows the load of all."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class SequenceAdded(msgspec.Struct, tag="added", array_like=True, frozen=True):
+    """A request went to a worker. `hashes`: chained, of its full blocks; `overlap_blocks`: those not to be computed."""
+
+    router: str
+    request_id: str
+    worker: int
+    hashes: list[int]
+    tokens: int
+    overlap_blocks: int = 0
+    expected_output: int = 0
+
+
+class PrefillCompleted(msgspec.Struct, tag="prefilled", array_like=True, frozen=True):
+    """The first token of a request has come."""
+
+    router: str
+    request_id: str
+
+
+class SequenceFreed(msgspec.Struct, tag="freed", array_like=True, frozen=True):
+    """A request has ended, however."""
+
+    router: str
+    request_id: str
+
+
+SequenceEvent = SequenceAdded | PrefillCompleted | SequenceFreed

@@ -1,0 +1,210 @@
+"""KV-aware routing as one object: what is known of the workers, what is in flight, and the choice.
+
+The frontend and the replay of traces use this same object. It does no I/O and reads no clock: `now` is in seconds, of
+any clock that does not go back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from dynamo_cli.errors import UsageError
+from dynamo_cli.protocol.kv import Cleared, KvEvent
+from dynamo_cli.protocol.sequences import SequenceAdded, SequenceEvent
+from dynamo_cli.router.active import ActiveSequences
+from dynamo_cli.router.affinity import SessionAffinity
+from dynamo_cli.router.index import ApproximateIndex, EventIndex, Overlaps
+from dynamo_cli.router.policies.base import Decision, Policy, RoutingRequest, State
+from dynamo_cli.router.recent import RecentWork
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """What a worker tells of itself; 0 is unknown."""
+
+    total_blocks: int = 0
+    max_num_batched_tokens: int = 0
+
+
+class KvRouter:
+    """Routes requests whose prompts are hashed in blocks of `block_size` tokens.
+
+    `guess`: workers send no events; what they hold is guessed from what was routed to them. `predict`, with events:
+    blocks routed less than its TTL ago count as present, also when their request has already ended.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        block_size: int,
+        guess: ApproximateIndex | None = None,
+        predict: ApproximateIndex | None = None,
+        affinity: SessionAffinity | None = None,
+        router_id: str = "",
+        publish: Callable[[SequenceEvent], object] | None = None,
+    ) -> None:
+        self.block_size = block_size
+        self.workers: dict[int, Worker] = {}
+        self.active = ActiveSequences(block_size, router=router_id, publish=publish)
+        self.index = EventIndex()
+        self.recent = RecentWork()
+        self.unheard = 0
+        self._policy = policy
+        self._guess = guess
+        self._predict = predict
+        self._affinity = affinity
+        self._sessions: dict[str, tuple[str, int]] = {}
+        active, recent = self.active, self.recent
+        self._state = State(
+            active.requests,
+            active.prefill_tokens,
+            active.blocks,
+            active.generated,
+            recent=recent.levels,
+            block_size=block_size,
+        )
+
+    def add_worker(
+        self, worker: int, total_blocks: int = 0, max_num_batched_tokens: int = 0, block_size: int | None = None
+    ) -> None:
+        """A worker that holds nothing yet: a new one, or one that has started again.
+
+        `total_blocks`: its KV cache, `max_num_batched_tokens`: of one step; 0 is unknown. Raises UsageError for
+        another block size, with which no block of it would ever be found.
+        """
+        if block_size not in (None, self.block_size):
+            raise UsageError(
+                f"worker {worker:x} has KV blocks of {block_size} tokens, this router hashes blocks of "
+                f"{self.block_size}: give all workers of a model the same block size"
+            )
+        self.remove_worker(worker)
+        self.workers[worker] = Worker(total_blocks, max_num_batched_tokens)
+        self.index.add_worker(worker, total_blocks)
+        self.recent.add_worker(worker)
+        for guesses in (self._guess, self._predict):
+            if guesses is not None:
+                guesses.add_worker(worker, total_blocks)
+
+    def remove_worker(self, worker: int) -> None:
+        """A worker that is gone: its blocks, its requests and its sessions are forgotten."""
+        if self.workers.pop(worker, None) is None:
+            return
+        self.index.remove_worker(worker)
+        self.recent.remove_worker(worker)
+        self.active.remove_worker(worker)
+        for guesses in (self._guess, self._predict):
+            if guesses is not None:
+                guesses.remove_worker(worker)
+        if self._affinity is not None:
+            self._affinity.remove_worker(worker)
+
+    def apply(self, worker: int, event: KvEvent) -> None:
+        """Take a worker's event. Events of workers that are not (or no longer) known are counted in `unheard`."""
+        if worker not in self.workers:
+            self.unheard += 1
+            return
+        self.index.apply(worker, event)
+        if isinstance(event, Cleared):
+            for guesses in (self._guess, self._predict):
+                if guesses is not None:
+                    guesses.clear(worker)
+
+    def decide(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> Decision:
+        """Who should get the request, of `candidates` (never empty); nothing is recorded."""
+        state = self._look(request, candidates, now)
+        bound = self._bound(request, candidates, now)
+        return self._policy.decide(request, candidates if bound is None else (bound,), state, now)
+
+    def route(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> Decision:
+        """Decide, and count the request as active there at once, so that the next one sees it.
+
+        One candidate is a choice made by the caller. Whoever routes says `first_token` and `free` for the same
+        request id. A request that is routed again has moved.
+        """
+        for lost in self.active.sweep(now):
+            self._end_session(lost, now)
+        decision = self.decide(request, candidates, now)
+        self._record(request, decision.worker, decision.overlap_blocks, now)
+        return decision
+
+    def hear(self, event: SequenceEvent, now: float) -> None:
+        """Take what another router of the same workers says of its requests; one's own words are ignored."""
+        if isinstance(event, SequenceAdded) and event.worker not in self.workers:
+            self.unheard += 1
+            return
+        if self.active.hear(event, now) and isinstance(event, SequenceAdded):
+            self._computes(event.worker, event.tokens, event.overlap_blocks, now)
+
+    def _record(self, request: RoutingRequest, worker: int, overlap_blocks: int, now: float) -> None:
+        hashes, request_id = request.hashes, request.request_id
+        self.active.add(request_id, worker, hashes, request.tokens, overlap_blocks, request.expected_output, now)
+        self._computes(worker, request.tokens, overlap_blocks, now)
+        for guesses in (self._guess, self._predict):
+            if guesses is not None:
+                guesses.routed(worker, hashes, now)
+        if self._affinity is not None and request.session:
+            self._end_session(request_id, now)
+            self._affinity.started(request.session, worker, now)
+            self._sessions[request_id] = request.session, worker
+
+    def first_token(self, request_id: str, now: float = 0.0) -> None:
+        self.active.first_token(request_id, now)
+
+    def output(self, request_id: str, tokens: int, now: float = 0.0) -> None:
+        """It has `tokens` tokens of output so far; calling this is a choice."""
+        self.active.output(request_id, tokens, now)
+
+    def free(self, request_id: str, now: float = 0.0) -> None:
+        """It has ended, however; more calls do nothing."""
+        self.active.free(request_id)
+        self._end_session(request_id, now)
+
+    def _look(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> State:
+        state = self._state
+        if self._policy.looks_at_blocks:
+            hashes = request.hashes
+            state.predicted = self.active.overlaps(hashes)
+            state.recent_unit = self.recent.unit(now)
+            if self._guess is not None:
+                state.stored = Overlaps(self._guess.overlaps(hashes, now), {}, {})
+            else:
+                state.stored = self.index.overlaps(hashes, candidates)
+                if self._predict is not None:
+                    state.stored = _with_predicted(state.stored, self._predict.overlaps(hashes, now))
+        return state
+
+    def _bound(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> int | None:
+        affinity = self._affinity
+        if affinity is None or not request.session:
+            return None
+        worker = affinity.worker(request.session, candidates, now)
+        if worker is None:
+            return None
+        queued = self.active.prefill_tokens
+        least = min(queued.get(one, 0) for one in candidates)
+        return worker if affinity.prefers(queued.get(worker, 0), least, request.tokens) else None
+
+    def _computes(self, worker: int, tokens: int, overlap_blocks: int, now: float) -> None:
+        self.recent.add(worker, max(0, tokens - overlap_blocks * self.block_size), now)
+
+    def _end_session(self, request_id: str, now: float) -> None:
+        entry = self._sessions.pop(request_id, None)
+        if entry is not None and self._affinity is not None:
+            self._affinity.ended(*entry, now)
+
+
+def _with_predicted(stored: Overlaps, predicted: dict[int, int]) -> Overlaps:
+    """The larger of both; what a slower tier holds beyond counts for less by as much."""
+    device, host, disk = dict(stored.device), dict(stored.host), dict(stored.disk)
+    for worker, blocks in predicted.items():
+        ahead = blocks - device.get(worker, 0)
+        if ahead > 0:
+            device[worker] = blocks
+            for tier in (host, disk):
+                covered = min(ahead, tier.get(worker, 0))
+                if covered:
+                    tier[worker] -= covered
+                    ahead -= covered
+    return Overlaps(device, host, disk)
