@@ -134,6 +134,9 @@ class BlockIndex:
                 break
             end = at + len(span.blocks)
             whole = span.is_at(hashes, at, end)
+            if not (whole or span.proven):
+                span = self._part(span, hashes, at)
+                whole, end = True, at + len(span.blocks)
             if whole and running & span.full != running:
                 running = self._narrow(running, span.masks[0], at, scores)
             if whole and running & span.full == running:
@@ -229,6 +232,28 @@ class BlockIndex:
         elif blocks:
             self._split_off(span, _Span(blocks, masks, span.proven))
         span.full = reduce(and_, span.masks) if span.masks else 0
+
+    def _part(self, span: _Span, hashes: Sequence[int], at: int) -> _Span:
+        """Make a span of what the prompt has of this one from `at` on: what was told together need not be a chain."""
+        blocks, size = span.blocks, len(hashes)
+        first = end = blocks.index(hashes[at])
+        while end < len(blocks) and at < size and blocks[end] == hashes[at]:
+            end += 1
+            at += 1
+        self._split(span, end)
+        span = self._split(span, first) if first else span
+        span.proven = True
+        return span
+
+    def _split(self, span: _Span, offset: int) -> _Span:
+        """Let the span end before `offset`; returns the span of the rest."""
+        tail = span
+        if offset < len(span.blocks):
+            tail = _Span(span.blocks[offset:], span.masks[offset:], span.proven)
+            del span.blocks[offset:], span.masks[offset:]
+            self._split_off(span, tail)
+            span.full = reduce(and_, span.masks)
+        return tail
 
     def _split_off(self, span: _Span, tail: _Span) -> None:
         self._where.update(dict.fromkeys(tail.blocks, tail))
