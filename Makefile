@@ -1,8 +1,10 @@
 # make up       the environment, the default model, and a deployment until Ctrl-C
 # make install  the environment and the default model
 # make test     the same environment with the test tools; the whole suite
+# make test-index  a million operations on the router's index
 # make check    ruff and mypy
 # make bench    the performance budgets, measured; with REFERENCE=1 beside NVIDIA Dynamo
+# make bench-router  what a routing decision costs
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
 
@@ -16,7 +18,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 ARGS ?=
 
-.PHONY: up install model test check bench completions schema clean
+.PHONY: up install model test test-index check bench bench-router completions schema clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -29,6 +31,9 @@ model: $(READY)
 test: $(READY_DEV) model
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-index: $(READY_DEV)
+	@DYN_TEST_INDEX_OPERATIONS=1000000 $(BIN)/python -m pytest --timeout=1200 tests/router/index $(ARGS)
+
 check: $(READY_DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
@@ -36,6 +41,9 @@ check: $(READY_DEV)
 
 bench: $(READY) model
 	@$(BIN)/python -m dynamo_cli.bench.budgets $(if $(REFERENCE),--reference) $(ARGS)
+
+bench-router: $(READY)
+	@$(BIN)/python -m dynamo_cli.bench.router $(ARGS)
 
 completions: $(READY)
 	@for shell in bash zsh fish; do file=completions/dynamo.$$shell; \

@@ -13,15 +13,16 @@ _SLACK = 4096
 
 
 class _Touch:
-    """The blocks of one routed prompt, until `expires`; those touched again later belong to a later touch."""
+    """The first `left` blocks of a routed prompt, until `expires`; those touched again belong to a later touch."""
 
-    __slots__ = ("expires", "hashes", "turn", "worker")
+    __slots__ = ("expires", "hashes", "left", "turn", "worker")
 
-    def __init__(self, expires: float, worker: int, turn: int, hashes: list[int]) -> None:
+    def __init__(self, expires: float, worker: int, turn: int, hashes: Sequence[int]) -> None:
         self.expires = expires
         self.worker = worker
         self.turn = turn
         self.hashes = hashes
+        self.left = len(hashes)
 
 
 class _Guess:
@@ -91,8 +92,8 @@ class ApproximateIndex:
         turns, turn = guess.turns, next(self._turn)
         fresh = [block for block in hashes if block not in turns]
         turns.update(zip(hashes, repeat(turn)))
-        touch = _Touch(now + self._ttl_s, worker, turn, list(hashes))
-        while guess.touches and not guess.touches[0].hashes:
+        touch = _Touch(now + self._ttl_s, worker, turn, hashes)
+        while guess.touches and not guess.touches[0].left:
             guess.touches.popleft()
         guess.touches.append(touch)
         self._touches.append(touch)
@@ -108,7 +109,7 @@ class ApproximateIndex:
     def _expire(self, now: float) -> None:
         touches = self._touches
         while touches and touches[0].expires <= now:
-            self._shed_from(touches[0], len(touches[0].hashes))
+            self._shed_from(touches[0], touches[0].left)
             touches.popleft()
 
     def _prune(self) -> None:
@@ -119,7 +120,7 @@ class ApproximateIndex:
     def _shed(self, touches: deque[_Touch], surplus: int) -> None:
         while surplus > 0 and touches:
             surplus -= self._shed_from(touches[0], surplus)
-            if not touches[0].hashes:
+            if not touches[0].left:
                 touches.popleft()
 
     def _shed_from(self, touch: _Touch, most: int) -> int:
@@ -127,13 +128,15 @@ class ApproximateIndex:
         guess = self._guesses.get(touch.worker)
         turns = guess.turns if guess is not None else {}
         gone: list[int] = []
-        hashes, before = touch.hashes, len(touch.hashes)
-        while hashes and len(gone) < most:
-            block = hashes.pop()
+        at = touch.left
+        while at and len(gone) < most:
+            at -= 1
+            block = touch.hashes[at]
             if turns.get(block) == touch.turn:
                 del turns[block]
                 gone.append(block)
-        self._queued -= before - len(hashes)
+        self._queued -= touch.left - at
+        touch.left = at
         self._total -= len(gone)
         self._blocks.removed(touch.worker, gone)
         return len(gone)
@@ -143,8 +146,9 @@ class ApproximateIndex:
         for touch in self._touches:
             guess = self._guesses.get(touch.worker)
             turns = guess.turns if guess is not None else {}
-            touch.hashes = [block for block in touch.hashes if turns.get(block) == touch.turn]
-        self._touches = deque(touch for touch in self._touches if touch.hashes)
+            touch.hashes = [one for one in touch.hashes[: touch.left] if turns.get(one) == touch.turn]
+            touch.left = len(touch.hashes)
+        self._touches = deque(touch for touch in self._touches if touch.left)
         for guess in self._guesses.values():
-            guess.touches = deque(touch for touch in guess.touches if touch.hashes)
-        self._queued = sum(len(touch.hashes) for touch in self._touches)
+            guess.touches = deque(touch for touch in guess.touches if touch.left)
+        self._queued = sum(touch.left for touch in self._touches)

@@ -95,7 +95,17 @@ class BlockIndex:
             span = where.get(block)
             if span is None:
                 continue
-            masks, offset = span.masks, span.blocks.index(block)
+            masks = span.masks
+            if block == span.blocks[-1] and masks[-1] == bit and span.full == bit:
+                # The usual case, made fast: a worker lets its own chain go from its end.
+                holding.count -= 1
+                del where[block], span.blocks[-1], masks[-1]
+                if not masks:
+                    del holding.spans[span]
+                elif masks[-1] != bit:
+                    span.full = reduce(and_, masks)
+                continue
+            offset = span.blocks.index(block)
             mask = masks[offset]
             if mask & bit:
                 holding.count -= 1
