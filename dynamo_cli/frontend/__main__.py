@@ -16,8 +16,10 @@ from typing import Any
 from dynamo_cli.errors import DynamoError, UsageError
 from dynamo_cli.frontend import door
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
+from dynamo_cli.frontend.following import follow
 from dynamo_cli.frontend.metrics.options import add_metrics_arguments, metrics_options
 from dynamo_cli.frontend.migrating import add_migration_arguments, migration_options
+from dynamo_cli.frontend.request_trace.options import add_trace_arguments
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
@@ -48,6 +50,7 @@ def main(argv: list[str]) -> int:
         metrics=metrics_options(arguments),
         gate=door.gate(arguments),
         tls=door.tls(arguments),
+        following=follow(arguments),
     )
     if arguments.listen_fd is not None:
         listener = inherited(arguments.listen_fd)
@@ -57,6 +60,7 @@ def main(argv: list[str]) -> int:
         return run(_serve(config, options, listener, shared=arguments.listen_fd is not None))
     finally:
         listener.close()
+        options.following.close()
 
 
 async def _serve(config: RuntimeConfig, options: FrontendOptions, listener: socket.socket, shared: bool) -> int:
@@ -107,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_migration_arguments(parser)
     add_metrics_arguments(parser)
+    add_trace_arguments(parser)
     add_runtime_arguments(parser)
     return parser
 

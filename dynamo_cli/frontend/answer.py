@@ -12,6 +12,7 @@ from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import DONE, EVENT_END, Format, Usage
 from dynamo_cli.frontend.metrics.counts import Tracker, error_type
+from dynamo_cli.frontend.record import Record
 from dynamo_cli.protocol.engine import Delta
 from dynamo_cli.runtime.http.envelope import error_body
 from dynamo_cli.runtime.http.exchange import Exchange
@@ -31,6 +32,7 @@ class Answer(ABC):
     per_prompt = 1
     guided_by: str | None = None
     reading = 0.0
+    record: Record | None = None
 
     def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher) -> None:
         self.flusher = flusher
@@ -60,11 +62,12 @@ class Answer(ABC):
 
     def fail(self, error: DynamoError) -> None:
         """End the answer with an error: a status as long as nothing was sent, an event after that."""
+        trail = None if self.record is None else self.record.trail
         if self._end(error_type(error.status)):
             if self.guided_by is not None and isinstance(error, InvalidRequest):
                 # All else was checked before it was sent.
                 error = InvalidRequest(f"{self.guided_by}: {error}", self.guided_by)
-            log.debug("request %s failed: %s", self.form.id, error)
+            log.debug("request %s failed: %s", self.form.id, error, extra={"trail": trail})
             if self._exchange.started:
                 self._exchange.finish(self.form.error(error) + DONE)
             else:
@@ -90,15 +93,18 @@ class Answer(ABC):
     def _complete(self) -> Usage:
         usage = self._usage()
         self._tracker.lengths(usage.prompt, usage.completion, usage.cached)
-        self._end()
+        self._end(usage=usage)
         return usage
 
-    def _end(self, problem: str = "") -> bool:
+    def _end(self, problem: str = "", usage: Usage | None = None) -> bool:
         """Stop every choice that still runs; False when the answer was over already."""
         if self._tracker is None:
             return False
         for choice in self.choices:
             choice.cancel()
+        if self.record is not None:
+            self.record.close(self.choices, self._usage() if usage is None else usage, problem)
+            self.record = None  # it has our choices, and nothing should wait for the collector
         self.choices = []
         self._tracker.finished(problem)
         self._tracker = None  # type: ignore[assignment]

@@ -8,8 +8,10 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 
+from dynamo_cli.frontend.following import Following
 from dynamo_cli.frontend.gate import Gate
 from dynamo_cli.frontend.generate import Generator
+from dynamo_cli.frontend.journal import Journal
 from dynamo_cli.frontend.metrics.endpoint import MetricsEndpoint
 from dynamo_cli.frontend.metrics.kept import Kept
 from dynamo_cli.frontend.metrics.options import MetricsOptions
@@ -41,6 +43,7 @@ class FrontendOptions:
     metrics: MetricsOptions = field(default_factory=MetricsOptions)
     gate: Gate = field(default_factory=Gate)
     tls: ssl.SSLContext | None = None
+    following: Following = field(default_factory=Following)
 
 
 class Frontend:
@@ -61,10 +64,11 @@ class Frontend:
         self.metrics = MetricsEndpoint(
             self.models, self.peers, Kept(self.peers.own.counts_file), options.metrics.prefix
         )
-        asks_keys = options.gate.asks_keys
-        routes = Routes(self.models, self.registry, Generator(self.models), self.metrics, asks_keys)
+        generator = Generator(self.models, options.following.sample)
+        routes = Routes(self.models, self.registry, generator, self.metrics, options.gate.asks_keys)
         self.routes = routes.table
-        self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls)
+        ended = Journal(options.following.listeners).ended if options.following.listeners else None
+        self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls, ended)
 
     async def start(self, listener: socket.socket, *, shared: bool = False, admin: bool = True) -> None:
         """Serve on `listener`, which other processes accept from too when it is `shared`, and on the admin socket."""

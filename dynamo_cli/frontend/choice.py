@@ -19,7 +19,8 @@ class Choice:
     """The sink of one request on the plane. Reports to its answer once per event-loop pass.
 
     `detokenizer` is None for workers that answer in text. A choice of a `patient` answer is not read before it is
-    complete, unless something has to watch for a stop string.
+    complete, unless something has to watch for a stop string. `first_at`: when its worker first answered, of
+    time.perf_counter; 0 before. `reason`: why it is complete, empty before.
     """
 
     def __init__(
@@ -33,6 +34,8 @@ class Choice:
         self.index = index
         self.request = request
         self.flight: Flight | None = None
+        self.first_at = 0.0
+        self.reason = ""
         self.usage = EngineUsage(len(request.token_ids), 0)
         self._answer = answer
         self._detokenizer = detokenizer
@@ -71,6 +74,8 @@ class Choice:
             self._pending += deltas
         else:
             self._pending = deltas
+            if not self.first_at:
+                self.first_at = perf_counter()
             if self._lazy and deltas[-1].finish_reason is None:
                 self._answer.begun(deltas)
         if not self._lazy or deltas[-1].finish_reason is not None:
@@ -141,6 +146,7 @@ class Choice:
         """`counted`: the engine's own figures; without them (cut by a stop string) ours count."""
         if counted is not None:
             self.usage = counted
+        self.reason = reason
         self._over = True
         flight = self._let_go()
         if counted is None and flight is not None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from dynamo_cli.errors import DynamoError, InvalidRequest
 from dynamo_cli.frontend import preprocess
 from dynamo_cli.frontend.annotations import annotation_events
@@ -19,10 +21,13 @@ from dynamo_cli.frontend.logprobs import Tell, WithLogprobs, chat_logprobs, comp
 from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type, track
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.pinning import pinned_instance
+from dynamo_cli.frontend.record import Record
 from dynamo_cli.protocol.decode import decode_chat, decode_completion
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.openai import GenerateRequest
 from dynamo_cli.runtime.http.exchange import Exchange
+from dynamo_cli.runtime.http.request import Request
+from dynamo_cli.runtime.trail import Trail, begin_trail
 
 PROBE_HEADER = b"x-dynamo-probe"
 
@@ -47,8 +52,14 @@ COMPLETIONS = Api(
 class Generator:
     """Everything happens in the caller's event-loop pass; answers come through callbacks."""
 
-    def __init__(self, models: Models, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        models: Models,
+        sample: Callable[[Trail], Trail] | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
         self._models = models
+        self._sample = sample
         self._ignores_nvext = environ.get("DYN_DISABLE_FRONTEND_NVEXT", "").lower() in ("1", "true", "yes", "on")
         self._flusher = Flusher()
 
@@ -59,6 +70,7 @@ class Generator:
         self._generate(exchange, COMPLETIONS)
 
     def _generate(self, exchange: Exchange, api: Api) -> None:
+        record = exchange.about = Record(api.kind, self._trail(exchange.request))
         try:
             request = api.decode(exchange.request.body)
             if self._ignores_nvext:
@@ -67,7 +79,8 @@ class Generator:
         except DynamoError as error:
             track(self._counts(exchange, ""), api.endpoint, False).finished(error_type(error.status))
             raise
-        tracker = track(self._counts(exchange, model.name), api.endpoint, bool(request.stream))
+        record.model, record.streamed = model, bool(request.stream)
+        tracker = track(self._counts(exchange, model.name), api.endpoint, record.streamed)
         answer: Answer | None = None
         try:
             if model.listed and not model.serves(api.kind):
@@ -76,13 +89,14 @@ class Generator:
             guided_by = add_demands(model, request, requests)
             answer = self._answer(exchange, model, request, _form(api, model, request), tracker)
             answer.guided_by = guided_by
+            answer.record, record.answer_id = record, answer.form.id
             if isinstance(answer, StreamedAnswer):
                 _tell_more(answer, model, request, requests)
             if request.n is not None and request.n > 1:
                 answer.per_prompt = request.n
                 requests = fan_out(requests, request.n)
             tracker.prepared()
-            self._dispatch(exchange, model, request, requests, answer)
+            self._dispatch(exchange, model, request, requests, answer, record.trail)
             tracker.dispatched()
         except Exception as error:
             if answer is not None:
@@ -110,6 +124,7 @@ class Generator:
         request: GenerateRequest,
         requests: list[EngineRequest],
         answer: Answer,
+        trail: Trail,
     ) -> None:
         instance = pinned_instance(exchange, request)
         maker = ChoiceMaker(model, request, answer)
@@ -117,7 +132,16 @@ class Generator:
             choice = maker.make(index, engine_request)
             answer.add(choice)
             identity = answer.form.id if len(requests) == 1 else f"{answer.form.id}-{index}"
-            choice.flight = model.dispatcher.send(engine_request, choice, request_id=identity, instance_id=instance)
+            choice.flight = model.dispatcher.send(
+                engine_request, choice, request_id=identity, instance_id=instance, trail=trail
+            )
+
+    def _trail(self, request: Request) -> Trail:
+        headers = request.headers
+        trail = begin_trail(request.id.decode("ascii"), headers.get(b"traceparent"), headers.get(b"tracestate"))
+        if self._sample is None:
+            return trail
+        return replace(trail, sampled=False) if request.trusted else self._sample(trail)
 
     def _counts(self, exchange: Exchange, model: str) -> ModelCounts:
         """Where a request counts: a probe of the supervisor's counts nowhere."""

@@ -23,6 +23,7 @@ from dynamo_cli.routing.progress import progress_of
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.silence import SilenceWatch
 from dynamo_cli.runtime.requests.base import Stream, StreamSink
+from dynamo_cli.runtime.trail import Trail
 
 _OUT_OF_ROTATION = (PlaneError, Unauthorized)
 log = logging.getLogger(__name__)
@@ -47,13 +48,21 @@ class Dispatcher:
         self._policy = policy
         self._state = State(self.inflight)
 
-    def send(self, request: EngineRequest, sink: Reader, *, request_id: str, instance_id: int | None = None) -> Flight:
+    def send(
+        self,
+        request: EngineRequest,
+        sink: Reader,
+        *,
+        request_id: str,
+        instance_id: int | None = None,
+        trail: Trail | None = None,
+    ) -> Flight:
         """Start a request without waiting; `instance_id` names the only instance to use.
 
         Raises NoInstances when nobody can take it, InvalidRequest when the policy wants an instance named. Later
         errors go to the sink.
         """
-        flight = Flight(self, request, sink, request_id, instance_id)
+        flight = Flight(self, request, sink, request_id, instance_id, trail)
         flight.start(request)
         return flight
 
@@ -89,6 +98,7 @@ class Flight:
         "_request_id",
         "_sink",
         "_stream",
+        "_trail",
         "_tried",
         "_wanted",
         "paused",
@@ -96,7 +106,13 @@ class Flight:
     )
 
     def __init__(
-        self, dispatcher: Dispatcher, request: EngineRequest, sink: Reader, request_id: str, wanted: int | None
+        self,
+        dispatcher: Dispatcher,
+        request: EngineRequest,
+        sink: Reader,
+        request_id: str,
+        wanted: int | None,
+        trail: Trail | None,
     ) -> None:
         self.paused = False
         self.quiet = 0
@@ -105,6 +121,7 @@ class Flight:
         self._sink = sink
         self._request_id = request_id
         self._wanted = wanted
+        self._trail = trail
         self._tried: set[int] = set()
         self._moves = 0
         self._lost_at = 0.0
@@ -127,7 +144,7 @@ class Flight:
             dispatcher.inflight[instance] = dispatcher.inflight.get(instance, 0) + 1
             try:
                 client = dispatcher.model.clients[instance]
-                self._stream = client.send(request, instance, self, request_id=self._request_id)
+                self._stream = client.send(request, instance, self, request_id=self._request_id, trail=self._trail)
             except DynamoError as error:
                 self._leave(error)
                 if not (is_refusal(error) or is_loss(error)):
@@ -259,7 +276,7 @@ class Flight:
         counts.new += done == 0
         name = self._dispatcher.model.describe
         moved = self._request_id, name(lost), name(self._instance), done, error
-        log.info("request %s moves from %s to %s after %d tokens: %s", *moved)
+        log.info("request %s moves from %s to %s after %d tokens: %s", *moved, extra={"trail": self._trail})
 
     def _settle(self, outcome: Outcome) -> None:
         """It is known how the search for another worker went, if there was one."""

@@ -18,6 +18,7 @@ from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.discovery.base import Discovery, Watch
 from dynamo_cli.runtime.requests.base import PeerState, RequestClient, Stream, StreamSink
 from dynamo_cli.runtime.requests.iterator import iterate
+from dynamo_cli.runtime.trail import Trail
 from dynamo_cli.runtime.within import within
 
 _log = logging.getLogger(__name__)
@@ -81,7 +82,9 @@ class Client:
             self._down[instance_id] = asyncio.create_task(self._probe(instance))
             self._refresh()
 
-    def send(self, request: Any, instance_id: int, sink: StreamSink, request_id: str = "") -> Stream:
+    def send(
+        self, request: Any, instance_id: int, sink: StreamSink, request_id: str = "", trail: Trail | None = None
+    ) -> Stream:
         """Start a request on one instance without waiting; NoInstances when it is not live."""
         instance = self._live.get(instance_id)
         if instance is None:
@@ -93,6 +96,7 @@ class Client:
             sink,
             request_id=request_id or secrets.token_hex(8),
             response_type=self._response_type,
+            trail=trail,
         )
 
     def random(self, request: Any, context: Context | None = None) -> AsyncIterator[Any]:
@@ -106,7 +110,7 @@ class Client:
     def direct(self, request: Any, instance_id: int, context: Context | None = None) -> AsyncIterator[Any]:
         """Answers as they come; raises the stream's error, Cancelled when the context was stopped."""
         given = context or Context(secrets.token_hex(8))
-        return iterate(lambda sink: self.send(request, instance_id, sink, given.id), given)
+        return iterate(lambda sink: self.send(request, instance_id, sink, given.id, given.trail), given)
 
     async def close(self) -> None:
         self._stop_listening()

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dynamo_cli.runtime.trail import Trail
 
 
 class Context:
-    """`stop()` asks the handler to end within one step; it is idempotent and safe to call at any time."""
+    """`stop()` asks the handler to end within one step; it is idempotent and safe to call at any time.
 
-    __slots__ = ("_callbacks", "id", "stopped")
+    `id` names the request on the request plane, where it is one of its kind. `trail`: the ids that its client knows.
+    """
 
-    def __init__(self, request_id: str = "") -> None:
+    __slots__ = ("_callbacks", "id", "stopped", "trail")
+
+    def __init__(self, request_id: str = "", trail: Trail | None = None) -> None:
         self.id = request_id
+        self.trail = trail
         self.stopped = False
         self._callbacks: list[Callable[[], None]] = []
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 import sys
-import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from dynamo_cli.errors import UsageError
-from dynamo_cli.runtime.redact import redact
+from dynamo_cli.runtime.log_lines import JsonLines, StampedLines, TextLines
 
 LEVELS = {
     "trace": logging.DEBUG - 5,
@@ -44,18 +42,27 @@ ENGINE_LEVELS = {
 }
 """What an engine's own variable is called, and its words for ours."""
 TRUE = ("1", "true", "yes", "on")
+FALSE = ("", "0", "false", "no", "off")
+OURS = ("dynamo", "dynamo_cli")
 
 
 class LogSettings(NamedTuple):
-    """`level` is a word of LEVELS; `targets` the words for single loggers and all below them."""
+    """`level` is a word of LEVELS; `targets` the words for single loggers and all below them.
+
+    `local`: times in JSON are of this machine's zone.
+    """
 
     level: str = "info"
     targets: tuple[tuple[str, str], ...] = ()
     as_json: bool = False
+    local: bool = False
 
 
 def log_settings(environ: Mapping[str, str]) -> LogSettings:
-    """From DYN_LOG (`info`, `warn,dynamo_cli.routing=debug`) and DYN_LOGGING_JSONL. UsageError for a wrong word."""
+    """From DYN_LOG (`info`, `warn,dynamo.routing=debug`), DYN_LOGGING_JSONL and DYN_LOG_USE_LOCAL_TZ.
+
+    UsageError for a wrong word.
+    """
     level, targets = "info", []
     for part in filter(None, (part.strip() for part in environ.get("DYN_LOG", "").split(","))):
         target, equals, word = part.rpartition("=")
@@ -64,13 +71,11 @@ def log_settings(environ: Mapping[str, str]) -> LogSettings:
         if not equals:
             level = word.lower()
         elif not re.fullmatch(r"\w+(?:(?:\.|::)\w+)*", target.strip()):
-            raise UsageError(
-                f"DYN_LOG={environ['DYN_LOG']}: {target!r} names no logger; write dynamo_cli.routing=debug"
-            )
+            raise UsageError(f"DYN_LOG={environ['DYN_LOG']}: {target!r} names no logger; write dynamo.routing=debug")
         else:
             targets.append((target.strip().replace("::", "."), word.lower()))
-    as_json = environ.get("DYN_LOGGING_JSONL", "").lower() in TRUE
-    return LogSettings("warn" if level == "warning" else level, tuple(targets), as_json)
+    as_json, local = switch(environ, "DYN_LOGGING_JSONL"), switch(environ, "DYN_LOG_USE_LOCAL_TZ")
+    return LogSettings("warn" if level == "warning" else level, tuple(targets), as_json, local)
 
 
 def engine_levels(environ: Mapping[str, str]) -> dict[str, str]:
@@ -94,54 +99,29 @@ def configure_handler(handler: logging.Handler, *, stamped: bool = False) -> Non
     settings = log_settings(os.environ)
     handler.setFormatter(_formatter(settings, stamped))
     level = LEVELS[settings.level]
+    logging.addLevelName(LEVELS["trace"], "TRACE")
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
     for target, word in settings.targets:
-        logging.getLogger(target).setLevel(LEVELS[word])
+        for name in _loggers(target):
+            logging.getLogger(name).setLevel(LEVELS[word])
 
 
 def _formatter(settings: LogSettings, stamped: bool) -> logging.Formatter:
-    formatter: logging.Formatter = _JsonFormatter() if settings.as_json else _TextFormatter()
-    return _Stamped(formatter) if stamped else formatter
+    formatter: logging.Formatter = JsonLines(settings.local) if settings.as_json else TextLines()
+    return StampedLines(formatter) if stamped else formatter
 
 
-class _TextFormatter(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
-
-    def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+def _loggers(target: str) -> set[str]:
+    """A target's loggers: this project's names begin with dynamo or dynamo_cli, and either word means both."""
+    first, dot, rest = target.partition(".")
+    return {f"{name}{dot}{rest}" for name in (OURS if first in OURS else (first,))}
 
 
-class _JsonFormatter(logging.Formatter):
-    """The reference's fields, one object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = {
-            "time": _rfc3339(record.created),
-            "level": record.levelname,
-            "file": record.pathname,
-            "line": record.lineno,
-            "target": record.name,
-            "message": redact(record.getMessage()),
-        }
-        if record.exc_info:
-            fields["exception"] = redact(self.formatException(record.exc_info))
-        return json.dumps(fields, ensure_ascii=False)
-
-
-class _Stamped(logging.Formatter):
-    def __init__(self, inner: logging.Formatter) -> None:
-        super().__init__()
-        self._inner = inner
-
-    def format(self, record: logging.LogRecord) -> str:
-        at = _rfc3339(record.created, 3)
-        return "\n".join(f"{at} {line}" for line in self._inner.format(record).splitlines())
-
-
-def _rfc3339(seconds: float, digits: int = 6) -> str:
-    whole = int(seconds)
-    fraction = int((seconds - whole) * 10**digits)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{fraction:0{digits}d}Z"
+def switch(environ: Mapping[str, str], name: str) -> bool:
+    """UsageError for what is neither on nor off."""
+    text = environ.get(name, "").strip().lower()
+    if text not in (*TRUE, *FALSE):
+        raise UsageError(f"{name}={environ[name]}: expected 1 or 0")
+    return text in TRUE

@@ -19,17 +19,21 @@ from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.endpoint import ServedEndpoint
 from dynamo_cli.runtime.requests.base import Handler
 from dynamo_cli.runtime.runtime import DistributedRuntime, parse_endpoint
+from dynamo_cli.runtime.spans import Spans, open_spans
 from dynamo_cli.workers.admission import admit
 from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.engine import Engine, EngineInfo
 from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.arguments import convert_options
 from dynamo_cli.workers.engines.base import EngineLaunch, EngineSpec
+from dynamo_cli.workers.handling import handled
 from dynamo_cli.workers.model import PreparedModel, prepare_model
 from dynamo_cli.workers.selftest import generate_one_token
 from dynamo_cli.workers.signals import StopSignals, until
 
 _log = logging.getLogger("dynamo.worker")
+SPANS_S = 2.0
+"""What is left of them has so long to be sent when the worker ends."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class WorkerHost:
         self._admin = AdminServer(config.paths.admin_socket(config.service))
         self._engine: Engine | None = None
         self._requests = 0
+        self._spans: Spans | None = None
 
     async def run(self) -> bool:
         """Serve until SIGTERM or SIGINT; False when a second signal cut the draining short.
@@ -80,6 +85,7 @@ class WorkerHost:
         Raises a DynamoError with one clear line when the worker cannot start or its engine dies.
         """
         parse_endpoint(self._arguments.endpoint_name)
+        self._spans = open_spans(self._environ)
         self._arguments.runtime.paths.ensure()
         await self._admin.start()
         with StopSignals() as signals:
@@ -94,6 +100,8 @@ class WorkerHost:
                 if self._engine is not None:
                     await self._engine.stop()
                 await self._admin.close()
+                if self._spans is not None:
+                    self._spans.close(SPANS_S)
                 self._arguments.runtime.paths.tidy()
             return not signals.forced.is_set()
 
@@ -172,11 +180,13 @@ class WorkerHost:
         _log.info("serving %s at %s as %s", card.name, instance.endpoint, instance.hex_id)
 
     def _handler(self, loaded: Loaded) -> Handler:
-        engine, info = loaded.engine, loaded.info
+        engine, info, spans = loaded.engine, loaded.info, self._spans
 
         def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
             self._requests += 1
-            return engine.generate(admit(request, info), context)
+            _log.debug("request %s: %d prompt tokens", context.id, len(request.token_ids))
+            deltas = engine.generate(admit(request, info), context)
+            return deltas if spans is None else handled(spans, deltas, request, context)
 
         return handle
 

@@ -44,7 +44,9 @@ class FakeClient:
         self.down: list[int] = []
         self.refuses: set[int] = set()
 
-    def send(self, request: Any, instance: int, sink: StreamSink, request_id: str = "") -> FakeStream:
+    def send(
+        self, request: Any, instance: int, sink: StreamSink, request_id: str = "", trail: Any = None
+    ) -> FakeStream:
         if instance in self.refuses:
             raise NoInstances("gone")
         self.streams.append(FakeStream(instance, sink))

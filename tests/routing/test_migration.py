@@ -91,7 +91,7 @@ class Plane:
         self.dispatcher = Dispatcher(self.model, make_policy("round-robin", random.Random(0)), options)
         self.streams: list[Handle] = []
 
-    def send(self, request: Any, instance: int, sink: StreamSink, request_id: str = "") -> Handle:
+    def send(self, request: Any, instance: int, sink: StreamSink, request_id: str = "", trail: Any = None) -> Handle:
         self.streams.append(Handle(instance, request, sink))
         return self.streams[-1]
 

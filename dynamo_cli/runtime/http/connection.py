@@ -26,6 +26,7 @@ class HttpConnection(asyncio.Protocol):
     def __init__(self, server: HttpServer, trusted: bool) -> None:
         self._server = server
         self._limits = server.limits
+        self.on_ended = server.on_ended
         self._trusted = trusted
         self._reader = RequestReader(server.limits, trusted, None if trusted else server.admit)
         self._transport: asyncio.Transport | None = None

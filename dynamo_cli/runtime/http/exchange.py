@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -51,14 +51,29 @@ class Exchange:
 
     The callbacks are called from the event loop: `on_disconnect` once, if the client goes before the answer is
     complete; `on_pause` and `on_resume` when its socket stops and starts taking bytes.
+
+    `status` is 0 until the answer has begun. `about`: what the handler knows of it, for whoever hears of its end.
     """
 
-    __slots__ = ("_chunked", "_connection", "_events", "on_disconnect", "on_pause", "on_resume", "request", "started")
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_events",
+        "about",
+        "on_disconnect",
+        "on_pause",
+        "on_resume",
+        "request",
+        "started",
+        "status",
+    )
 
     def __init__(self, connection: HttpConnection, request: Request) -> None:
         self._connection: HttpConnection | None = connection
         self.request = request
         self.started = False
+        self.status = 0
+        self.about: Any = None
         self._events = False
         self._chunked = request.version != "1.0"
         self.on_disconnect: Callable[[], None] = _nothing
@@ -76,6 +91,7 @@ class Exchange:
         if connection is None:
             return
         self.started = True
+        self.status = status
         shown = b"" if self.request.method == "HEAD" else body
         extra = headers + self._common_headers(connection)
         if status == 200 and content_type is JSON:
@@ -100,6 +116,7 @@ class Exchange:
         if connection is None:
             return
         self.started = True
+        self.status = 204
         connection.write(b"%b%b%b\r\n" % (status_line(204), headers, self._common_headers(connection)))
         self._complete(connection)
 
@@ -109,6 +126,7 @@ class Exchange:
         if connection is None:
             return
         self.started = True
+        self.status = 200
         self._events = content_type is SSE
         if self._chunked:
             framing = b"transfer-encoding: chunked\r\n"
@@ -151,11 +169,13 @@ class Exchange:
 
     def disconnected(self) -> None:
         """The connection is lost (called by the connection)."""
-        if self._connection is not None:
+        connection = self._connection
+        if connection is not None:
             self._connection = None
             on_disconnect = self.on_disconnect
             self._forget()
             on_disconnect()
+            self._ended(connection)
 
     def _frame(self, payload: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(payload), payload) if self._chunked and payload else payload
@@ -176,7 +196,13 @@ class Exchange:
     def _complete(self, connection: HttpConnection) -> None:
         self._connection = None
         self._forget()
+        self._ended(connection)
         connection.completed(self)
+
+    def _ended(self, connection: HttpConnection) -> None:
+        if connection.on_ended is not None:
+            connection.on_ended(self)
+        self.about = None
 
     def _forget(self) -> None:
         """Let go of who answered: no reference cycles, so that nothing waits for the collector."""

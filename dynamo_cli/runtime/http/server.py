@@ -27,7 +27,8 @@ TICK_S = 5.0
 class HttpServer:
     """`handler` answers each exchange, now or later; a DynamoError it raises becomes the error response.
 
-    `admit` judges requests of the public socket by their heads. `tls`: that socket speaks TLS.
+    `admit` judges requests of the public socket by their heads. `tls`: that socket speaks TLS. `on_ended` hears of
+    each answer that is complete or whose client has gone; it raises nothing.
     """
 
     def __init__(
@@ -36,9 +37,11 @@ class HttpServer:
         limits: Limits | None = None,
         admit: Admit | None = None,
         tls: ssl.SSLContext | None = None,
+        on_ended: Handler | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.admit = admit
+        self.on_ended = on_ended
         self.connections: set[HttpConnection] = set()
         self.draining = False
         self._handler = handler
@@ -137,6 +140,7 @@ def send_failure(exchange: Exchange, error: Exception) -> None:
         exchange.send_error(error)
         return
     request = exchange.request
-    log.error("%s %s (%s) failed", request.method, request.path, request.id.decode(), exc_info=error)
+    extra = {"trail": getattr(exchange.about, "trail", None)}
+    log.error("%s %s (%s) failed", request.method, request.path, request.id.decode(), exc_info=error, extra=extra)
     if not exchange.started:
         exchange.send_error(DynamoError("internal error; this process's log has the details"))

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from dynamo_cli.errors import DynamoError
 from dynamo_cli.runtime.context import Context
+from dynamo_cli.runtime.trail import Trail
 
 Handler = Callable[[Any, Context], AsyncIterator[Any]]
 
@@ -55,11 +56,12 @@ class RequestClient(ABC):
         *,
         request_id: str,
         response_type: Any = Any,
+        trail: Trail | None = None,
     ) -> Stream:
         """Start a request without waiting. `endpoint` is `namespace.component.endpoint`.
 
-        Answers are decoded as `response_type`. The sink gets CannotConnect, Disconnected, StreamIncomplete,
-        Unauthorized, Draining or the handler's own error.
+        Answers are decoded as `response_type`; the handler's context continues `trail`. The sink gets CannotConnect,
+        Disconnected, StreamIncomplete, Unauthorized, Draining or the handler's own error.
         """
 
     @abstractmethod

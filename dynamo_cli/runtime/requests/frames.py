@@ -11,6 +11,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw
 
+from dynamo_cli.runtime.trail import Trail
+
 MAX_FRAME = 32 << 20
 MAX_UNPROVED_FRAME = 1024
 DELTA_TAG = 4
@@ -46,6 +48,7 @@ class Request(Frame, tag=3):
     endpoint: str
     request_id: str
     payload: Raw
+    trail: Trail | None = None
 
 
 class Deltas(Frame, tag=DELTA_TAG):

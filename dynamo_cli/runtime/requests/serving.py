@@ -12,6 +12,7 @@ from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.requests.base import Handler
 from dynamo_cli.runtime.requests.flow import DELTA_COST, Credit
 from dynamo_cli.runtime.requests.frames import End, Error, FrameTooLarge
+from dynamo_cli.runtime.trail import Trail, current_trail
 
 if TYPE_CHECKING:
     from dynamo_cli.runtime.requests.tcp_server import ServerLink
@@ -32,11 +33,11 @@ class ServedStream:
 
     task: asyncio.Task[None]
 
-    def __init__(self, link: ServerLink, number: int, request_id: str) -> None:
+    def __init__(self, link: ServerLink, number: int, request_id: str, trail: Trail | None = None) -> None:
         self._link = link
         self._id = number
         self._grace: asyncio.TimerHandle | None = None
-        self.context = Context(request_id)
+        self.context = Context(request_id, trail.continued() if trail is not None else None)
         self.credit = Credit()
         self.muted = False
 
@@ -64,6 +65,7 @@ class ServedStream:
 
     async def _run(self, handler: Handler, request: Any) -> None:
         answers: AsyncIterator[Any] | None = None
+        current_trail.set(self.context.trail)
         try:
             answers = handler(request, self.context)
             await self._send_all(answers)

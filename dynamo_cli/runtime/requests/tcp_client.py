@@ -13,6 +13,7 @@ from dynamo_cli.runtime.requests.base import PeerListener, PeerState, RequestCli
 from dynamo_cli.runtime.requests.client_link import HeartbeatLink, RequestLink, connect
 from dynamo_cli.runtime.requests.frames import FrameTooLarge, Request, payload_decoder
 from dynamo_cli.runtime.requests.receiving import ReceivedStream, end_with
+from dynamo_cli.runtime.trail import Trail
 
 _MAX_QUEUED = 64 << 20
 
@@ -36,13 +37,14 @@ class TcpRequestClient(RequestClient):
         *,
         request_id: str,
         response_type: Any = Any,
+        trail: Trail | None = None,
     ) -> Stream:
         link = self._link(address)
         stream = ReceivedStream(link, link.next_id(), sink, self._decoder(response_type))
         try:
             if link.queued > _MAX_QUEUED:
                 raise Overloaded(f"{address} does not take requests as fast as they come")
-            link.out.frame(Request(stream.id, endpoint, request_id, request))
+            link.out.frame(Request(stream.id, endpoint, request_id, request, trail))
         except (FrameTooLarge, OverflowError, Overloaded) as error:
             asyncio.get_running_loop().call_soon(end_with, sink, _refused(error))
             return stream

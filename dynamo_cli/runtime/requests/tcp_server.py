@@ -254,7 +254,7 @@ class ServerLink(Link):
         except DynamoError as error:
             self.out.frame(error_frame(frame.stream, error))
             return
-        stream = ServedStream(self, frame.stream, frame.request_id)
+        stream = ServedStream(self, frame.stream, frame.request_id, frame.trail)
         self.streams[frame.stream] = stream
         self.server.started(stream, frame.endpoint)
         stream.start(endpoint.handler, request)

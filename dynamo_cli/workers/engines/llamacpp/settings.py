@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from dynamo_cli.errors import UsageError
+from dynamo_cli.runtime.logs import log_settings
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.llamacpp.flags import Settings, parse_flags
 from dynamo_cli.workers.engines.llamacpp.spec import LlamaCppOptions
@@ -29,7 +30,7 @@ def settings(launch: EngineLaunch) -> Settings:
         "n_parallel": options.parallel,
         "cpuparams.n_threads": threads,
         "cache_ram_mib": CACHE_RAM_MIB,
-        "verbosity": 4 if os.environ.get("DYN_LOG", "").lower() in ("debug", "trace") else 1,
+        "verbosity": 4 if log_settings(os.environ).level in ("debug", "trace") else 1,
         "ui": False,
     }
     chosen |= native
