@@ -27,7 +27,7 @@ __dynamo_options() {
     doctor) list='--thorough --thorough-check --json --json-output --terse --runtime-check-only --no-gpu-check --no-framework-check -h --help' ;;
     down) list='--all --timeout -h --help' ;;
     events) list='--json -h --help' ;;
-    frontend) list='-h --help --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --migration-limit --migration-max-seq-len --metrics-prefix --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    frontend) list='-h --help --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --migration-limit --migration-max-seq-len --metrics-prefix --request-trace --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
     logs) list='-f --follow -n --tail --since --until --grep --level -t --timestamps --json -d --deployment -h --help' ;;
     mocker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
     plan) list='--set --json --commands -h --help' ;;
@@ -121,6 +121,7 @@ __dynamo_option() {
     'frontend --migration-limit') : ;;
     'frontend --migration-max-seq-len') : ;;
     'frontend --metrics-prefix') : ;;
+    'frontend --request-trace') : ;;
     'frontend --namespace') : ;;
     'frontend --namespace-prefix') : ;;
     'frontend --discovery-backend' | 'frontend --store-kv') kind='=file mem' ;;

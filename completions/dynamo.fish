@@ -15,7 +15,7 @@ function __dynamo_count
             echo 1
         case 'down --timeout'
             echo 1
-        case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --metrics-prefix' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane'
+        case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --metrics-prefix' 'frontend --request-trace' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane'
             echo 1
         case 'logs -n' 'logs --tail' 'logs --since' 'logs --until' 'logs --grep' 'logs --level' 'logs -d' 'logs --deployment'
             echo 1
@@ -166,7 +166,7 @@ complete -c dynamo -n '__dynamo_at \'bench\'' -l groups -x -d 'How many differen
 complete -c dynamo -n '__dynamo_at \'bench\'' -l turns -x -d 'Requests of a conversation; each carries the answers so far.'
 complete -c dynamo -n '__dynamo_at \'bench\'' -l sessions -x -d 'Conversations, instead of -n.'
 complete -c dynamo -n '__dynamo_at \'bench\'' -l think-time -x -d 'Pause before a next turn.'
-complete -c dynamo -n '__dynamo_at \'bench\'' -l trace -r -F -d 'Replay a trace in Mooncake\'s format.'
+complete -c dynamo -n '__dynamo_at \'bench\'' -l trace -r -F -d 'Replay a trace: Mooncake\'s or one of requests.'
 complete -c dynamo -n '__dynamo_at \'bench\'' -l speed -x -d 'Replay it X times as fast.'
 complete -c dynamo -n '__dynamo_at \'bench\'' -l trace-start -x -d 'Begin there in the trace.'
 complete -c dynamo -n '__dynamo_at \'bench\'' -l trace-end -x -d 'End there in the trace.'
@@ -249,6 +249,7 @@ complete -c dynamo -n '__dynamo_at \'frontend\'' -l model-name -l served-model-n
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l migration-limit -x -d 'how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0: never)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l migration-max-seq-len -x -d 'a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l metrics-prefix -x -d 'what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l request-trace -x -d 'write a record of each request to PREFIX.*.jsonl.gz (DYN_REQUEST_TRACE=1, DYN_REQUEST_TRACE_FILE_PATH; default: none)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'

@@ -96,7 +96,7 @@ __dynamo_bench() {
         '(--turns)--turns=[Requests of a conversation; each carries the answers so far.]:value: ' \
         '(--sessions)--sessions=[Conversations, instead of -n.]:value: ' \
         '(--think-time)--think-time=[Pause before a next turn.]:value: ' \
-        '(--trace)--trace=[Replay a trace in Mooncake'\''s format.]:value:_files' \
+        '(--trace)--trace=[Replay a trace\: Mooncake'\''s or one of requests.]:value:_files' \
         '(--speed)--speed=[Replay it X times as fast.]:value: ' \
         '(--trace-start)--trace-start=[Begin there in the trace.]:value: ' \
         '(--trace-end)--trace-end=[End there in the trace.]:value: ' \
@@ -253,6 +253,7 @@ __dynamo_frontend() {
         '(--migration-limit)--migration-limit=[how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0\: never)]:value: ' \
         '(--migration-max-seq-len)--migration-max-seq-len=[a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default\: no limit)]:value: ' \
         '(--metrics-prefix)--metrics-prefix=[what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)]:value: ' \
+        '(--request-trace)--request-trace=[write a record of each request to PREFIX.*.jsonl.gz (DYN_REQUEST_TRACE=1, DYN_REQUEST_TRACE_FILE_PATH; default\: none)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \

@@ -53,8 +53,9 @@ ONLY_HERE = {
     "tokenizers": "text/",
     "minijinja": "text/",
     "typer": "cli/",
+    "opentelemetry": "runtime/otel.py",
 }
-NEVER_IN_A_COMPONENT = ("typer", "rich", "httpx", "huggingface_hub", "pynvml")
+NEVER_IN_A_COMPONENT = ("typer", "rich", "httpx", "huggingface_hub", "pynvml", "opentelemetry")
 
 
 def name_of(path: Path) -> str:

@@ -98,7 +98,8 @@ def _campaign(options: Options, slo: Slo | None) -> Campaign:
         model = await_model(address, options.model, options.ready_timeout, work.headers)
     else:
         model = find_model(address, options.model, work.headers)
-    return Campaign(address, model.name, replace(work, ask_worker=model.of_ours), slo)
+    left_out = list(work.trace.notes) if work.trace is not None else []
+    return Campaign(address, model.name, replace(work, ask_worker=model.of_ours), slo, remarks=left_out)
 
 
 def _levels(options: Options, slo: Slo | None) -> Callable[[Campaign], None]:

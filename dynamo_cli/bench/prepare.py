@@ -126,7 +126,8 @@ def _trace(options: Options) -> Trace | None:
 def _trace_requests(options: Options, trace: Trace) -> int:
     count = trace.count()
     if not count:
-        raise UsageError(f"--trace {options.trace}: has no request" + (" in this window" if _windowed(options) else ""))
+        where = " in this window" if _windowed(options) else ""
+        raise UsageError("; ".join([f"--trace {options.trace}: has no request{where}", *trace.notes]))
     return min(count, options.requests or count)
 
 

@@ -54,7 +54,8 @@ Turns = Annotated[
 Sessions = Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Conversations, instead of -n.")]
 ThinkTime = Annotated[Optional[float], typer.Option(metavar="S", min=0.0, help="Pause before a next turn.")]
 TraceFile = Annotated[
-    Optional[Path], typer.Option("--trace", metavar="FILE", help="Replay a trace in Mooncake's format.")
+    Optional[Path],
+    typer.Option("--trace", metavar="PATH", help="Replay a trace: Mooncake's or one of requests."),
 ]
 Speed = Annotated[Optional[float], typer.Option(metavar="X", min=0.001, help="Replay it X times as fast.")]
 TraceStart = Annotated[Optional[float], typer.Option(metavar="S", min=0.0, help="Begin there in the trace.")]

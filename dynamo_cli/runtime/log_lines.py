@@ -49,7 +49,7 @@ class JsonLines(logging.Formatter):
             fields |= ids_of(trail)
         if record.exc_info:
             fields["exception"] = redact(self.formatException(record.exc_info))
-        return json.dumps(fields, ensure_ascii=False)
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
 
 class StampedLines(logging.Formatter):

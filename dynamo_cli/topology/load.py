@@ -26,6 +26,7 @@ FRONTEND_PATHS = {
     "tls_key_path": "DYN_TLS_KEY_PATH",
     "tls_client_ca_cert_path": "DYN_TLS_CLIENT_CA_CERT_PATH",
     "api_keys_file": "",
+    "request_trace": "",
 }
 
 
@@ -89,7 +90,7 @@ def _door(frontend: Frontend, places: Places, environ: Mapping[str, str]) -> Fro
     for key, variable in FRONTEND_PATHS.items():
         path = getattr(frontend, key)
         if path:
-            paths[key] = _located(path, ("frontend", key), places)
+            paths[key] = _located(path, ("frontend", key), places) + ("/" if path.endswith("/") else "")
         elif variable and environ.get(variable):
             paths[key] = str(Path(environ[variable]).expanduser().absolute())
     return msgspec.structs.replace(frontend, **paths)

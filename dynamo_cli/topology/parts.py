@@ -27,6 +27,7 @@ class Frontend(msgspec.Struct, frozen=True, kw_only=True):
     tls_client_ca_cert_path: str = ""
     api_keys_file: str = ""
     cors_allow_origins: tuple[str, ...] = ()
+    request_trace: str = ""
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):

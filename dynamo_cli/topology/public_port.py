@@ -17,6 +17,7 @@ def port_options(frontend: Frontend) -> Iterator[str]:
         "--tls-key-path": frontend.tls_key_path,
         "--tls-client-ca-cert-path": frontend.tls_client_ca_cert_path,
         "--api-keys-file": frontend.api_keys_file,
+        "--request-trace": frontend.request_trace,
     }
     for flag, path in files.items():
         yield from (flag, path) if path else ()

@@ -53,6 +53,7 @@ FRONTEND = Table(
         "tls_client_ca_cert_path": Text(),
         "api_keys_file": Text(),
         "cors_allow_origins": ListOf(Text(origin_problem), "origins"),
+        "request_trace": Text(),
     },
     docs={
         "host": "the address it listens on",
@@ -63,6 +64,7 @@ FRONTEND = Table(
         "tls_key_path": "its private key (PEM)",
         "tls_client_ca_cert_path": "clients need a certificate signed by one of these (PEM)",
         "api_keys_file": "API keys, one a line: every request but /health, /live and /metrics needs one",
+        "request_trace": "write a record of each request to files that begin so; a directory if it ends with /",
         "cors_allow_origins": 'web pages that may ask, such as "https://example.com", or "*"',
     },
 )

@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynamo_cli.bench.traces.mooncake import BLOCK_TOKENS
 from dynamo_cli.bench.work.body import Format
 from dynamo_cli.bench.work.conversation import Conversation, no_more_than
 from dynamo_cli.bench.work.prompts import parts, words
 from dynamo_cli.bench.work.stock import Stock, Writer
 from dynamo_cli.bench.work.synthetic import Shape
-from dynamo_cli.bench.work.trace import BLOCK_TOKENS, Trace
+from dynamo_cli.bench.work.trace import Trace
 from dynamo_cli.errors import UsageError
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from dynamo_cli.errors import UsageError
+from dynamo_cli.logs.levels import level_of
 from dynamo_cli.runtime.logs import LogSettings, engine_levels, log_settings
 
 SCRIPT = """
@@ -21,8 +23,22 @@ log.error("bad")
 """
 
 
-def run(**environ: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environ, capture_output=True, text=True)
+IDS = """
+import logging
+from dynamo_cli.runtime.logs import configure_logging
+from dynamo_cli.runtime.trail import begin_trail, current_trail
+configure_logging()
+log = logging.getLogger("dynamo_cli.routing.x")
+trail = begin_trail("hf_abcdefghijkl", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+log.debug("given", extra={"trail": trail})
+log.debug("none", extra={"trail": None})
+current_trail.set(trail)
+log.log(5, "running")
+"""
+
+
+def run(script: str = SCRIPT, **environ: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True)
     assert done.stdout == ""
     return done.stderr.splitlines()
 
@@ -40,9 +56,26 @@ def test_lines_go_to_stderr_from_the_level_on_without_secrets() -> None:
 
 
 def test_json_lines_have_the_references_fields() -> None:
-    known, bad = map(json.loads, run(DYN_LOGGING_JSONL="1"))
+    known, bad = map(json.loads, run(DYN_LOGGING_JSONL="true"))
     assert known["message"] == "known HF_TOKEN=***" and bad["level"] == "ERROR" and bad["target"] == "a.b"
-    assert known["time"].endswith("Z") and {"file", "line"} <= known.keys()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", known["time"]) and {"file", "line"} <= known.keys()
+    (local, _) = map(json.loads, run(DYN_LOGGING_JSONL="1", DYN_LOG_USE_LOCAL_TZ="1", TZ="XXX+03:30"))
+    assert local["time"].endswith("-03:30")
+
+
+def test_lines_about_a_request_carry_its_ids() -> None:
+    given, none, running = map(json.loads, run(IDS, DYN_LOG="off,dynamo.routing=trace", DYN_LOGGING_JSONL="1"))
+    ids = {"x_request_id": "***", "trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": given["span_id"]}
+    assert ids.items() <= given.items() and ids.items() <= running.items() and "trace_id" not in none
+    assert running["level"] == "TRACE" and level_of(json.dumps(running)) == 5
+    given, none, _ = run(IDS, DYN_LOG="trace")
+    assert given.endswith("given request=***") and none.endswith("none")
+
+
+@pytest.mark.parametrize("name", ["DYN_LOGGING_JSONL", "DYN_LOG_USE_LOCAL_TZ"])
+def test_what_is_neither_on_nor_off_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"^{name}=perhaps: expected 1 or 0$"):
+        log_settings({name: "perhaps"})
 
 
 def test_the_references_syntax() -> None:

@@ -69,7 +69,7 @@ def _prefix(path: str, name: str) -> Path:
     try:
         prefix.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{name}={path}: {error.strerror}") from None
+        raise UsageError(f"{name}={path}: cannot make {prefix.parent}: {error.strerror}") from None
     if not os.access(prefix.parent, os.W_OK | os.X_OK):
         raise UsageError(f"{name}={path}: nothing can be written to {prefix.parent}")
     return prefix

@@ -73,7 +73,7 @@ def ended(record: Record) -> Iterator[Ended]:
             input_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
-            request_received_ms=round((now - duration_s) * 1e3, 3),
+            request_received_ms=round((now - duration_s) * 1e3),
             ttft_ms=round((choice.first_at - record.began) * 1e3, 3) if choice.first_at else None,
             total_time_ms=round(duration_s * 1e3, 3),
             finish_reason_metadata=Finish(choice.reason) if choice.reason else None,

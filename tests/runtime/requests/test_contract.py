@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import astuple
 
 from dynamo_cli.errors import (
     CannotConnect,
@@ -27,6 +28,7 @@ from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.requests.base import RequestClient, RequestServer, Stream
 from dynamo_cli.runtime.requests.iterator import iterate
 from dynamo_cli.runtime.requests.tcp import TcpRequestClient, TcpRequestServer
+from dynamo_cli.runtime.trail import begin_trail, current_trail
 from tests.runtime.waiting import until
 
 TOKEN = b"secret"
@@ -566,3 +568,16 @@ async def test_closing_the_iterator_cancels(plane: Plane) -> None:
     await answers.aclose()  # type: ignore[attr-defined]
     await until(lambda: handler.stopped)
     assert handler.contexts[0].id == "r1"
+
+
+async def test_the_trail_of_a_request_goes_on_in_the_handler(plane: Plane) -> None:
+    async def tell(request: Any, context: Context) -> AsyncIterator[Any]:
+        await asyncio.sleep(0)
+        assert current_trail.get() is context.trail
+        yield None if context.trail is None else [*astuple(context.trail)]
+
+    plane.server.add(NAME, tell)
+    trail = begin_trail("asked", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", b"a=1")
+    (told,) = (await plane.ask(None, trail=trail)).answers
+    assert told == ["asked", trail.trace_id, told[2], False, "a=1", trail.span_id]
+    assert (await plane.ask(None)).answers == [None]

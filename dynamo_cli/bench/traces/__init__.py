@@ -1,0 +1,1 @@
+"""Traces of real traffic, whoever wrote them, read as requests in the order of their time."""
