@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import time
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from contextlib import suppress
+from functools import lru_cache, partial
+from time import localtime, strftime, time
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,65 +21,49 @@ from dynamo_cli.runtime.logs import LogSettings
 from dynamo_cli.runtime.redact import redact
 
 LOGGER = "dynamo.access"
+WAIT_S, MOST_WAITING = 0.1, 64
+"""How long a line may wait for others, and for how many."""
 LONGEST_PATH = 200
 _FILE = "dynamo_cli/frontend/access.py"
 _encode = msgspec.json.encode
 
 
+class Line(NamedTuple):
+    """What a line will say. `at`: seconds since the epoch; `took_s`: how long it took."""
+
+    request: Request
+    status: int
+    record: Record | None
+    at: float
+    took_s: float
+
+
 class AccessLog:
-    """Lines are written past `logging`, which costs three times as much, and all of one pass of the event loop
-    together. Below the level of this logger it is not made at all: see `access_log`.
+    """Lines are written past `logging`, which costs three times as much, and many together: each write wakes whoever
+    reads the log. Below the level of this logger there is no access log at all, see `access_log`.
 
     What only looks (GET and the like), and what the supervisor asks, has no line.
     """
 
     def __init__(self, settings: LogSettings, write: Callable[[str], object]) -> None:
-        self._line = self._as_json if settings.as_json else self._as_text
-        self._local = settings.local
+        self._written = partial(_as_json, local=settings.local) if settings.as_json else _as_text
         self._write = write
-        self._lines: list[str] = []
-        self._second = 0
-        self._clock = ""
+        self._lines: list[Line] = []
 
     def ended(self, exchange: Exchange, record: Record | None) -> None:
-        request = exchange.request
+        request, lines = exchange.request, self._lines
         if request.method != "POST" or request.trusted:
             return
-        self._lines.append(self._line(exchange, record))
-        if len(self._lines) == 1:
-            asyncio.get_running_loop().call_soon(self.flush)
+        lines.append(Line(request, status_of(exchange), record, time(), 0.0 if record is None else record.duration_s))
+        if len(lines) == 1:
+            asyncio.get_running_loop().call_later(WAIT_S, self.flush)
+        elif len(lines) == MOST_WAITING:
+            self.flush()
 
     def flush(self) -> None:
         lines, self._lines = self._lines, []
         if lines:
-            self._write("\n".join(lines) + "\n")
-
-    def _as_text(self, exchange: Exchange, record: Record | None) -> str:
-        now = int(time.time())
-        if now != self._second:
-            self._second, self._clock = now, time.strftime("%H:%M:%S", time.localtime(now))
-        request = exchange.request
-        line = f"{self._clock} INFO {LOGGER}: POST {_path(request.path)} {status_of(exchange)}"
-        return f"{line}{'' if record is None else _in_words(record)} request={_shown(request)}"
-
-    def _as_json(self, exchange: Exchange, record: Record | None) -> str:
-        request, status = exchange.request, status_of(exchange)
-        path = _path(request.path)
-        fields: dict[str, Any] = {
-            "time": rfc3339(time.time(), local=self._local),
-            "level": "INFO",
-            "target": LOGGER,
-            "file": _FILE,
-            "line": _LINE,
-            "message": f"POST {path} {status}",
-            "x_request_id": _shown(request),
-            "method": "POST",
-            "path": path,
-            "status": status,
-        }
-        if record is not None:
-            fields |= ids_of(record.trail) | _as_fields(record)
-        return _encode(fields).decode()
+            self._write("\n".join([*map(self._written, lines), ""]))
 
 
 _LINE = AccessLog.ended.__code__.co_firstlineno
@@ -90,17 +75,44 @@ def access_log(settings: LogSettings) -> AccessLog | None:
 
 
 def _to_stderr(lines: str) -> None:
-    sys.stderr.write(lines)
-    sys.stderr.flush()
+    """Whether anybody reads them is not the requests' business."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(lines)
+        sys.stderr.flush()
 
 
-def _in_words(record: Record) -> str:
+def _as_text(line: Line) -> str:
+    request = line.request
+    said = f"{_clock(int(line.at))} INFO {LOGGER}: POST {_path(request.path)} {line.status}"
+    return f"{said}{'' if line.record is None else _in_words(line.record, line.took_s)} request={_shown(request)}"
+
+
+def _as_json(line: Line, local: bool) -> str:
+    path = _path(line.request.path)
+    fields: dict[str, Any] = {
+        "time": rfc3339(line.at, local=local),
+        "level": "INFO",
+        "target": LOGGER,
+        "file": _FILE,
+        "line": _LINE,
+        "message": f"POST {path} {line.status}",
+        "x_request_id": _shown(line.request),
+        "method": "POST",
+        "path": path,
+        "status": line.status,
+    }
+    if line.record is not None:
+        fields |= ids_of(line.record.trail) | _as_fields(line.record, line.took_s)
+    return _encode(fields).decode()
+
+
+def _in_words(record: Record, took_s: float) -> str:
     words = "" if record.model is None else f" model={record.model.name}"
     if (usage := record.usage) is not None:
         words += f" prompt={usage.prompt} completion={usage.completion} cached={usage.cached}"
     if (first := record.first_token_s) is not None:
         words += f" ttft={first * 1e3:.1f}ms"
-    words += f" duration={record.duration_s * 1e3:.1f}ms"
+    words += f" duration={took_s * 1e3:.1f}ms"
     if workers := record.workers:
         words += f" worker={','.join([record.name_of(worker) for worker in workers])}"
     if finish := record.finish:
@@ -108,8 +120,8 @@ def _in_words(record: Record) -> str:
     return f"{words} error={record.problem}" if record.problem else words
 
 
-def _as_fields(record: Record) -> dict[str, Any]:
-    fields: dict[str, Any] = {"duration_ms": round(record.duration_s * 1e3, 3), "stream": record.streamed}
+def _as_fields(record: Record, took_s: float) -> dict[str, Any]:
+    fields: dict[str, Any] = {"duration_ms": round(took_s * 1e3, 3), "stream": record.streamed}
     if record.model is not None:
         fields["model"] = record.model.name
     if (usage := record.usage) is not None:
@@ -124,6 +136,12 @@ def _as_fields(record: Record) -> dict[str, Any]:
     if record.problem:
         fields["error"] = record.problem
     return fields
+
+
+@lru_cache(4)
+def _clock(second: int) -> str:
+    """Local time, as in all our lines."""
+    return strftime("%H:%M:%S", localtime(second))
 
 
 @lru_cache(256)

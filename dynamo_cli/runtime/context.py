@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,16 +14,24 @@ if TYPE_CHECKING:
 class Context:
     """`stop()` asks the handler to end within one step; it is idempotent and safe to call at any time.
 
-    `id` names the request on the request plane, where it is one of its kind. `trail`: the ids that its client knows.
+    `id` names the request on the request plane, where it is one of its kind. `asked_by`: the trail of who sent it.
     """
 
-    __slots__ = ("_callbacks", "id", "stopped", "trail")
+    __slots__ = ("_asked_by", "_callbacks", "_trail", "id", "stopped")
 
-    def __init__(self, request_id: str = "", trail: Trail | None = None) -> None:
+    def __init__(self, request_id: str = "", asked_by: Trail | None = None) -> None:
         self.id = request_id
-        self.trail = trail
+        self._asked_by = asked_by
+        self._trail: Trail | None = None
         self.stopped = False
         self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def trail(self) -> Trail | None:
+        """The ids that its client knows, and that of the span of what is done here."""
+        if self._trail is None and self._asked_by is not None:
+            self._trail = self._asked_by.continued()
+        return self._trail
 
     def stop(self) -> None:
         if self.stopped:
@@ -45,3 +54,7 @@ class Context:
         stopped = asyncio.Event()
         self.on_stop(stopped.set)
         await stopped.wait()
+
+
+current_context: ContextVar[Context | None] = ContextVar("current_context", default=None)
+"""Of the request that the running task serves: log lines carry its ids."""

@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dynamo_cli.runtime.context import current_context
 from dynamo_cli.runtime.redact import redact
-from dynamo_cli.runtime.trail import Trail, current_trail
+from dynamo_cli.runtime.trail import Trail
 
 _PARENT = f"{Path(__file__).parents[2]}/"
 
@@ -86,4 +87,6 @@ def _second(whole: int, local: bool) -> tuple[str, str]:
 
 def _trail(record: logging.LogRecord) -> Trail | None:
     """The one it was given as `extra`, else that of the running task."""
-    return getattr(record, "trail", None) or current_trail.get()
+    given: Trail | None = getattr(record, "trail", None)
+    context = current_context.get()
+    return given if given is not None or context is None else context.trail

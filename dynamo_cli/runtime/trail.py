@@ -6,7 +6,6 @@ A request brings its ids as W3C Trace Context headers (https://www.w3.org/TR/tra
 from __future__ import annotations
 
 import re
-from contextvars import ContextVar
 from random import getrandbits
 
 import msgspec
@@ -47,15 +46,12 @@ class Trail(msgspec.Struct, array_like=True, omit_defaults=True, frozen=True, gc
         return Trail(self.request_id, self.trace_id, new_span_id(), self.sampled, self.state, self.span_id)
 
 
-current_trail: ContextVar[Trail | None] = ContextVar("current_trail", default=None)
-"""Of the request that the running task serves: log lines carry its ids."""
-
-
 def begin_trail(request_id: str, parent: bytes | None = None, state: bytes | None = None) -> Trail:
     """Of a request with these headers. A malformed traceparent is none: the request begins a new trace."""
     given = None if parent is None else _parse(parent.decode("latin-1"))
     if given is None:
-        return Trail(request_id, f"{getrandbits(128) or 1:032x}", new_span_id())
+        made = f"{getrandbits(192) | 1 << 64 | 1:048x}"  # neither may be zero
+        return Trail(request_id, made[:32], made[32:])
     trace_id, parent_id, sampled = given
     kept = _checked_state(state.decode("latin-1")) if state else ""
     return Trail(request_id, trace_id, new_span_id(), sampled, kept, parent_id)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
@@ -23,13 +22,23 @@ CHAT = "/v1/chat/completions"
 ASK = {"model": MODEL, "messages": HELLO, "max_tokens": 5}
 
 
-def log(lines: list[str], as_json: bool = False) -> AccessLog:
-    return AccessLog(LogSettings(as_json=as_json), lambda text: lines.extend(text.splitlines()))
+class Logged:
+    """An access log and what it has written until now."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self._lines: list[str] = []
+        self._log = AccessLog(LogSettings(as_json=as_json), lambda text: self._lines.extend(text.splitlines()))
+        self.ended = self._log.ended
+
+    @property
+    def lines(self) -> list[str]:
+        self._log.flush()
+        return self._lines
 
 
 async def test_one_line_for_each_request_and_none_for_polls(bare: Deployment) -> None:
-    lines: list[str] = []
-    async with followed(bare, log(lines).ended, service="decode-0") as http:
+    log = Logged()
+    async with followed(bare, log.ended, service="decode-0") as http:
         for path in ("/health", "/live", "/metrics", "/v1/models", f"/v1/models/{MODEL}", "/nothing"):
             await http.get(path)
         await http.post(CHAT, json=ASK, headers={"x-request-id": "mine"})
@@ -42,7 +51,7 @@ async def test_one_line_for_each_request_and_none_for_polls(bare: Deployment) ->
     times = r"ttft=[\d.]+ms duration=[\d.]+ms worker=decode-0"
     ours = r"request=req-\S+"
     for line, expected in zip(
-        lines,
+        log.lines,
         (
             rf"{CHAT} 200 model=org/toy prompt=10 completion=5 cached=3 {times} finish=length request=mine",
             rf"{CHAT} 200 model=org/toy prompt=10 completion=10 cached=3 {times} finish=length {ours}",
@@ -57,11 +66,11 @@ async def test_one_line_for_each_request_and_none_for_polls(bare: Deployment) ->
 
 
 async def test_as_json_it_has_the_ids_and_a_field_for_each_figure(bare: Deployment) -> None:
-    lines: list[str] = []
+    log = Logged(as_json=True)
     trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-    async with followed(bare, log(lines, as_json=True).ended) as http:
+    async with followed(bare, log.ended) as http:
         await http.post(CHAT, json=ASK, headers={"x-request-id": "mine", "traceparent": f"00-{trace}-{span}-01"})
-    (found,) = map(json.loads, lines)
+    (found,) = map(json.loads, log.lines)
     expected = {
         "level": "INFO",
         "target": LOGGER,
@@ -81,38 +90,38 @@ async def test_as_json_it_has_the_ids_and_a_field_for_each_figure(bare: Deployme
 
 
 async def test_a_client_that_leaves_is_said_to_have_left(bare: Deployment) -> None:
-    lines: list[str] = []
-    async with followed(bare, log(lines).ended, worker=endless) as http:
+    log = Logged()
+    async with followed(bare, log.ended, worker=endless) as http:
         async with http.stream("POST", CHAT, json={**ASK, "stream": True, "max_tokens": 9999}) as answer:
             await anext(answer.aiter_bytes())
         with pytest.raises(httpx.ReadTimeout):
             await http.post(CHAT, json={**ASK, "max_tokens": 9999}, timeout=0.2)
-        await until(lambda: len(lines) == 2)
-    assert f"{CHAT} 200 " in lines[0] and " error=cancelled " in lines[0]
-    assert f"{CHAT} 499 " in lines[1] and " error=cancelled " in lines[1]
+        await until(lambda: len(log.lines) == 2)
+    assert f"{CHAT} 200 " in log.lines[0] and " error=cancelled " in log.lines[0]
+    assert f"{CHAT} 499 " in log.lines[1] and " error=cancelled " in log.lines[1]
 
 
 async def test_what_a_client_made_up_cannot_make_lines_or_tell_secrets(bare: Deployment) -> None:
-    lines: list[str] = []
-    async with followed(bare, log(lines).ended) as http:
+    log = Logged()
+    async with followed(bare, log.ended) as http:
         await http.post("/a%0a12:00:00%20INFO%20x", json={}, headers={"x-request-id": "hf_abcdefghijkl"})
         await http.post("/" + "x" * 900, json={})
-    assert len(lines) == 2
-    assert r"POST '/a\n12:00:00\x20INFO\x20x' 404 request=***" in lines[0]
-    assert len(lines[1]) < 300
+    assert len(log.lines) == 2
+    assert r"POST '/a\n12:00:00\x20INFO\x20x' 404 request=***" in log.lines[0]
+    assert len(log.lines[1]) < 300
 
 
 async def test_the_supervisors_questions_have_no_line(bare: Deployment) -> None:
-    lines: list[str] = []
-    async with followed(bare, log(lines).ended, admin=True):
+    log = Logged()
+    async with followed(bare, log.ended, admin=True):
         (socket,) = bare.admin_sockets
         transport = httpx.AsyncHTTPTransport(uds=str(socket))
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as admin:
             assert (await admin.post(CHAT, json=ASK)).status_code == 200
-    assert lines == []
+    assert log.lines == []
 
 
-async def test_lines_of_one_pass_of_the_loop_are_written_together(bare: Deployment) -> None:
+async def test_lines_that_come_together_are_written_together(bare: Deployment) -> None:
     writes: list[str] = []
     access = AccessLog(LogSettings(), writes.append)
     async with followed(bare) as http:
@@ -120,7 +129,7 @@ async def test_lines_of_one_pass_of_the_loop_are_written_together(bare: Deployme
         for _ in range(3):
             access.ended(exchange, None)
         assert writes == []
-        await asyncio.sleep(0)
+        await until(lambda: bool(writes))
         assert len(writes) == 1 and writes[0].count("\n") == 3
         await http.get("/live")
 

@@ -26,13 +26,14 @@ log.error("bad")
 IDS = """
 import logging
 from dynamo_cli.runtime.logs import configure_logging
-from dynamo_cli.runtime.trail import begin_trail, current_trail
+from dynamo_cli.runtime.context import Context, current_context
+from dynamo_cli.runtime.trail import begin_trail
 configure_logging()
 log = logging.getLogger("dynamo_cli.routing.x")
 trail = begin_trail("hf_abcdefghijkl", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 log.debug("given", extra={"trail": trail})
 log.debug("none", extra={"trail": None})
-current_trail.set(trail)
+current_context.set(Context("x", trail))
 log.log(5, "running")
 """
 
@@ -66,7 +67,8 @@ def test_json_lines_have_the_references_fields() -> None:
 def test_lines_about_a_request_carry_its_ids() -> None:
     given, none, running = map(json.loads, run(IDS, DYN_LOG="off,dynamo.routing=trace", DYN_LOGGING_JSONL="1"))
     ids = {"x_request_id": "***", "trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": given["span_id"]}
-    assert ids.items() <= given.items() and ids.items() <= running.items() and "trace_id" not in none
+    assert ids.items() <= given.items() and "trace_id" not in none
+    assert running["span_id"] != given["span_id"] and running["trace_id"] == given["trace_id"]
     assert running["level"] == "TRACE" and level_of(json.dumps(running)) == 5
     given, none, _ = run(IDS, DYN_LOG="trace")
     assert given.endswith("given request=***") and none.endswith("none")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli.topology.load import load_topology
+from dynamo_cli.topology.public_port import port_options
 from tests.certificates import Certificates
 from tests.topology.machines import machine, plan
 from tests.topology.test_problems import GOOD, problems
@@ -85,3 +86,10 @@ def test_an_origin_that_is_none_is_said(tmp_path: Path) -> None:
     assert problems(tmp_path, GOOD + '[frontend]\ncors_allow_origins = ["*", "me"]\n') == [
         "F:5: frontend.cors_allow_origins[1]: me: expected an origin such as https://example.com, or *"
     ]
+
+
+def test_a_request_trace_begins_at_its_file(tmp_path: Path) -> None:
+    for text, prefix in (("rt/requests", "rt/requests"), ("rt/", "rt/")):
+        file = tmp_path / "t.toml"
+        file.write_text(f'[frontend]\nrequest_trace = "{text}"\n[workers.w]\nengine = "echo"\n')
+        assert list(port_options(load_topology(file).frontend)) == ["--request-trace", f"{tmp_path}/{prefix}"]

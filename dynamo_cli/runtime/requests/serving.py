@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from dynamo_cli.errors import DynamoError, EngineFailed, InvalidRequest, StreamIncomplete
-from dynamo_cli.runtime.context import Context
+from dynamo_cli.runtime.context import Context, current_context
 from dynamo_cli.runtime.requests.base import Handler
 from dynamo_cli.runtime.requests.flow import DELTA_COST, Credit
 from dynamo_cli.runtime.requests.frames import End, Error, FrameTooLarge
-from dynamo_cli.runtime.trail import Trail, current_trail
+from dynamo_cli.runtime.trail import Trail
 
 if TYPE_CHECKING:
     from dynamo_cli.runtime.requests.tcp_server import ServerLink
@@ -37,7 +37,7 @@ class ServedStream:
         self._link = link
         self._id = number
         self._grace: asyncio.TimerHandle | None = None
-        self.context = Context(request_id, trail.continued() if trail is not None else None)
+        self.context = Context(request_id, trail)
         self.credit = Credit()
         self.muted = False
 
@@ -65,7 +65,7 @@ class ServedStream:
 
     async def _run(self, handler: Handler, request: Any) -> None:
         answers: AsyncIterator[Any] | None = None
-        current_trail.set(self.context.trail)
+        current_context.set(self.context)
         try:
             answers = handler(request, self.context)
             await self._send_all(answers)

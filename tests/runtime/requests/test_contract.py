@@ -24,11 +24,11 @@ from dynamo_cli.errors import (
     PlaneError,
     StreamIncomplete,
 )
-from dynamo_cli.runtime.context import Context
+from dynamo_cli.runtime.context import Context, current_context
 from dynamo_cli.runtime.requests.base import RequestClient, RequestServer, Stream
 from dynamo_cli.runtime.requests.iterator import iterate
 from dynamo_cli.runtime.requests.tcp import TcpRequestClient, TcpRequestServer
-from dynamo_cli.runtime.trail import begin_trail, current_trail
+from dynamo_cli.runtime.trail import begin_trail
 from tests.runtime.waiting import until
 
 TOKEN = b"secret"
@@ -573,7 +573,7 @@ async def test_closing_the_iterator_cancels(plane: Plane) -> None:
 async def test_the_trail_of_a_request_goes_on_in_the_handler(plane: Plane) -> None:
     async def tell(request: Any, context: Context) -> AsyncIterator[Any]:
         await asyncio.sleep(0)
-        assert current_trail.get() is context.trail
+        assert current_context.get() is context
         yield None if context.trail is None else [*astuple(context.trail)]
 
     plane.server.add(NAME, tell)
