@@ -130,6 +130,23 @@ async def test_what_comes_too_fast_is_dropped_and_said_once(
     assert records(tmp_path) == []
 
 
+async def test_a_request_without_a_form_is_left_out_alone(
+    bare: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def line_of(what: Any) -> bytes:
+        if what.request.x_request_id == "bad":
+            raise OverflowError
+        return b"{}\n"
+
+    monkeypatch.setattr(tracer_module, "line_of", line_of)
+    tracer = traced(tmp_path)
+    async with followed(bare, tracer.ended) as http:
+        for name in ("bad", "bad", "good"):
+            assert (await http.post(CHAT, json=ASK, headers={"x-request-id": name})).status_code == 200
+    tracer.close(5.0)
+    assert records(tmp_path) == [{}] and caplog.text.count("could not be recorded") == 1
+
+
 async def test_a_full_disk_ends_the_trace_not_the_service(
     bare: Deployment, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from dynamo_cli.frontend.record import Record
-from dynamo_cli.protocol.kv import SEED, chain, local_hashes
+from dynamo_cli.protocol.kv import chain, local_hashes
 from dynamo_cli.protocol.request_trace import (
     REQUEST_END,
     REQUEST_PAYLOAD,
@@ -118,7 +118,7 @@ def _hashes(token_ids: list[int], block_size: int) -> list[int]:
     local = local_hashes(token_ids, block_size)
     if rest := len(token_ids) % block_size:
         local += local_hashes(token_ids[-rest:], rest)
-    return chain(local, seed=SEED)
+    return chain(local)
 
 
 def _worker(record: Record, instance: int) -> Worker | None:

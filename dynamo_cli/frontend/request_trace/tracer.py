@@ -30,6 +30,7 @@ class Tracer:
         self._queue: queue.Queue[Ended | Asked | None] = queue.Queue(options.capacity)
         self._segments = Segments(options.prefix, options.roll_bytes)
         self._given = self._taken = 0
+        self._failed = False
         self._thread = threading.Thread(target=self._run, name="request-trace", daemon=True)
         self._thread.start()
 
@@ -85,11 +86,21 @@ class Tracer:
                 break
             if not lines:
                 deadline = time.monotonic() + self._options.flush_s
-            line = line_of(what)
+            line = self._line(what)
             self._taken += what.size
             lines.append(line)
             size += len(line)
         return self._flush(lines) and goes_on
+
+    def _line(self, what: Ended | Asked) -> bytes:
+        """Empty for what has no form as a record: one such request must not end the trace of the others."""
+        try:
+            return line_of(what)
+        except Exception:
+            if not self._failed:
+                log.exception("a request could not be recorded; others like it are left out without a word")
+            self._failed = True
+            return b""
 
     def _flush(self, lines: list[bytes]) -> bool:
         """False when nothing can be written any more."""
