@@ -18,6 +18,7 @@
     ├── Unauthorized               [1, 401]  no proof of the deployment's token
     │   └── InvalidApiKey          [1, 401]
     ├── EngineFailed               [1, 500]  the engine reported an error for this request
+    ├── DeadlineExceeded           [1, 504]  the client said that it waits no longer
     ├── Cancelled                  [130, 499]
     └── PlaneError                 [1, 503]  the request plane lost the worker: another one may be tried
         ├── CannotConnect
@@ -38,6 +39,8 @@ class DynamoError(Exception):
     exit_code: ClassVar[int] = 1
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
+    retry_after_s: ClassVar[int | None] = None
+    """When asking again may help, as HTTP's Retry-After tells it."""
 
 
 class UsageError(DynamoError):
@@ -76,10 +79,14 @@ class NoInstances(NotReady):
 
 class Draining(NotReady):
     code = "draining"
+    retry_after_s = 1
 
 
 class Overloaded(DynamoError):
+    """It is there, but has too much to do. What is known of the workers' load is a second old at most."""
+
     exit_code, status, code = 3, 529, "overloaded"
+    retry_after_s = 1
 
 
 class ResourceMissing(DynamoError):
@@ -116,6 +123,10 @@ class InvalidApiKey(Unauthorized):
 
 class EngineFailed(DynamoError):
     code = "engine_failed"
+
+
+class DeadlineExceeded(DynamoError):
+    status, code = 504, "deadline_exceeded"
 
 
 class Cancelled(DynamoError):

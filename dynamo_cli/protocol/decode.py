@@ -123,15 +123,16 @@ def _check_continuation(request: ChatRequest) -> None:
 
 _PLACE = re.compile(r"^(?P<what>.*) - at (?:`key` in )?`\$\.?(?P<param>[^`]*?)(?:\[\.\.\.\])?`$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
+_UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]+)`")
 
 
 def _invalid_field(text: str) -> InvalidRequest:
     """Turn msgspec's "Expected X, got Y - at `$.a.b`" into "a.b: expected X, got Y"."""
     place = _PLACE.match(text)
     what, param = (place["what"], place["param"]) if place else (text, "")
-    missing = _MISSING.search(what)
-    if missing:
-        param = f"{param}.{missing['name']}" if param else missing["name"]
-        return InvalidRequest(f"{param}: this field is required", param)
+    for problem, words in ((_MISSING, "this field is required"), (_UNKNOWN, "there is no such field")):
+        if found := problem.search(what):
+            param = f"{param}.{found['name']}" if param else found["name"]
+            return InvalidRequest(f"{param}: {words}", param)
     what = what[:1].lower() + what[1:]
     return InvalidRequest(f"{param}: {what}" if param else f"the request body: {what}", param or None)

@@ -43,8 +43,10 @@ class Client:
         self._order: list[int] = []
         self._next = 0
         self._callbacks: list[Callable[[], None]] = []
+        self._load_callbacks: list[Callable[[int, bytes], None]] = []
         self._changed = asyncio.Event()
         self._stop_listening = requests.on_peer(self._on_peer)
+        self._stop_hearing_loads = requests.on_load(self._on_load)
         self._watching: asyncio.Task[None] | None = None
 
     @classmethod
@@ -74,6 +76,15 @@ class Client:
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call it whenever the live instances change."""
         self._callbacks.append(callback)
+
+    def on_load(self, callback: Callable[[int, bytes], None]) -> None:
+        """Call it with an instance's id and what it says of its load: each second while it is connected."""
+        self._load_callbacks.append(callback)
+
+    def connect(self) -> None:
+        """Connect to every live instance now, rather than on the first request to it."""
+        for instance in self._live.values():
+            self._requests.connect(instance.address)
 
     def report_down(self, instance_id: int) -> None:
         """Leave it out until it registers anew or answers a ping."""
@@ -114,6 +125,7 @@ class Client:
 
     async def close(self) -> None:
         self._stop_listening()
+        self._stop_hearing_loads()
         tasks = [task for task in [self._watching, *self._down.values()] if task is not None]
         for task in tasks:
             task.cancel()
@@ -175,6 +187,12 @@ class Client:
                 self._refresh()
             else:
                 self.report_down(instance.instance_id)
+
+    def _on_load(self, address: str, load: bytes) -> None:
+        for instance in self._live.values():
+            if instance.address == address:
+                for callback in self._load_callbacks:
+                    callback(instance.instance_id, load)
 
     async def _probe(self, instance: Instance) -> None:
         for attempt in range(1 << 30):

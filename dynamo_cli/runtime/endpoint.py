@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -56,6 +57,10 @@ class ServedEndpoint:
 
     async def unregister(self) -> None:
         await self._discovery.delete(self.instance.key)
+
+    def report(self, load: Callable[[], bytes]) -> None:
+        """Tell clients what `load` returns, each second; it is called in another thread: all it may do is read."""
+        self._server.report(load)
 
     @property
     def inflight(self) -> int:

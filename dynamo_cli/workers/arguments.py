@@ -13,6 +13,7 @@ import msgspec
 from dynamo_cli.errors import UsageError
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
+from dynamo_cli.workers.limit import DEFAULT_QUEUE
 
 DEFAULT_GRACE_S = 30.0
 
@@ -22,6 +23,7 @@ class WorkerArguments:
     """`model`: a name or a path, "" for the default. `endpoint` "" means <namespace>.backend.generate.
 
     `engine_args` go to the engine untouched. `grace_s`: how long running requests may go on after SIGTERM.
+    `request_limit`: requests the engine is given at a time, None for any number; `request_queue` more may wait then.
     """
 
     runtime: RuntimeConfig
@@ -33,6 +35,8 @@ class WorkerArguments:
     tensor_parallel: int = 1
     engine_args: tuple[str, ...] = ()
     grace_s: float = DEFAULT_GRACE_S
+    request_limit: int | None = None
+    request_queue: int = DEFAULT_QUEUE
 
     @property
     def endpoint_name(self) -> str:
@@ -53,6 +57,8 @@ def parse_arguments(argv: list[str], environ: Mapping[str, str] = os.environ) ->
         tensor_parallel=parsed.tensor_parallel,
         engine_args=(*unknown, *engine_args),
         grace_s=_seconds(environ, "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT", DEFAULT_GRACE_S),
+        request_limit=_request_limit(parsed.engine_request_limit, environ),
+        request_queue=_request_queue(environ),
     )
 
 
@@ -68,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--endpoint", default="", help="namespace.component.endpoint to serve")
     parser.add_argument("--options", default="{}", metavar="JSON", help="the adapter's own settings")
     parser.add_argument("--tensor-parallel-size", "--tp", dest="tensor_parallel", type=int, default=1, metavar="N")
+    parser.add_argument(
+        "--engine-request-limit",
+        metavar="N",
+        help=f"requests the engine is given at a time; {DEFAULT_QUEUE} more wait, the rest is refused "
+        "(DYN_ENGINE_REQUEST_LIMIT; default: no limit)",
+    )
     add_runtime_arguments(parser)
     return parser
 
@@ -87,6 +99,24 @@ def _json(text: str) -> Any:
     if not isinstance(options, dict):
         raise UsageError("--options: a JSON object is expected")
     return options
+
+
+def _request_limit(given: str | None, environ: Mapping[str, str]) -> int | None:
+    if given is not None:
+        return _whole("--engine-request-limit", given, least=1)
+    text = environ.get("DYN_ENGINE_REQUEST_LIMIT")
+    return _whole("DYN_ENGINE_REQUEST_LIMIT", text, least=1) if text else None
+
+
+def _request_queue(environ: Mapping[str, str]) -> int:
+    text = environ.get("DYN_DYNAMO_REQUEST_QUEUE_LIMIT")
+    return _whole("DYN_DYNAMO_REQUEST_QUEUE_LIMIT", text, least=0) if text else DEFAULT_QUEUE
+
+
+def _whole(name: str, text: str, least: int) -> int:
+    if text.strip().isdecimal() and int(text) >= least:
+        return int(text)
+    raise UsageError(f"{name} {text!r} is no whole number of at least {least}")
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -10,6 +10,7 @@ import msgspec
 
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.instance import InputKind
+from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 
 
@@ -44,6 +45,14 @@ class Engine(ABC):
         (aclose) frees the sequence too. Raises InvalidRequest for input the engine cannot take, EngineFailed when it
         breaks on this sequence, and EngineDied when it is gone: then another worker may go on.
         """
+
+    def load(self) -> WorkerLoad | None:
+        """How loaded it is now, None when it cannot tell; what it does not know is 0.
+
+        Asked from the event loop, many times a second: it looks at counters, it does not wait. Whether it can tell
+        does not change after `start`.
+        """
+        return None
 
     async def drain(self) -> None:  # noqa: B027
         """Called when no new request will come; running ones go on."""

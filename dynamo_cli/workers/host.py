@@ -27,6 +27,8 @@ from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.arguments import convert_options
 from dynamo_cli.workers.engines.base import EngineLaunch, EngineSpec
 from dynamo_cli.workers.handling import handled
+from dynamo_cli.workers.limit import RequestLimit
+from dynamo_cli.workers.load import LoadReport
 from dynamo_cli.workers.model import PreparedModel, prepare_model
 from dynamo_cli.workers.selftest import generate_one_token
 from dynamo_cli.workers.signals import StopSignals, until
@@ -76,6 +78,8 @@ class WorkerHost:
         config = arguments.runtime
         self._admin = AdminServer(config.paths.admin_socket(config.service))
         self._engine: Engine | None = None
+        limit, queue = arguments.request_limit, arguments.request_queue
+        self._limit = None if limit is None else RequestLimit(limit, queue)
         self._requests = 0
         self._spans: Spans | None = None
 
@@ -155,7 +159,9 @@ class WorkerHost:
     async def _serve(self, loaded: Loaded, signals: StopSignals) -> None:
         async with await DistributedRuntime.create(self._arguments.runtime) as runtime:
             endpoint = runtime.endpoint(self._arguments.endpoint_name)
-            served = await endpoint.serve(self._handler(loaded), request_type=EngineRequest, register=False)
+            load = LoadReport(loaded.engine, lambda: served.inflight)
+            served = await endpoint.serve(self._handler(loaded, load), request_type=EngineRequest, register=False)
+            served.report(load.read)
             card = loaded.card(served.instance)
             await served.register()
             await runtime.discovery.put(card.key, msgspec.msgpack.encode(card))
@@ -175,17 +181,20 @@ class WorkerHost:
             f"dynamo_component_requests_total{labels} {self._requests}\n"
             "# TYPE dynamo_component_inflight_requests gauge\n"
             f"dynamo_component_inflight_requests{labels} {served.inflight}\n"
+            f"{self._limit.metrics() if self._limit else ''}"
         ).encode()
         self._admin.set_health("ready", model=card.name, engine=card.engine, instance=instance.hex_id)
         _log.info("serving %s at %s as %s", card.name, instance.endpoint, instance.hex_id)
 
-    def _handler(self, loaded: Loaded) -> Handler:
-        engine, info, spans = loaded.engine, loaded.info, self._spans
+    def _handler(self, loaded: Loaded, load: LoadReport) -> Handler:
+        generate, info, spans, limit = loaded.engine.generate, loaded.info, self._spans, self._limit
 
         def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
             self._requests += 1
             _log.debug("request %s: %d prompt tokens", context.id, len(request.token_ids))
-            deltas = engine.generate(admit(request, info), context)
+            load.begin()
+            request = admit(request, info)
+            deltas = generate(request, context) if limit is None else limit.generate(generate, request, context)
             return deltas if spans is None else handled(spans, deltas, request, context)
 
         return handle

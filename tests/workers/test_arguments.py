@@ -19,6 +19,14 @@ def test_defaults() -> None:
     assert (parsed.grace_s, parsed.tensor_parallel, parsed.options) == (30.0, 1, {})
 
 
+def test_the_request_limit() -> None:
+    assert (parse_arguments([], {}).request_limit, parse_arguments([], {}).request_queue) == (None, 16)
+    environ = {"DYN_ENGINE_REQUEST_LIMIT": "4", "DYN_DYNAMO_REQUEST_QUEUE_LIMIT": "0"}
+    parsed = parse_arguments([], environ)
+    assert (parsed.request_limit, parsed.request_queue) == (4, 0)
+    assert parse_arguments(["--engine-request-limit", "2"], environ).request_limit == 2
+
+
 def test_spellings_of_the_reference() -> None:
     parsed = parse_arguments(["--model-path", "/m", "--model-name", "n", "--namespace", "ns", "--store-kv", "file"], {})
     assert (parsed.model, parsed.model_name, parsed.endpoint_name) == ("/m", "n", "ns.backend.generate")
@@ -40,6 +48,10 @@ def test_a_flag_is_never_abbreviated_because_it_could_be_the_engines() -> None:
         (["--options", "{"], {}, "--options"),
         (["--options", "[1]"], {}, "object"),
         ([], {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT": "soon"}, "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT"),
+        (["--engine-request-limit", "0"], {}, "--engine-request-limit '0' is no whole number of at least 1"),
+        (["--engine-request-limit", "few"], {}, "--engine-request-limit 'few'"),
+        ([], {"DYN_ENGINE_REQUEST_LIMIT": "-1"}, "DYN_ENGINE_REQUEST_LIMIT '-1'"),
+        ([], {"DYN_DYNAMO_REQUEST_QUEUE_LIMIT": "1.5"}, "DYN_DYNAMO_REQUEST_QUEUE_LIMIT '1.5'"),
     ],
 )
 def test_wrong_values_are_one_clear_line(argv: list[str], environ: dict[str, str], line: str) -> None:

@@ -45,6 +45,10 @@ class HttpConnection(asyncio.Protocol):
         return self._server.draining
 
     @property
+    def overload_status(self) -> int:
+        return self._limits.overload_status
+
+    @property
     def busy(self) -> bool:
         return self._exchange is not None or bool(self._reader.complete)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from dynamo_cli.errors import DynamoError
+from dynamo_cli.errors import DynamoError, Overloaded
 from dynamo_cli.runtime.http.envelope import error_body
 from dynamo_cli.runtime.http.request import Request
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 JSON = b"application/json"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SSE = b"text/event-stream; charset=utf-8"
+COMMENT = b":\n\n"
+"""Says nothing between two events."""
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {529: b"Site is overloaded"}
 
 
@@ -107,8 +109,15 @@ class Exchange:
         self.send(status, msgspec.json.encode(value))
 
     def send_error(self, error: DynamoError, status: int | None = None, headers: bytes = b"") -> None:
-        """In OpenAI's form; the status is the error's unless another one is given."""
-        self.send(status or error.status, error_body(error, status), headers=headers)
+        """In OpenAI's form; the status is the error's unless another one is given, or configured for it."""
+        connection = self._connection
+        if connection is None:
+            return
+        if status is None:
+            status = connection.overload_status if isinstance(error, Overloaded) else error.status
+        if error.retry_after_s is not None:
+            headers += b"retry-after: %d\r\n" % error.retry_after_s
+        self.send(status, error_body(error, status), headers=headers)
 
     def send_nothing(self, headers: bytes) -> None:
         """204, with these complete lines."""
@@ -163,7 +172,7 @@ class Exchange:
         if self._connection is None:
             return
         if self._events:
-            self._connection.write(self._frame(b":\n\n"))
+            self._connection.write(self._frame(COMMENT))
         elif not self.started and self._chunked:
             self._connection.write(CONTINUE)
 

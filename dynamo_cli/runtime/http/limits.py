@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dynamo_cli.errors import UsageError
+from dynamo_cli.errors import Overloaded, UsageError
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -20,7 +20,8 @@ class Limits:
     `head_s`: from the first byte of a request to the end of its head. `body_s`: what its body may take on top of that,
     plus its size over `body_rate` (bytes/s). `idle_s`: a silent connection that has no request in flight. `write_s`:
     a client that takes nothing of its answer. `handshake_s`: TLS. `linger_s`: how long the rest of a refused request
-    is swallowed. `connections`: at a time, None for what the limit of open files allows.
+    is swallowed. `connections`: at a time, None for what the limit of open files allows. `overload_status`: the HTTP
+    status of the answer that workers have too much to do.
     """
 
     uri: int = 8 * KIB
@@ -36,6 +37,7 @@ class Limits:
     write_s: float = 300.0
     handshake_s: float = 10.0
     linger_s: float = 2.0
+    overload_status: int = Overloaded.status
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Limits:
@@ -57,7 +59,15 @@ class Limits:
             idle_s=positive("DYN_HTTP_IDLE_TIMEOUT_SECS", cls.idle_s),
             write_s=positive("DYN_HTTP_WRITE_TIMEOUT_SECS", cls.write_s),
             handshake_s=positive("DYN_TLS_HANDSHAKE_TIMEOUT_SECS", cls.handshake_s),
+            overload_status=_error_status("DYN_HTTP_OVERLOAD_STATUS_CODE", cls.overload_status, environ),
         )
+
+
+def _error_status(variable: str, default: int, environ: Mapping[str, str]) -> int:
+    value = number(variable, default, environ)
+    if value not in range(400, 600):
+        raise UsageError(f"{variable}={environ[variable]!r} is no HTTP status of an error, 400 to 599")
+    return int(value)
 
 
 def number(variable: str, default: float, environ: Mapping[str, str] = os.environ) -> float:

@@ -12,12 +12,12 @@ class RouteTable:
     """Exact paths, with or without a slash at the end, and prefixes that a name must follow. HEAD goes with GET."""
 
     def __init__(self) -> None:
-        self._exact: dict[str, tuple[str, Handler]] = {}
-        self._prefixes: dict[str, tuple[str, Handler]] = {}
+        self._exact: dict[str, dict[str, Handler]] = {}
+        self._prefixes: dict[str, dict[str, Handler]] = {}
 
     def add(self, method: str, path: str, handler: Handler) -> None:
-        """One method a path; the last one added counts. A path that ends with `/` is a prefix."""
-        (self._prefixes if path.endswith("/") else self._exact)[path] = (method, handler)
+        """The last one added counts. A path that ends with `/` is a prefix."""
+        (self._prefixes if path.endswith("/") else self._exact).setdefault(path, {})[method] = handler
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Method and path of each route."""
@@ -30,16 +30,18 @@ class RouteTable:
         if request.method == "OPTIONS" and request.path == "*":
             exchange.send_nothing(_allow("GET", "POST"))
             return
-        method, handler = self._exact.get(request.path) or self._find(request.path)
-        if request.method == method or (request.method == "HEAD" and method == "GET"):
+        handlers = self._exact.get(request.path) or self._find(request.path)
+        handler = handlers.get("GET" if request.method == "HEAD" else request.method)
+        if handler is not None:
             handler(exchange)
         elif request.method == "OPTIONS":
-            exchange.send_nothing(_allow(method))
+            exchange.send_nothing(_allow(*handlers))
         else:
-            error = MethodNotAllowed(f"{request.method} {request.path} is not allowed; use {method}")
-            exchange.send_error(error, headers=_allow(method))
+            use = " or ".join(handlers)
+            error = MethodNotAllowed(f"{request.method} {request.path} is not allowed; use {use}")
+            exchange.send_error(error, headers=_allow(*handlers))
 
-    def _find(self, path: str) -> tuple[str, Handler]:
+    def _find(self, path: str) -> dict[str, Handler]:
         for prefix, route in self._prefixes.items():
             if path.startswith(prefix) and len(path) > len(prefix):
                 return route

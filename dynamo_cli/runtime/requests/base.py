@@ -15,6 +15,7 @@ Handler = Callable[[Any, Context], AsyncIterator[Any]]
 
 PeerState = Literal["lost", "draining"]
 PeerListener = Callable[[str, str, PeerState], None]
+LoadListener = Callable[[str, bytes], None]
 
 
 class StreamSink(Protocol):
@@ -72,6 +73,17 @@ class RequestClient(ABC):
         """
 
     @abstractmethod
+    def on_load(self, listener: LoadListener) -> Callable[[], None]:
+        """Call `listener(address, load)` with each answer to a ping that tells the worker's load.
+
+        Workers that are connected are pinged each second. Returns the function that ends it.
+        """
+
+    @abstractmethod
+    def connect(self, address: str) -> None:
+        """Connect now, without waiting, rather than on the first request."""
+
+    @abstractmethod
     async def probe(self, address: str) -> bool:
         """Whether a worker there proves itself and answers a ping now; takes seconds when it does not."""
 
@@ -88,6 +100,10 @@ class RequestServer(ABC):
 
     @abstractmethod
     def add(self, endpoint: str, handler: Handler, request_type: Any = Any) -> None: ...
+
+    @abstractmethod
+    def report(self, load: Callable[[], bytes]) -> None:
+        """Answer pings with what `load` returns. It is called in another thread: all it may do is read."""
 
     @abstractmethod
     def remove(self, endpoint: str) -> None:

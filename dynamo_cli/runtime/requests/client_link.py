@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from dynamo_cli.errors import (
@@ -126,8 +127,9 @@ class HeartbeatLink(ClientLink):
 
     purpose: Purpose = "heartbeat"
 
-    def __init__(self, address: str, token: bytes) -> None:
+    def __init__(self, address: str, token: bytes, on_load: Callable[[str, bytes], None] = lambda *_: None) -> None:
         super().__init__(address, token)
+        self._on_load = on_load
         self._sent = 0
         self._answered = 0
         self._pong = asyncio.Event()
@@ -136,6 +138,8 @@ class HeartbeatLink(ClientLink):
         if isinstance(frame, Pong):
             self._answered = frame.number
             self._pong.set()
+            if frame.load:
+                self._on_load(self.address, frame.load)
 
     def ping(self) -> None:
         self._sent += 1
@@ -248,7 +252,7 @@ class RequestLink(ClientLink):
         """Never returns: raises ResponseTimeout when the worker falls silent, Disconnected when it takes no pings."""
         while True:
             try:
-                link = await connect(HeartbeatLink(self.address, self._token))
+                link = await connect(HeartbeatLink(self.address, self._token, self._client.tell_load))
             except PlaneError as error:
                 raise Disconnected(f"lost {self.address}: {error}") from None
             try:

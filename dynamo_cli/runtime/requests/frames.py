@@ -86,7 +86,10 @@ class Ping(Frame, tag=9):
 
 
 class Pong(Frame, tag=10):
+    """`load`: how loaded the worker is, in its own encoding; empty when it does not say."""
+
     number: int
+    load: bytes = b""
 
 
 class Drain(Frame, tag=11):

@@ -6,6 +6,7 @@ import contextlib
 import selectors
 import socket
 import threading
+from collections.abc import Callable
 
 import msgspec
 
@@ -15,9 +16,13 @@ _LARGEST_PING = 32
 
 
 class HeartbeatThread:
-    """Answers pings on the connections handed to it. Starts with the first one."""
+    """Answers pings on the connections handed to it. Starts with the first one.
+
+    `load` is called in this thread for each answer; what it returns goes along.
+    """
 
     def __init__(self) -> None:
+        self.load: Callable[[], bytes] = bytes
         self._adopted: list[socket.socket] = []
         self._wake, self._woken = socket.socketpair()
         self._thread: threading.Thread | None = None
@@ -47,7 +52,7 @@ class HeartbeatThread:
                 for key, _ in selector.select():
                     if key.fileobj is self._woken:
                         self._woken.recv(4096)
-                    elif not _answer(key.fileobj, key.data):  # type: ignore[arg-type]
+                    elif not self._answer(key.fileobj, key.data):  # type: ignore[arg-type]
                         selector.unregister(key.fileobj)
                         key.fileobj.close()  # type: ignore[union-attr]
                 while self._adopted:
@@ -61,15 +66,14 @@ class HeartbeatThread:
             if key.fileobj is not self._woken:
                 key.fileobj.close()  # type: ignore[union-attr]
 
-
-def _answer(connection: socket.socket, reader: FrameReader) -> bool:
-    """Answer the pings that have come; False when the connection is over."""
-    with contextlib.suppress(OSError, FrameTooLarge, msgspec.DecodeError):
-        data = connection.recv(4096)
-        for frame in reader.feed(data):
-            ping = decode_frame(frame)
-            if not isinstance(ping, Ping):
-                return False
-            connection.sendall(encode_frame(Pong(ping.number)))
-        return bool(data)
-    return False
+    def _answer(self, connection: socket.socket, reader: FrameReader) -> bool:
+        """Answer the pings that have come; False when the connection is over."""
+        with contextlib.suppress(OSError, FrameTooLarge, msgspec.DecodeError):
+            data = connection.recv(4096)
+            for frame in reader.feed(data):
+                ping = decode_frame(frame)
+                if not isinstance(ping, Ping):
+                    return False
+                connection.sendall(encode_frame(Pong(ping.number, self.load())))
+            return bool(data)
+        return False

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from dynamo_cli.errors import DynamoError, InvalidRequest, Overloaded, PlaneError
-from dynamo_cli.runtime.requests.base import PeerListener, PeerState, RequestClient, Stream, StreamSink
+from dynamo_cli.runtime.requests.base import LoadListener, PeerListener, PeerState, RequestClient, Stream, StreamSink
 from dynamo_cli.runtime.requests.client_link import HeartbeatLink, RequestLink, connect
 from dynamo_cli.runtime.requests.frames import FrameTooLarge, Request, payload_decoder
 from dynamo_cli.runtime.requests.receiving import ReceivedStream, end_with
@@ -26,6 +26,7 @@ class TcpRequestClient(RequestClient):
         self._links: dict[str, RequestLink] = {}
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
         self._listeners: list[PeerListener] = []
+        self._load_listeners: list[LoadListener] = []
         self._closed = False
 
     def send(
@@ -55,6 +56,14 @@ class TcpRequestClient(RequestClient):
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def on_load(self, listener: LoadListener) -> Callable[[], None]:
+        self._load_listeners.append(listener)
+        return lambda: self._load_listeners.remove(listener)
+
+    def connect(self, address: str) -> None:
+        if not self._closed:
+            self._link(address)
+
     async def probe(self, address: str) -> bool:
         try:
             link = await connect(HeartbeatLink(address, self._token))
@@ -77,6 +86,10 @@ class TcpRequestClient(RequestClient):
             return
         for listener in list(self._listeners):
             listener(address, endpoint, state)
+
+    def tell_load(self, address: str, load: bytes) -> None:
+        for listener in list(self._load_listeners):
+            listener(address, load)
 
     def forget(self, link: RequestLink) -> None:
         """The link is lost: the next request to its address opens another. Idempotent."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -90,6 +91,9 @@ class TcpRequestServer(RequestServer):
     def add(self, endpoint: str, handler: Handler, request_type: Any = Any) -> None:
         self.endpoints[endpoint] = _Endpoint(handler, payload_decoder(request_type))
         self.draining.discard(endpoint)
+
+    def report(self, load: Callable[[], bytes]) -> None:
+        self.heartbeats.load = load
 
     def remove(self, endpoint: str) -> None:
         self.endpoints.pop(endpoint, None)

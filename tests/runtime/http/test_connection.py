@@ -14,6 +14,7 @@ from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.runtime.http.limits import Limits
 from dynamo_cli.runtime.http.listener import bind
 from dynamo_cli.runtime.http.server import HttpServer
+from tests.runtime.waiting import until
 
 LIMITS = Limits(head=2000, body=5000, pipelined=2, idle_s=60.0, linger_s=0.05)
 
@@ -101,6 +102,30 @@ async def test_draining_finishes_what_runs_and_closes(server: HttpServer) -> Non
         await asyncio.open_connection(*address)
     writer.close()
     idle.close()
+
+
+async def test_who_connected_before_draining_and_asks_then_is_answered_and_closed() -> None:
+    held: list[Exchange] = []
+    listener = bind("127.0.0.1", 0)
+    server = HttpServer(lambda exchange: held.append(exchange), LIMITS)
+    server.listen(listener)
+    silent_reader, silent = await asyncio.open_connection(*listener.getsockname())
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    writer.write(post("/x", b""))
+    await until(lambda: held and len(server.connections) == 2)
+    draining = asyncio.create_task(server.drain(5.0))
+    await until(lambda: server.draining)
+    silent.write(post("/y", b""))
+    await until(lambda: len(held) == 2)
+    for exchange in held:
+        exchange.send(200, b"{}")
+    await draining
+    for answered in (reader, silent_reader):
+        received = await answered.read(-1)
+        assert received.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in received
+    for one in (writer, silent):
+        one.close()
 
 
 class Written:

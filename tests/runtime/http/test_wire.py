@@ -270,6 +270,8 @@ async def test_head_has_no_body_and_options_says_what_is_allowed() -> None:
     table = RouteTable()
     table.add("GET", "/g", lambda exchange: exchange.send(200, b"body"))
     table.add("POST", "/p", lambda exchange: exchange.send(200, b"body"))
+    table.add("GET", "/b", lambda exchange: exchange.send(200, b"get"))
+    table.add("POST", "/b", lambda exchange: exchange.send(200, b"post"))
     talks = Talks(HttpServer(table.handle, LIMITS))
     expected: list[tuple[bytes, int, dict[str, Any]]] = [
         (get("/g", method=b"HEAD"), 200, {"content-length": "4"}),
@@ -277,6 +279,9 @@ async def test_head_has_no_body_and_options_says_what_is_allowed() -> None:
         (get("/p", method=b"OPTIONS"), 204, {"allow": "post, options"}),
         (get("*", method=b"OPTIONS"), 204, {"allow": "get, post, head, options"}),
         (get("/p", method=b"HEAD"), 405, {"allow": "post, options"}),
+        (get("/b", method=b"HEAD"), 200, {"content-length": "3"}),
+        (get("/b", method=b"OPTIONS"), 204, {"allow": "get, post, head, options"}),
+        (get("/b", method=b"DELETE"), 405, {"allow": "get, post, head, options"}),
         (get("/none", method=b"HEAD"), 404, {}),
         (get("/none", method=b"OPTIONS"), 404, {}),
         (get("/g", method=b"DELETE"), 405, {"allow": "get, head, options"}),

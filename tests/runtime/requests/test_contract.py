@@ -581,3 +581,17 @@ async def test_the_trail_of_a_request_goes_on_in_the_handler(plane: Plane) -> No
     (told,) = (await plane.ask(None, trail=trail)).answers
     assert told == ["asked", trail.trace_id, told[2], False, "a=1", trail.span_id]
     assert (await plane.ask(None)).answers == [None]
+
+
+async def test_a_worker_tells_its_load_with_each_answer_to_a_ping(plane: Plane) -> None:
+    load, heard = [b""], []
+    plane.server.report(lambda: load[0])
+    stop = plane.client.on_load(lambda address, encoded: heard.append((address, encoded)))
+    plane.client.connect(plane.server.address)
+    plane.client.connect(plane.server.address)
+    load[0] = b"busy"
+    await until(lambda: heard)
+    assert set(heard) == {(plane.server.address, b"busy")}
+    load[0] = b"idle"
+    await until(lambda: heard[-1] == (plane.server.address, b"idle"))
+    stop()

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from dynamo_cli.errors import EngineDied, InvalidRequest
 from dynamo_cli.protocol.engine import GuidedDecoding, OutputOptions, SamplingOptions, StopConditions
+from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.text.bundle import load_bundle
 from dynamo_cli.workers.engine import Engine, EngineInfo
@@ -177,6 +178,29 @@ async def test_four_streams_run_together(started: Started) -> None:
 
     assert await asyncio.gather(*(one(salt) for salt in range(10, 14))) == [24] * 4
     assert max(firsts) < min(lasts)
+
+
+async def test_the_load_it_tells_is_that_of_its_sequences(started: Started) -> None:
+    case, engine, info = started
+    idle = engine.load()
+    if idle is None:
+        assert case.takes == "text"
+        return
+    assert idle == WorkerLoad(total_blocks=info.total_kv_blocks)
+    streams = [engine.generate(case.request(60, salt=salt), Context()) for salt in range(20, 24)]
+    firsts = [asyncio.ensure_future(anext(stream)) for stream in streams]
+    await asyncio.sleep(0)
+    before = engine.load()
+    assert before is not None
+    assert before.active_prefill_tokens == 4 * len(case.request().token_ids)
+    await asyncio.gather(*firsts)
+    running = engine.load()
+    assert running is not None
+    assert (running.active_prefill_tokens, running.running, running.waiting) == (0, 4, 0)
+    assert (running.active_decode_blocks > 0) == (info.total_kv_blocks > 0)
+    for stream in streams:
+        await stream.aclose()  # type: ignore[attr-defined]
+    assert engine.load() == idle
 
 
 async def test_a_stopped_context_ends_it_within_200_ms(started: Started) -> None:

@@ -9,17 +9,18 @@ from typing import NamedTuple
 
 from dynamo_cli.errors import EngineDied, EngineFailed, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Engine, EngineInfo
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.llamacpp.body import completion_body
 from dynamo_cli.workers.engines.llamacpp.client import LlamaClient, events
 from dynamo_cli.workers.engines.llamacpp.flags import Settings
-from dynamo_cli.workers.engines.llamacpp.gate import Gate
 from dynamo_cli.workers.engines.llamacpp.grammar import KINDS, GrammarCheck
 from dynamo_cli.workers.engines.llamacpp.heldback import HeldBack
 from dynamo_cli.workers.engines.llamacpp.output import Output
 from dynamo_cli.workers.engines.llamacpp.process import LlamaProcess
+from dynamo_cli.workers.gate import Gate
 
 Prompt = list[int] | str
 
@@ -40,6 +41,7 @@ class LlamaCppEngine(Engine):
         self._settings = settings
         self._process = LlamaProcess(launch.model_path, settings, launch.runtime_dir)
         self._started: _Started | None = None
+        self._prefilling = 0
 
     async def start(self) -> EngineInfo:
         await self._process.start()
@@ -67,22 +69,36 @@ class LlamaCppEngine(Engine):
         prompt = await self._prompt(request, started)
         phases = self._phases(request, prompt, started)
         output = Output(request, started.held_back, started.end_ids, as_text=isinstance(prompt, str))
-        if not await started.gate.enter(context):
-            yield output.last("cancelled")
-            return
+        unread = len(request.token_ids)
+        self._prefilling += unread
         try:
-            if request.guided is not None:
-                await started.grammar_check(request.guided)
-            for n_predict, ignore_eos in phases:
-                body = completion_body(request, output.begin(prompt), n_predict, ignore_eos)
-                async with aclosing(self._stream(body, output, context)) as deltas:
-                    async for delta in deltas:
-                        yield delta
-                if output.finish != "length":
-                    break
+            if not await started.gate.enter(context):
+                yield output.last("cancelled")
+                return
+            try:
+                if request.guided is not None:
+                    await started.grammar_check(request.guided)
+                for n_predict, ignore_eos in phases:
+                    body = completion_body(request, output.begin(prompt), n_predict, ignore_eos)
+                    async with aclosing(self._stream(body, output, context)) as deltas:
+                        async for delta in deltas:
+                            self._prefilling, unread = self._prefilling - unread, 0
+                            yield delta
+                    if output.finish != "length":
+                        break
+            finally:
+                started.gate.leave()
         finally:
-            started.gate.leave()
+            self._prefilling -= unread
         yield output.last(output.finish or "cancelled")
+
+    def load(self) -> WorkerLoad | None:
+        """Its KV cache is its own affair, and in text it cannot be told how long a prompt is."""
+        started = self._started
+        if started is None or self._takes_text:
+            return None
+        gate = started.gate
+        return WorkerLoad(active_prefill_tokens=self._prefilling, running=gate.inside, waiting=gate.waiting)
 
     async def stop(self) -> None:
         self._started = None

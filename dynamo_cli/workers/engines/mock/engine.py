@@ -10,6 +10,7 @@ from pathlib import Path
 from dynamo_cli.errors import EngineDied, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason, TokenLogprob
 from dynamo_cli.protocol.kv import KvEvent
+from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Engine, EngineInfo
 from dynamo_cli.workers.engines.base import EngineLaunch
@@ -90,6 +91,9 @@ class MockEngine(Engine):
             yield Delta(tokens, stream.finish, logprobs=logprobs, usage=usage)
         finally:
             self._end(stream, "cancelled")
+
+    def load(self) -> WorkerLoad | None:
+        return None if self._simulator is None else WorkerLoad(*self._simulator.load())
 
     async def stop(self) -> None:
         for stream in list(self._streams):

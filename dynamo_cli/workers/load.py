@@ -1,0 +1,46 @@
+"""What the engine says of its load, kept ready for the thread that answers pings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from dynamo_cli.workers.engine import Engine
+
+REFRESH_S = 0.05
+"""How old the load may be while requests run."""
+
+_encode = msgspec.msgpack.encode
+
+
+class LoadReport:
+    """`encoded` may be read from any thread; empty when the engine cannot tell.
+
+    It is looked at anew while there are requests: `begin` at each of them costs nothing more than that look, and an
+    idle worker never wakes up for it.
+    """
+
+    def __init__(self, engine: Engine, inflight: Callable[[], int]) -> None:
+        self._engine = engine
+        self._inflight = inflight
+        self._timer: asyncio.TimerHandle | None = None
+        self.encoded = b""
+        self._look()
+
+    def read(self) -> bytes:
+        return self.encoded
+
+    def begin(self) -> None:
+        """A request has come."""
+        if self._timer is None and self.encoded:
+            self._timer = asyncio.get_running_loop().call_later(REFRESH_S, self._refresh)
+
+    def _refresh(self) -> None:
+        self._look()
+        self._timer = asyncio.get_running_loop().call_later(REFRESH_S, self._refresh) if self._inflight() else None
+
+    def _look(self) -> None:
+        load = self._engine.load()
+        self.encoded = b"" if load is None else _encode(load)
