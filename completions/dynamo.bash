@@ -27,15 +27,15 @@ __dynamo_options() {
     doctor) list='--thorough --thorough-check --json --json-output --terse --runtime-check-only --no-gpu-check --no-framework-check -h --help' ;;
     down) list='--all --timeout -h --help' ;;
     events) list='--json -h --help' ;;
-    frontend) list='-h --help --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --migration-limit --migration-max-seq-len --metrics-prefix --request-trace --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    frontend) list='-h --help --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --migration-limit --migration-max-seq-len --active-decode-blocks-threshold --active-prefill-tokens-threshold --active-prefill-tokens-threshold-frac --metrics-prefix --request-trace --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
     logs) list='-f --follow -n --tail --since --until --grep --level -t --timestamps --json -d --deployment -h --help' ;;
-    mocker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    mocker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
     plan) list='--set --json --commands -h --help' ;;
     ps) list='-a --all --json -h --help' ;;
     pull) list='-h --help' ;;
     restart) list='-d --deployment --no-wait --timeout -h --help' ;;
     scale) list='-d --deployment --no-wait --timeout -h --help' ;;
-    sglang) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    sglang) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
     start) list='-d --deployment --no-wait --timeout -h --help' ;;
     status) list='--json -w --watch --interval --wait --timeout -h --help' ;;
     stop) list='-d --deployment --no-wait --timeout -h --help' ;;
@@ -43,10 +43,10 @@ __dynamo_options() {
     'topology list') list='--json -h --help' ;;
     'topology show') list='--set --json -h --help' ;;
     'topology schema') list='-h --help' ;;
-    trtllm) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    trtllm) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
     up) list='-d --detach --set --no-deps --share-gpus --timeout --json -h --help' ;;
-    vllm) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
-    worker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    vllm) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    worker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
     *) list= ;;
     esac
 }
@@ -120,6 +120,9 @@ __dynamo_option() {
     'frontend --model-name' | 'frontend --served-model-name') : ;;
     'frontend --migration-limit') : ;;
     'frontend --migration-max-seq-len') : ;;
+    'frontend --active-decode-blocks-threshold') : ;;
+    'frontend --active-prefill-tokens-threshold') : ;;
+    'frontend --active-prefill-tokens-threshold-frac') : ;;
     'frontend --metrics-prefix') : ;;
     'frontend --request-trace') : ;;
     'frontend --namespace') : ;;
@@ -138,6 +141,7 @@ __dynamo_option() {
     'mocker --endpoint') : ;;
     'mocker --options') : ;;
     'mocker --tensor-parallel-size' | 'mocker --tp') : ;;
+    'mocker --engine-request-limit') : ;;
     'mocker --namespace') : ;;
     'mocker --namespace-prefix') : ;;
     'mocker --discovery-backend' | 'mocker --store-kv') kind='=file mem' ;;
@@ -153,6 +157,7 @@ __dynamo_option() {
     'sglang --endpoint') : ;;
     'sglang --options') : ;;
     'sglang --tensor-parallel-size' | 'sglang --tp') : ;;
+    'sglang --engine-request-limit') : ;;
     'sglang --namespace') : ;;
     'sglang --namespace-prefix') : ;;
     'sglang --discovery-backend' | 'sglang --store-kv') kind='=file mem' ;;
@@ -171,6 +176,7 @@ __dynamo_option() {
     'trtllm --endpoint') : ;;
     'trtllm --options') : ;;
     'trtllm --tensor-parallel-size' | 'trtllm --tp') : ;;
+    'trtllm --engine-request-limit') : ;;
     'trtllm --namespace') : ;;
     'trtllm --namespace-prefix') : ;;
     'trtllm --discovery-backend' | 'trtllm --store-kv') kind='=file mem' ;;
@@ -183,6 +189,7 @@ __dynamo_option() {
     'vllm --endpoint') : ;;
     'vllm --options') : ;;
     'vllm --tensor-parallel-size' | 'vllm --tp') : ;;
+    'vllm --engine-request-limit') : ;;
     'vllm --namespace') : ;;
     'vllm --namespace-prefix') : ;;
     'vllm --discovery-backend' | 'vllm --store-kv') kind='=file mem' ;;
@@ -193,6 +200,7 @@ __dynamo_option() {
     'worker --endpoint') : ;;
     'worker --options') : ;;
     'worker --tensor-parallel-size' | 'worker --tp') : ;;
+    'worker --engine-request-limit') : ;;
     'worker --namespace') : ;;
     'worker --namespace-prefix') : ;;
     'worker --discovery-backend' | 'worker --store-kv') kind='=file mem' ;;

@@ -15,11 +15,11 @@ function __dynamo_count
             echo 1
         case 'down --timeout'
             echo 1
-        case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --metrics-prefix' 'frontend --request-trace' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane'
+        case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --active-decode-blocks-threshold' 'frontend --active-prefill-tokens-threshold' 'frontend --active-prefill-tokens-threshold-frac' 'frontend --metrics-prefix' 'frontend --request-trace' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane'
             echo 1
         case 'logs -n' 'logs --tail' 'logs --since' 'logs --until' 'logs --grep' 'logs --level' 'logs -d' 'logs --deployment'
             echo 1
-        case 'mocker --engine' 'mocker --model' 'mocker --model-path' 'mocker --model-name' 'mocker --served-model-name' 'mocker --endpoint' 'mocker --options' 'mocker --tensor-parallel-size' 'mocker --tp' 'mocker --namespace' 'mocker --namespace-prefix' 'mocker --discovery-backend' 'mocker --store-kv' 'mocker --request-plane'
+        case 'mocker --engine' 'mocker --model' 'mocker --model-path' 'mocker --model-name' 'mocker --served-model-name' 'mocker --endpoint' 'mocker --options' 'mocker --tensor-parallel-size' 'mocker --tp' 'mocker --engine-request-limit' 'mocker --namespace' 'mocker --namespace-prefix' 'mocker --discovery-backend' 'mocker --store-kv' 'mocker --request-plane'
             echo 1
         case 'plan --set'
             echo 1
@@ -27,7 +27,7 @@ function __dynamo_count
             echo 1
         case 'scale -d' 'scale --deployment' 'scale --timeout'
             echo 1
-        case 'sglang --engine' 'sglang --model' 'sglang --model-path' 'sglang --model-name' 'sglang --served-model-name' 'sglang --endpoint' 'sglang --options' 'sglang --tensor-parallel-size' 'sglang --tp' 'sglang --namespace' 'sglang --namespace-prefix' 'sglang --discovery-backend' 'sglang --store-kv' 'sglang --request-plane'
+        case 'sglang --engine' 'sglang --model' 'sglang --model-path' 'sglang --model-name' 'sglang --served-model-name' 'sglang --endpoint' 'sglang --options' 'sglang --tensor-parallel-size' 'sglang --tp' 'sglang --engine-request-limit' 'sglang --namespace' 'sglang --namespace-prefix' 'sglang --discovery-backend' 'sglang --store-kv' 'sglang --request-plane'
             echo 1
         case 'start -d' 'start --deployment' 'start --timeout'
             echo 1
@@ -37,13 +37,13 @@ function __dynamo_count
             echo 1
         case 'topology show --set'
             echo 1
-        case 'trtllm --engine' 'trtllm --model' 'trtllm --model-path' 'trtllm --model-name' 'trtllm --served-model-name' 'trtllm --endpoint' 'trtllm --options' 'trtllm --tensor-parallel-size' 'trtllm --tp' 'trtllm --namespace' 'trtllm --namespace-prefix' 'trtllm --discovery-backend' 'trtllm --store-kv' 'trtllm --request-plane'
+        case 'trtllm --engine' 'trtllm --model' 'trtllm --model-path' 'trtllm --model-name' 'trtllm --served-model-name' 'trtllm --endpoint' 'trtllm --options' 'trtllm --tensor-parallel-size' 'trtllm --tp' 'trtllm --engine-request-limit' 'trtllm --namespace' 'trtllm --namespace-prefix' 'trtllm --discovery-backend' 'trtllm --store-kv' 'trtllm --request-plane'
             echo 1
         case 'up --set' 'up --timeout'
             echo 1
-        case 'vllm --engine' 'vllm --model' 'vllm --model-path' 'vllm --model-name' 'vllm --served-model-name' 'vllm --endpoint' 'vllm --options' 'vllm --tensor-parallel-size' 'vllm --tp' 'vllm --namespace' 'vllm --namespace-prefix' 'vllm --discovery-backend' 'vllm --store-kv' 'vllm --request-plane'
+        case 'vllm --engine' 'vllm --model' 'vllm --model-path' 'vllm --model-name' 'vllm --served-model-name' 'vllm --endpoint' 'vllm --options' 'vllm --tensor-parallel-size' 'vllm --tp' 'vllm --engine-request-limit' 'vllm --namespace' 'vllm --namespace-prefix' 'vllm --discovery-backend' 'vllm --store-kv' 'vllm --request-plane'
             echo 1
-        case 'worker --engine' 'worker --model' 'worker --model-path' 'worker --model-name' 'worker --served-model-name' 'worker --endpoint' 'worker --options' 'worker --tensor-parallel-size' 'worker --tp' 'worker --namespace' 'worker --namespace-prefix' 'worker --discovery-backend' 'worker --store-kv' 'worker --request-plane'
+        case 'worker --engine' 'worker --model' 'worker --model-path' 'worker --model-name' 'worker --served-model-name' 'worker --endpoint' 'worker --options' 'worker --tensor-parallel-size' 'worker --tp' 'worker --engine-request-limit' 'worker --namespace' 'worker --namespace-prefix' 'worker --discovery-backend' 'worker --store-kv' 'worker --request-plane'
             echo 1
         case '*'
             echo 0
@@ -248,6 +248,9 @@ complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-mode -x -k -a 'round-
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l model-name -l served-model-name -x -d 'serve only this model; default: all'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l migration-limit -x -d 'how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0: never)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l migration-max-seq-len -x -d 'a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default: no limit)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l active-decode-blocks-threshold -x -d 'a worker with a larger share of its KV blocks in use is busy, 0 to 1 (DYN_ACTIVE_DECODE_BLOCKS_THRESHOLD)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l active-prefill-tokens-threshold -x -d 'a worker with more prompt tokens still to be prefilled is busy (DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l active-prefill-tokens-threshold-frac -x -d 'the same, as a multiple of the worker\'s max_num_batched_tokens (DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD_FRAC)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l metrics-prefix -x -d 'what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l request-trace -x -d 'write a record of each request to PREFIX.*.jsonl.gz (DYN_REQUEST_TRACE=1, DYN_REQUEST_TRACE_FILE_PATH; default: none)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
@@ -272,6 +275,7 @@ complete -c dynamo -n '__dynamo_at \'mocker\'' -l model-name -l served-model-nam
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l endpoint -x -d 'namespace.component.endpoint to serve'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l options -x -d 'the adapter\'s own settings'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l tensor-parallel-size -l tp -x
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l engine-request-limit -x -d 'requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
@@ -303,6 +307,7 @@ complete -c dynamo -n '__dynamo_at \'sglang\'' -l model-name -l served-model-nam
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l endpoint -x -d 'namespace.component.endpoint to serve'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l options -x -d 'the adapter\'s own settings'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l tensor-parallel-size -l tp -x
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l engine-request-limit -x -d 'requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
@@ -343,6 +348,7 @@ complete -c dynamo -n '__dynamo_at \'trtllm\'' -l model-name -l served-model-nam
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l endpoint -x -d 'namespace.component.endpoint to serve'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l options -x -d 'the adapter\'s own settings'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l tensor-parallel-size -l tp -x
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l engine-request-limit -x -d 'requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
@@ -363,6 +369,7 @@ complete -c dynamo -n '__dynamo_at \'vllm\'' -l model-name -l served-model-name 
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l endpoint -x -d 'namespace.component.endpoint to serve'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l options -x -d 'the adapter\'s own settings'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l tensor-parallel-size -l tp -x
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l engine-request-limit -x -d 'requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
@@ -374,6 +381,7 @@ complete -c dynamo -n '__dynamo_at \'worker\'' -l model-name -l served-model-nam
 complete -c dynamo -n '__dynamo_at \'worker\'' -l endpoint -x -d 'namespace.component.endpoint to serve'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l options -x -d 'the adapter\'s own settings'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l tensor-parallel-size -l tp -x
+complete -c dynamo -n '__dynamo_at \'worker\'' -l engine-request-limit -x -d 'requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'

@@ -252,6 +252,9 @@ __dynamo_frontend() {
         '(--model-name --served-model-name)--served-model-name=[serve only this model; default\: all]:value: ' \
         '(--migration-limit)--migration-limit=[how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0\: never)]:value: ' \
         '(--migration-max-seq-len)--migration-max-seq-len=[a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default\: no limit)]:value: ' \
+        '(--active-decode-blocks-threshold)--active-decode-blocks-threshold=[a worker with a larger share of its KV blocks in use is busy, 0 to 1 (DYN_ACTIVE_DECODE_BLOCKS_THRESHOLD)]:value: ' \
+        '(--active-prefill-tokens-threshold)--active-prefill-tokens-threshold=[a worker with more prompt tokens still to be prefilled is busy (DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD)]:value: ' \
+        '(--active-prefill-tokens-threshold-frac)--active-prefill-tokens-threshold-frac=[the same, as a multiple of the worker'\''s max_num_batched_tokens (DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD_FRAC)]:value: ' \
         '(--metrics-prefix)--metrics-prefix=[what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)]:value: ' \
         '(--request-trace)--request-trace=[write a record of each request to PREFIX.*.jsonl.gz (DYN_REQUEST_TRACE=1, DYN_REQUEST_TRACE_FILE_PATH; default\: none)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
@@ -294,6 +297,7 @@ __dynamo_mocker() {
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
+        '(--engine-request-limit)--engine-request-limit=[requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default\: no limit)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
@@ -362,6 +366,7 @@ __dynamo_sglang() {
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
+        '(--engine-request-limit)--engine-request-limit=[requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default\: no limit)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
@@ -459,6 +464,7 @@ __dynamo_trtllm() {
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
+        '(--engine-request-limit)--engine-request-limit=[requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default\: no limit)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
@@ -494,6 +500,7 @@ __dynamo_vllm() {
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
+        '(--engine-request-limit)--engine-request-limit=[requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default\: no limit)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
@@ -514,6 +521,7 @@ __dynamo_worker() {
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
+        '(--engine-request-limit)--engine-request-limit=[requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default\: no limit)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \

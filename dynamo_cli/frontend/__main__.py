@@ -14,12 +14,14 @@ from collections.abc import Coroutine
 from typing import Any
 
 from dynamo_cli.errors import DynamoError, UsageError
-from dynamo_cli.frontend import door
+from dynamo_cli.frontend import busy_threshold, door
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
 from dynamo_cli.frontend.following import follow
+from dynamo_cli.frontend.keepalive import KeepAliveOptions
 from dynamo_cli.frontend.metrics.options import add_metrics_arguments, metrics_options
 from dynamo_cli.frontend.migrating import add_migration_arguments, migration_options
 from dynamo_cli.frontend.request_trace.options import add_trace_arguments
+from dynamo_cli.frontend.switches import is_on
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
@@ -47,6 +49,9 @@ def main(argv: list[str]) -> int:
         grace_s=number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
         limits=Limits.from_environment(),
         migration=migration_options(arguments),
+        thresholds=busy_threshold.busy_thresholds(arguments),
+        admin_api=not is_on("DYN_DISABLE_FRONTEND_ADMIN_API", os.environ),
+        keep_alive=KeepAliveOptions.from_environment(),
         metrics=metrics_options(arguments),
         gate=door.gate(arguments),
         tls=door.tls(arguments),
@@ -110,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model-name", "--served-model-name", dest="model_name", help="serve only this model; default: all"
     )
     add_migration_arguments(parser)
+    busy_threshold.add_arguments(parser)
     add_metrics_arguments(parser)
     add_trace_arguments(parser)
     add_runtime_arguments(parser)

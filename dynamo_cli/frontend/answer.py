@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from time import perf_counter
 
 import msgspec
 
-from dynamo_cli.errors import DynamoError, InvalidRequest
+from dynamo_cli.errors import DeadlineExceeded, DynamoError, InvalidRequest
 from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import DONE, EVENT_END, Format, Usage
 from dynamo_cli.frontend.metrics.counts import Tracker, error_type
 from dynamo_cli.frontend.record import Record
 from dynamo_cli.protocol.engine import Delta
-from dynamo_cli.runtime.http.envelope import error_body
-from dynamo_cli.runtime.http.exchange import Exchange
+from dynamo_cli.runtime.http.exchange import COMMENT, Exchange
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ class Answer(ABC):
     patient: bool
     per_prompt = 1
     guided_by: str | None = None
+    paused = False
+    _at_end: tuple[Callable[[], None], ...] = ()
     reading = 0.0
     record: Record | None = None
 
@@ -44,6 +47,10 @@ class Answer(ABC):
         exchange.on_disconnect = self._client_left
         exchange.on_pause = self._pause
         exchange.on_resume = self._resume
+
+    def at_end(self, callback: Callable[[], None]) -> None:
+        """Call it once the answer is over."""
+        self._at_end += (callback,)
 
     def add(self, choice: Choice) -> None:
         self.choices.append(choice)
@@ -71,7 +78,11 @@ class Answer(ABC):
             if self._exchange.started:
                 self._exchange.finish(self.form.error(error) + DONE)
             else:
-                self._exchange.send(error.status, error_body(error))
+                self._exchange.send_error(error)
+
+    def expire(self) -> None:
+        """The client waits no longer."""
+        self.fail(DeadlineExceeded("the answer was not complete in the time that the client gave it"))
 
     def abandon(self, error: Exception) -> None:
         """Someone else answers with this error."""
@@ -108,17 +119,22 @@ class Answer(ABC):
         self.choices = []
         self._tracker.finished(problem)
         self._tracker = None  # type: ignore[assignment]
+        for callback in self._at_end:
+            callback()
+        self._at_end = ()
         return True
 
     def _client_left(self) -> None:
         self._end("cancelled")
 
     def _pause(self) -> None:
+        self.paused = True
         for choice in self.choices:
             if choice.flight is not None:
                 choice.flight.pause()
 
     def _resume(self) -> None:
+        self.paused = False
         for choice in self.choices:
             if choice.flight is not None:
                 choice.flight.resume()
@@ -127,12 +143,15 @@ class Answer(ABC):
 class StreamedAnswer(Answer):
     """Server-sent events; the first token leaves at once, with the head.
 
-    `prologue`: events before the first one. `counting`: every event has the usage so far.
+    `prologue`: events before the first one. `counting`: every event has the usage so far. `quiet` counts looks of who
+    keeps the stream alive since its last event; the first comment does not come before `peek_s`.
     """
 
     patient = False
     prologue = b""
     counting = False
+    quiet = 0
+    peek_s = 0.0
 
     def __init__(
         self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher, include_usage: bool
@@ -161,8 +180,17 @@ class StreamedAnswer(Answer):
             events += form.usage(usage) + DONE if self._include_usage else DONE
         self._send(events, last=not self._left)
 
+    def fell_silent(self, seconds: float) -> None:
+        """Say that there is more to come."""
+        self.quiet = 0
+        if self._exchange.started:
+            self._exchange.nudge()
+        elif perf_counter() - self._tracker.start >= self.peek_s:
+            self._exchange.start(self.prologue + COMMENT)
+
     def _send(self, events: bytes, last: bool) -> None:
         exchange = self._exchange
+        self.quiet = 0
         if not exchange.started:
             exchange.start(self.prologue + events if self.prologue else events, last)
         elif last:

@@ -8,19 +8,23 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 
+from dynamo_cli.frontend.busy_threshold import BusyThresholdRoutes
 from dynamo_cli.frontend.following import Following
 from dynamo_cli.frontend.gate import Gate
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.journal import Journal
+from dynamo_cli.frontend.keepalive import KeepAliveOptions
 from dynamo_cli.frontend.metrics.endpoint import MetricsEndpoint
 from dynamo_cli.frontend.metrics.kept import Kept
 from dynamo_cli.frontend.metrics.options import MetricsOptions
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import Peers
 from dynamo_cli.frontend.routes import Routes
+from dynamo_cli.protocol.load import NO_THRESHOLDS, BusyThresholds
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import DEFAULT_MODE
-from dynamo_cli.routing.registry import ModelRegistry
+from dynamo_cli.routing.registry import ModelRegistry, RoutedModel
+from dynamo_cli.routing.thresholds import SharedThresholds, Thresholds
 from dynamo_cli.runtime.http.limits import Limits
 from dynamo_cli.runtime.http.server import HttpServer
 from dynamo_cli.runtime.runtime import DistributedRuntime
@@ -32,7 +36,7 @@ log = logging.getLogger(__name__)
 class FrontendOptions:
     """`model` is the only one to serve, None serves all. `grace_s`: for requests in flight at shutdown.
 
-    `gate` and `tls` are for the public port alone.
+    `gate` and `tls` are for the public port alone. `thresholds` can be changed later, unless `admin_api` is off.
     """
 
     router_mode: str = DEFAULT_MODE
@@ -40,6 +44,9 @@ class FrontendOptions:
     grace_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
     migration: MigrationOptions = field(default_factory=MigrationOptions)
+    thresholds: BusyThresholds = NO_THRESHOLDS
+    admin_api: bool = True
+    keep_alive: KeepAliveOptions = field(default_factory=KeepAliveOptions)
     metrics: MetricsOptions = field(default_factory=MetricsOptions)
     gate: Gate = field(default_factory=Gate)
     tls: ssl.SSLContext | None = None
@@ -53,19 +60,23 @@ class Frontend:
         self._runtime = runtime
         self._options = options
         self.peers = Peers(runtime)
-        self.models = Models(options.router_mode, options.migration, options.metrics.buckets)
+        thresholds = Thresholds(options.thresholds)
+        self.thresholds = SharedThresholds(runtime, thresholds)
+        self.models = Models(options.router_mode, options.migration, options.metrics.buckets, thresholds)
         self.registry = ModelRegistry(
             runtime,
             namespace=runtime.config.namespace,
             namespace_prefix=runtime.config.namespace_prefix,
             only=options.model,
-            on_change=self.models.changed,
+            on_change=self._model_changed,
         )
+        thresholds.on_change = self._thresholds_changed
         self.metrics = MetricsEndpoint(
             self.models, self.peers, Kept(self.peers.own.counts_file), options.metrics.prefix
         )
-        generator = Generator(self.models, options.following.sample)
-        routes = Routes(self.models, self.registry, generator, self.metrics, options.gate.asks_keys)
+        generator = Generator(self.models, options.keep_alive, options.following.sample)
+        busy = BusyThresholdRoutes(self.models, self.thresholds) if options.admin_api else None
+        routes = Routes(self.models, self.registry, generator, self.metrics, busy, options.gate.asks_keys)
         self.routes = routes.table
         ended = Journal(options.following.listeners).ended if options.following.listeners else None
         self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls, ended)
@@ -73,6 +84,7 @@ class Frontend:
     async def start(self, listener: socket.socket, *, shared: bool = False, admin: bool = True) -> None:
         """Serve on `listener`, which other processes accept from too when it is `shared`, and on the admin socket."""
         await self.peers.start(os.fstat(listener.fileno()).st_ino if shared else 0)
+        await self.thresholds.start()
         await self.registry.start()
         config = self._runtime.config
         self.metrics.start()
@@ -89,7 +101,20 @@ class Frontend:
     async def close(self) -> None:
         await self.server.close()
         self.metrics.close()
+        await self.thresholds.close()
         await self.peers.close()
         await self.models.close()
         await self.registry.close()
         self._runtime.config.paths.tidy()
+
+    def _model_changed(self, model: RoutedModel) -> None:
+        self.models.changed(model)
+        self._follow_loads(model)
+
+    def _thresholds_changed(self, name: str) -> None:
+        model = self.registry.models.get(name)
+        if model is not None:
+            self._follow_loads(model)
+
+    def _follow_loads(self, model: RoutedModel) -> None:
+        model.follow_loads(self.thresholds.thresholds.judge(model.name))

@@ -13,15 +13,18 @@ from dynamo_cli.frontend import preprocess
 from dynamo_cli.frontend.annotations import annotation_events
 from dynamo_cli.frontend.answer import Answer, StreamedAnswer, WholeAnswer
 from dynamo_cli.frontend.choices import ChoiceMaker
+from dynamo_cli.frontend.deadlines import Deadlines, patience_s
 from dynamo_cli.frontend.demands import add_demands, fan_out
 from dynamo_cli.frontend.extended import KNOWN, ExtendedStream, ExtendedWhole, Extras
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import ChatFormat, CompletionFormat, Format
+from dynamo_cli.frontend.keepalive import KeepAlive, KeepAliveOptions
 from dynamo_cli.frontend.logprobs import Tell, WithLogprobs, chat_logprobs, completion_logprobs
 from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type, track
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.pinning import pinned_instance
 from dynamo_cli.frontend.record import Record
+from dynamo_cli.frontend.switches import is_on
 from dynamo_cli.protocol.decode import decode_chat, decode_completion
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.openai import GenerateRequest
@@ -55,12 +58,15 @@ class Generator:
     def __init__(
         self,
         models: Models,
+        keep_alive: KeepAliveOptions | None = None,
         sample: Callable[[Trail], Trail] | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._models = models
         self._sample = sample
-        self._ignores_nvext = environ.get("DYN_DISABLE_FRONTEND_NVEXT", "").lower() in ("1", "true", "yes", "on")
+        self._deadlines = Deadlines()
+        self._keep_alive = KeepAlive(keep_alive or KeepAliveOptions())
+        self._ignores_nvext = is_on("DYN_DISABLE_FRONTEND_NVEXT", environ)
         self._flusher = Flusher()
 
     def chat(self, exchange: Exchange) -> None:
@@ -85,13 +91,17 @@ class Generator:
         try:
             if model.listed and not model.serves(api.kind):
                 raise InvalidRequest(f"model {model.name} does not serve {api.kind}", "model")
+            patience = patience_s(exchange.request)
             requests = api.prepare(model, request)
             guided_by = add_demands(model, request, requests)
             answer = self._answer(exchange, model, request, _form(api, model, request), tracker)
             answer.guided_by = guided_by
             answer.record, record.answer_id = record, answer.form.id
+            if patience is not None:
+                self._limit(answer, patience)
             if isinstance(answer, StreamedAnswer):
                 _tell_more(answer, model, request, requests)
+                self._keep_alive.follow(answer)
             if request.n is not None and request.n > 1:
                 answer.per_prompt = request.n
                 requests = fan_out(requests, request.n)
@@ -126,15 +136,25 @@ class Generator:
         answer: Answer,
         trail: Trail,
     ) -> None:
-        instance = pinned_instance(exchange, request)
+        instance, probes = pinned_instance(exchange, request), _probes(exchange)
         maker = ChoiceMaker(model, request, answer)
         for index, engine_request in enumerate(requests):
             choice = maker.make(index, engine_request)
             answer.add(choice)
             identity = answer.form.id if len(requests) == 1 else f"{answer.form.id}-{index}"
             choice.flight = model.dispatcher.send(
-                engine_request, choice, request_id=identity, instance_id=instance, trail=trail
+                engine_request,
+                choice,
+                request_id=identity,
+                instance_id=instance,
+                accepted=probes or index > 0,
+                trail=trail,
             )
+
+    def _limit(self, answer: Answer, seconds: float) -> None:
+        deadlines = self._deadlines
+        tick = deadlines.add(answer, seconds)
+        answer.at_end(lambda: deadlines.discard(answer, tick))
 
     def _trail(self, request: Request) -> Trail:
         headers = request.headers
@@ -145,9 +165,12 @@ class Generator:
 
     def _counts(self, exchange: Exchange, model: str) -> ModelCounts:
         """Where a request counts: a probe of the supervisor's counts nowhere."""
-        if exchange.request.trusted and PROBE_HEADER in exchange.request.headers:
-            return ModelCounts()
-        return self._models.counts_of(model)
+        return ModelCounts() if _probes(exchange) else self._models.counts_of(model)
+
+
+def _probes(exchange: Exchange) -> bool:
+    """Whether the supervisor asks if there is an answer at all: busy workers are no reason to have none."""
+    return exchange.request.trusted and PROBE_HEADER in exchange.request.headers
 
 
 def _form(api: Api, model: ServedModel, request: GenerateRequest) -> Format:

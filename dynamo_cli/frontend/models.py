@@ -16,6 +16,7 @@ from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import make_dispatcher
 from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.routing.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from dynamo_cli.text.bundle import TextBundle
@@ -54,10 +55,17 @@ class ServedModel:
 class Models:
     """Follows the registry's changes: `changed` is its on_change."""
 
-    def __init__(self, router_mode: str, migration: MigrationOptions, buckets: Buckets = DEFAULT_BUCKETS) -> None:
+    def __init__(
+        self,
+        router_mode: str,
+        migration: MigrationOptions,
+        buckets: Buckets = DEFAULT_BUCKETS,
+        thresholds: Thresholds | None = None,
+    ) -> None:
         self.counts: dict[str, ModelCounts] = {}
         self._migration = migration
         self._buckets = buckets
+        self._thresholds = thresholds
         self._mode = router_mode
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
@@ -136,5 +144,5 @@ class Models:
 
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
         if routed.name not in self._dispatchers:
-            self._dispatchers[routed.name] = make_dispatcher(routed, self._mode, self._migration)
+            self._dispatchers[routed.name] = make_dispatcher(routed, self._mode, self._migration, self._thresholds)
         return self._dispatchers[routed.name]

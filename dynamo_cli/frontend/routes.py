@@ -6,6 +6,8 @@ import os
 from typing import Any
 
 from dynamo_cli.errors import ModelMissing
+from dynamo_cli.frontend import busy_threshold
+from dynamo_cli.frontend.busy_threshold import BusyThresholdRoutes
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH, MetricsEndpoint
 from dynamo_cli.frontend.models import Models, ServedModel
@@ -29,6 +31,7 @@ class Routes:
         registry: ModelRegistry,
         generator: Generator,
         metrics: MetricsEndpoint,
+        busy: BusyThresholdRoutes | None,
         asks_keys: bool,
     ) -> None:
         self.server: HttpServer | None = None
@@ -46,6 +49,9 @@ class Routes:
         table.add("GET", "/live", lambda exchange: exchange.send_json({"status": "live"}))
         table.add("GET", "/metrics", metrics.metrics)
         table.add("GET", COUNTS_PATH, metrics.counts)
+        if busy is not None:
+            table.add("GET", busy_threshold.PATH, busy.list_all)
+            table.add("POST", busy_threshold.PATH, busy.change)
         pages = Pages(table, asks_keys)
         table.add("GET", "/openapi.json", pages.openapi)
         table.add("GET", "/docs", pages.docs)

@@ -6,8 +6,18 @@ import logging
 from time import perf_counter
 from typing import Any, Protocol
 
-from dynamo_cli.errors import DynamoError, NoInstances, PlaneError, ResponseTimeout, StreamIncomplete, Unauthorized
+from dynamo_cli.errors import (
+    DynamoError,
+    NoInstances,
+    Overloaded,
+    PlaneError,
+    ResponseTimeout,
+    StreamIncomplete,
+    Unauthorized,
+)
 from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.router.busy import is_busy, judges
+from dynamo_cli.router.load import Booking
 from dynamo_cli.router.policies import Policy
 from dynamo_cli.router.policies.base import ANY, State
 from dynamo_cli.routing.migration import (
@@ -22,6 +32,7 @@ from dynamo_cli.routing.migration import (
 from dynamo_cli.routing.progress import progress_of
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.silence import SilenceWatch
+from dynamo_cli.routing.thresholds import Thresholds
 from dynamo_cli.runtime.requests.base import Stream, StreamSink
 from dynamo_cli.runtime.trail import Trail
 
@@ -39,7 +50,13 @@ class Reader(StreamSink, Protocol):
 class Dispatcher:
     """One model's requests. `inflight` counts them by instance id."""
 
-    def __init__(self, model: RoutedModel, policy: Policy, options: MigrationOptions | None = None) -> None:
+    def __init__(
+        self,
+        model: RoutedModel,
+        policy: Policy,
+        options: MigrationOptions | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> None:
         self.model = model
         self.options = options or MigrationOptions()
         self.inflight: dict[int, int] = {}
@@ -47,6 +64,7 @@ class Dispatcher:
         self.silence = SilenceWatch(self.options.silence_s)
         self._policy = policy
         self._state = State(self.inflight)
+        self._thresholds = thresholds or Thresholds()
 
     def send(
         self,
@@ -55,29 +73,44 @@ class Dispatcher:
         *,
         request_id: str,
         instance_id: int | None = None,
+        accepted: bool = False,
         trail: Trail | None = None,
     ) -> Flight:
         """Start a request without waiting; `instance_id` names the only instance to use.
 
-        Raises NoInstances when nobody can take it, InvalidRequest when the policy wants an instance named. Later
-        errors go to the sink.
+        `accepted`: it is part of something that was begun, and is not refused because workers are busy.
+        Raises NoInstances when nobody can take it, Overloaded when all who could are busy, InvalidRequest when the
+        policy wants an instance named. Later errors go to the sink.
         """
-        flight = Flight(self, request, sink, request_id, instance_id, trail)
+        flight = Flight(self, request, sink, request_id, instance_id, accepted, trail)
         flight.start(request)
         return flight
 
-    def choose(self, wanted: int | None, tried: set[int], needs: int) -> int:
-        """The instance for the next attempt, whose context holds `needs` tokens. Raises NoInstances."""
+    def choose(self, wanted: int | None, tried: set[int], needs: int, accepted: bool) -> int:
+        """The instance for the next attempt, whose context holds `needs` tokens. Raises NoInstances.
+
+        Raises Overloaded when only busy ones are left, unless the request was `accepted`.
+        """
         candidates = self.model.candidates
         if wanted is not None:
             if wanted in candidates and wanted not in tried:
-                return wanted
+                return self._spared([wanted], accepted)[0]
             raise NoInstances(f"no worker {wanted:x} serves model {self.model.name} now")
         if tried:
             candidates = [one for one in self.model.with_room(needs) if one not in tried]
         if not candidates:
             raise NoInstances(f"no worker of model {self.model.name} can take the request now; try again soon")
-        return self._policy.decide(ANY, candidates, self._state, 0.0).worker
+        return self._policy.decide(ANY, self._spared(candidates, accepted), self._state, 0.0).worker
+
+    def _spared(self, candidates: list[int], accepted: bool) -> list[int]:
+        """Without the busy ones, unless it was accepted and there is no other."""
+        thresholds, model = self._thresholds.of(self.model.name), self.model
+        if not judges(thresholds):
+            return candidates
+        idle = [one for one in candidates if not is_busy(thresholds, model.loads.of(one), model.capacity(one))]
+        if idle or accepted:
+            return idle or candidates
+        raise Overloaded(f"all workers of model {model.name} that could take the request are busy; try again soon")
 
 
 class Flight:
@@ -87,6 +120,8 @@ class Flight:
     """
 
     __slots__ = (
+        "_accepted",
+        "_booking",
         "_dispatcher",
         "_finished",
         "_instance",
@@ -100,6 +135,7 @@ class Flight:
         "_stream",
         "_trail",
         "_tried",
+        "_unanswered",
         "_wanted",
         "paused",
         "quiet",
@@ -112,6 +148,7 @@ class Flight:
         sink: Reader,
         request_id: str,
         wanted: int | None,
+        accepted: bool,
         trail: Trail | None,
     ) -> None:
         self.paused = False
@@ -122,11 +159,14 @@ class Flight:
         self._request_id = request_id
         self._wanted = wanted
         self._trail = trail
+        self._accepted = accepted
         self._tried: set[int] = set()
         self._moves = 0
         self._lost_at = 0.0
         self._lost_begun = False
         self._instance = 0
+        self._booking: Booking | None = None
+        self._unanswered: Booking | None = None
         self._stream: Stream | None = None
         self._finished = False
         self._over = False
@@ -140,10 +180,15 @@ class Flight:
         """Choose an instance and send; raises as Dispatcher.send."""
         dispatcher = self._dispatcher
         while self._stream is None:
-            self._instance = instance = dispatcher.choose(self._wanted, self._tried, self._progress.needs)
+            needs = self._progress.needs
+            self._instance = instance = dispatcher.choose(self._wanted, self._tried, needs, self._accepted)
+            self._accepted = True
             dispatcher.inflight[instance] = dispatcher.inflight.get(instance, 0) + 1
+            model = dispatcher.model
+            booking = model.loads.book(instance, len(request.token_ids), model.block_size)
+            self._booking = self._unanswered = booking
             try:
-                client = dispatcher.model.clients[instance]
+                client = model.clients[instance]
                 self._stream = client.send(request, instance, self, request_id=self._request_id, trail=self._trail)
             except DynamoError as error:
                 self._leave(error)
@@ -178,6 +223,9 @@ class Flight:
         if self._over:
             return
         self.quiet = 0
+        if self._unanswered is not None:
+            self._unanswered.answered()
+            self._unanswered = None
         if self._lost_at:
             self._settle("recovered")
         self._progress.add(deltas)
@@ -302,6 +350,9 @@ class Flight:
 
     def _release(self) -> None:
         self._dispatcher.silence.discard(self)
+        if self._booking is not None:
+            self._booking.over()
+            self._booking = self._unanswered = None
         inflight = self._dispatcher.inflight
         left = inflight[self._instance] - 1
         if left:

@@ -12,6 +12,9 @@ import msgspec
 
 from dynamo_cli.protocol.engine import Delta
 from dynamo_cli.protocol.instance import MODELS_PREFIX, EndpointId, ModelCard, ModelIdentity
+from dynamo_cli.protocol.load import WorkerLoad
+from dynamo_cli.router.busy import UNKNOWN, Capacity
+from dynamo_cli.router.load import Loads
 from dynamo_cli.routing.identity import Refusal, agree
 
 if TYPE_CHECKING:
@@ -20,10 +23,11 @@ if TYPE_CHECKING:
     from dynamo_cli.runtime.runtime import DistributedRuntime
 
 log = logging.getLogger(__name__)
+_decode_load = msgspec.msgpack.Decoder(WorkerLoad).decode
 
 
 class RoutedModel:
-    """A model's workers. `candidates` are the instance ids that can be sent requests now.
+    """A model's workers. `candidates` are the instance ids that can be sent requests now; `loads` says how loaded.
 
     It outlives its workers: a model whose last worker has gone has no identity and no candidates.
     """
@@ -34,11 +38,29 @@ class RoutedModel:
         self.cards: dict[int, ModelCard] = {}
         self.clients: dict[int, Client] = {}
         self.candidates: list[int] = []
+        self.loads = Loads()
+        self._follows_loads = False
 
     @property
     def context_length(self) -> int:
         """The smallest of its workers', in tokens; 0 is unknown."""
         return min((card.context_length for card in self.cards.values() if card.context_length), default=0)
+
+    @property
+    def block_size(self) -> int:
+        """Tokens of a KV block; 0 is unknown."""
+        return self.identity.kv_block_size if self.identity is not None else 0
+
+    def capacity(self, worker: int) -> Capacity:
+        card = self.cards.get(worker)
+        if card is None:
+            return UNKNOWN
+        return Capacity(self.loads.total_blocks(worker) or card.total_kv_blocks, card.max_num_batched_tokens)
+
+    def follow_loads(self, always: bool = True) -> None:
+        """Hear of every worker's load, also of those that nothing was sent to yet."""
+        self._follows_loads = always
+        self.refresh()
 
     def describe(self, worker: int) -> str:
         """Its id as discovery writes it, after the supervisor's name of it if that is known."""
@@ -55,6 +77,9 @@ class RoutedModel:
     def refresh(self) -> None:
         live = {client: set(client.instance_ids()) for client in set(self.clients.values())}
         self.candidates = [worker for worker, client in self.clients.items() if worker in live[client]]
+        if self._follows_loads:
+            for client in live:
+                client.connect()
 
 
 class ModelRegistry:
@@ -136,6 +161,7 @@ class ModelRegistry:
             self._note_refused(name, refused)
             model.clients = {card.instance.instance_id: await self._client(card.instance.endpoint) for card in accepted}
             model.cards = {card.instance.instance_id: card for card in accepted}
+            model.loads.keep(model.cards.keys())
             model.identity = identity
             model.refresh()
             self._on_change(model)
@@ -151,8 +177,19 @@ class ModelRegistry:
         if endpoint not in self._clients:
             client = await self._runtime.endpoint(endpoint).client(Delta)
             client.on_change(self._instances_changed)
+            client.on_load(self._load_reported)
             self._clients[endpoint] = client
         return self._clients[endpoint]
+
+    def _load_reported(self, worker: int, encoded: bytes) -> None:
+        try:
+            load = _decode_load(encoded)
+        except msgspec.DecodeError as error:
+            log.debug("worker %x reports a load that cannot be read: %s", worker, error)
+            return
+        for model in self.models.values():
+            if worker in model.cards:
+                model.loads.report(worker, load)
 
     def _instances_changed(self, *_: Any) -> None:
         for model in self.models.values():

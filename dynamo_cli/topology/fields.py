@@ -160,19 +160,22 @@ class Seconds(Kind):
 
 
 class Share(Kind):
-    """A part of a whole, from 0 to 1."""
+    """A part of a whole, or up to `most` times the whole."""
+
+    def __init__(self, most: int = 1) -> None:
+        self._most = most
 
     def read(self, value: Any, path: KeyPath, report: Report) -> Any:
         value = plain(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return wrong("a number from 0 to 1", value, path, report)
-        if not 0 <= value <= 1:
-            report.add(path, f"must be between 0 and 1, found {_short(value)}")
+            return wrong(f"a number from 0 to {self._most}", value, path, report)
+        if not 0 <= value <= self._most:
+            report.add(path, f"must be between 0 and {self._most}, found {_short(value)}")
             return INVALID
         return float(value)
 
     def schema(self) -> Schema:
-        return _or_variable({"type": "number", "minimum": 0, "maximum": 1})
+        return _or_variable({"type": "number", "minimum": 0, "maximum": self._most})
 
 
 class ListOf(Kind):

@@ -31,7 +31,12 @@ class Frontend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):
+    """The thresholds are those of protocol/load.py; None is none."""
+
     mode: str = DEFAULT_MODE
+    active_decode_blocks_threshold: float | None = None
+    active_prefill_tokens_threshold: int | None = None
+    active_prefill_tokens_threshold_frac: float | None = None
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 from dynamo_cli.errors import DynamoError, EngineMissing, ResourceMissing, TopologyError
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.topology.assign import GpuAssigner
+from dynamo_cli.topology.busy_workers import busy_options
 from dynamo_cli.topology.options import option_problems
 from dynamo_cli.topology.parts import Managed, Pool, ServicePart, Topology
 from dynamo_cli.topology.process import (
@@ -120,7 +121,13 @@ class _Planner:
             kind="frontend",
             pool="frontend",
             replica=replica,
-            argv=(*command, "--router-mode", topology.router.mode, *migration, *port_options(topology.frontend)),
+            argv=(
+                *command,
+                *("--router-mode", topology.router.mode),
+                *migration,
+                *busy_options(topology.router),
+                *port_options(topology.frontend),
+            ),
             env=self._environment(),
             inherits_listener=True,
             liveness=Liveness(),

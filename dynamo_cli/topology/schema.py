@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dynamo_cli.router.policies import MODES
 from dynamo_cli.runtime.http.cors import origin_problem
-from dynamo_cli.topology.fields import Anything, Kind, ListOf, MapOf, OneOf, Schema, Seconds, Table, Text, Whole
+from dynamo_cli.topology.fields import Anything, Kind, ListOf, MapOf, OneOf, Schema, Seconds, Share, Table, Text, Whole
 from dynamo_cli.topology.kinds import Bytes, Command, DependsOn, Gpus, LivenessKind, Probe, Restart
 from dynamo_cli.topology.names import (
     host_problem,
@@ -70,9 +70,19 @@ FRONTEND = Table(
 )
 ROUTER = Table(
     Router,
-    {"mode": OneOf(MODES, "router mode", later=("kv",))},
+    {
+        "mode": OneOf(MODES, "router mode", later=("kv",)),
+        "active_decode_blocks_threshold": Share(),
+        "active_prefill_tokens_threshold": Whole(0, 2**53),
+        "active_prefill_tokens_threshold_frac": Share(most=1000),
+    },
     later=("replicas", "options"),
-    docs={"mode": "how a worker is chosen for a request"},
+    docs={
+        "mode": "how a worker is chosen for a request",
+        "active_decode_blocks_threshold": "a worker with a larger share of its KV blocks in use is busy",
+        "active_prefill_tokens_threshold": "a worker with more prompt tokens still to be prefilled is busy",
+        "active_prefill_tokens_threshold_frac": "the same, as a multiple of its max_num_batched_tokens",
+    },
 )
 RUNTIME = Table(
     Runtime,

@@ -4,6 +4,8 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dynamo_cli.errors import (
     Disconnected,
@@ -12,12 +14,16 @@ from dynamo_cli.errors import (
     EngineFailed,
     InvalidRequest,
     NoInstances,
+    Overloaded,
+    StreamIncomplete,
     Unauthorized,
 )
 from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.load import BusyThresholds
 from dynamo_cli.router.policies import make_policy
 from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.routing.thresholds import Thresholds
 from dynamo_cli.runtime.requests.base import Stream, StreamSink
 
 
@@ -197,3 +203,75 @@ def test_least_loaded_spreads_what_is_in_flight() -> None:
     for _ in range(9):
         world.send()
     assert world.dispatcher.inflight == {1: 3, 2: 3, 3: 3}
+
+
+def limited(world: World, **limits: float) -> Dispatcher:
+    thresholds = Thresholds(BusyThresholds(**limits))  # type: ignore[arg-type]
+    return Dispatcher(world.model, make_policy("round-robin", random.Random(0)), thresholds=thresholds)
+
+
+def prompt(tokens: int) -> EngineRequest:
+    return EngineRequest("m", token_ids=[1] * tokens)
+
+
+def test_busy_workers_are_avoided_and_when_all_are_new_requests_are_refused() -> None:
+    world = World()
+    world.dispatcher = limited(world, active_prefill_tokens_threshold=9)
+    for _ in range(3):
+        world.dispatcher.send(prompt(10), world.heard, request_id="r")
+    assert sorted(stream.instance for stream in world.client.streams) == [1, 2, 3]
+    with pytest.raises(Overloaded):
+        world.dispatcher.send(prompt(1), world.heard, request_id="r")
+    world.dispatcher.send(prompt(1), world.heard, request_id="r", accepted=True)
+    first = world.client.streams[0]
+    first.sink.on_frame([Delta([1])])
+    assert world.dispatcher.send(prompt(1), world.heard, request_id="r").instance_id == first.instance
+
+
+def test_a_request_that_loses_its_worker_goes_to_a_busy_one() -> None:
+    world = World(workers=2)
+    world.dispatcher = limited(world, active_prefill_tokens_threshold=9)
+    for _ in range(2):
+        world.dispatcher.send(prompt(10), world.heard, request_id="r")
+    first, second = world.client.streams
+    first.sink.on_error(Disconnected("lost"))
+    assert world.stream.instance == second.instance
+    assert world.heard.errors == []
+    assert world.model.loads.of(first.instance) == (0, 0)
+    assert world.model.loads.of(second.instance) == (0, 20)
+
+
+def test_a_worker_that_sends_requests_away_is_tried_once_and_then_it_is_overload() -> None:
+    world = World(workers=2)
+    world.send()
+    for _ in range(2):
+        world.stream.sink.on_error(Overloaded("full"))
+    assert sorted(stream.instance for stream in world.client.streams) == [1, 2]
+    assert [type(error) for error in world.heard.errors] == [Overloaded]
+
+
+steps = st.lists(
+    st.tuples(st.integers(0, 7), st.sampled_from(["frame", "last", "end", "error", "lost", "cancel"])), max_size=40
+)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=8), steps)
+def test_when_all_is_over_nothing_is_counted(prompts: list[int], happened: list[tuple[int, str]]) -> None:
+    world = World()
+    flights = [world.dispatcher.send(prompt(tokens), Heard(), request_id="r") for tokens in prompts]
+    for at, what in happened:
+        stream = world.client.streams[at % len(world.client.streams)]
+        if what == "frame":
+            stream.sink.on_frame([Delta([1])])
+        elif what == "last":
+            stream.sink.on_frame([Delta([1], "stop")])
+        elif what == "end":
+            stream.sink.on_end()
+        elif what == "cancel":
+            flights[at % len(flights)].cancel()
+        else:
+            stream.sink.on_error(EngineFailed("broken") if what == "error" else StreamIncomplete("lost"))
+    for flight in flights:
+        flight.cancel()
+    assert world.dispatcher.inflight == {}
+    assert [world.model.loads.of(worker) for worker in (1, 2, 3)] == [(0, 0)] * 3

@@ -41,7 +41,10 @@ TABLE = {
     "key of another table": ("port = 1\n" + GOOD, ["F:1: port: unknown key; did you mean frontend.port"]),
     "nothing near": (
         GOOD + "[router]\nzzz = 1",
-        ["F:5: router.zzz: unknown key; known here: mode"],
+        [
+            "F:5: router.zzz: unknown key; known here: mode, active_decode_blocks_threshold, "
+            "active_prefill_tokens_threshold, active_prefill_tokens_threshold_frac"
+        ],
     ),
     "quoted key": (
         GOOD + '"a\\nb" = 1',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import subprocess
@@ -16,13 +17,14 @@ import msgspec
 import psutil
 import pytest
 
-from dynamo_cli.errors import InvalidRequest, PlaneError
+from dynamo_cli.errors import InvalidRequest, Overloaded, PlaneError
 from dynamo_cli.protocol.engine import Delta, EngineRequest, SamplingOptions, StopConditions
 from dynamo_cli.protocol.instance import ModelCard
 from dynamo_cli.runtime.client import Client
 from dynamo_cli.runtime.http.client import request
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.workers.model import PreparedModel
+from tests.frontend.toy import asyncio_deadline
 from tests.workers.processes import Worker, models, peer, worker
 
 pytestmark = pytest.mark.slow
@@ -95,6 +97,24 @@ async def test_requests_that_cannot_be_right_are_refused_by_the_host(clean_envir
             request.stop = StopConditions(max_tokens=0)
             with pytest.raises(InvalidRequest, match="max_tokens"):
                 await text_of(client, request)
+
+
+async def test_over_its_limit_a_worker_refuses_and_then_takes_requests_again(clean_environment: Path) -> None:
+    limit = ("--engine-request-limit", "1")
+    queue = {"DYN_DYNAMO_REQUEST_QUEUE_LIMIT": "0"}
+    with worker(clean_environment, "worker", "--engine", "echo", "--delay-ms", "50", *limit, **queue):
+        async with peer() as (_, client):
+            await client.wait_for_instances(1, timeout_s=10)
+            stream = client.random(echo("w " * 500))
+            await stream.__anext__()
+            with pytest.raises(Overloaded, match="limit of 1"):
+                await text_of(client, echo("more"))
+            await stream.aclose()  # type: ignore[attr-defined]
+            async with asyncio_deadline(5):
+                while True:
+                    with contextlib.suppress(Overloaded):
+                        assert await text_of(client, echo("more")) == "more"
+                        break
 
 
 async def test_sigterm_lets_running_requests_finish(clean_environment: Path) -> None:

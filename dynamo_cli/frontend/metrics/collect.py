@@ -86,6 +86,10 @@ def _add_model(samples: Samples, model: RoutedModel, migration_limit: int) -> No
     labels = (model.name,)
     add(samples, "model_ready", labels, int(bool(model.candidates)))
     add(samples, "model_migration_limit", labels, migration_limit)
+    for worker, load in model.loads.known().items():
+        of_worker = (model.name, f"{worker:x}", "0", "decode")
+        add(samples, "worker_active_decode_blocks", of_worker, load.active_decode_blocks)
+        add(samples, "worker_active_prefill_tokens", of_worker, load.active_prefill_tokens)
     if model.identity is None:
         return
     add(samples, "model_context_length", labels, model.context_length)

@@ -46,6 +46,12 @@ def _model(name: str, text: str) -> Family:
     return Family(f"model_{name}", "gauge", _MODEL, text, lasting=False, largest=True)
 
 
+def _worker(name: str, text: str) -> Family:
+    """Every frontend hears of the same worker, and knows of its own requests to it sooner."""
+    labels = ("model", "worker_id", "dp_rank", "worker_type")
+    return Family(f"worker_{name}", "gauge", labels, text, lasting=False, largest=True)
+
+
 def _process(name: str, kind: Kind, text: str) -> Family:
     return Family(name, kind, _FRONTEND, text, lasting=False, prefixed=not name.startswith("process_"))
 
@@ -93,6 +99,8 @@ FAMILIES = (
     _counter("model_migration_max_seq_len_exceeded_total", _MODEL, "Requests that were too long to move"),
     _counter("model_cancellation_total", _REQUEST, "Requests whose client left"),
     _counter("model_rejection_total", ("model", "endpoint"), "Requests refused because the workers were busy"),
+    _worker("active_decode_blocks", "KV blocks in use, as last known"),
+    _worker("active_prefill_tokens", "Prompt tokens still to be prefilled, as last known"),
     _now("scrape_up", _FRONTEND, "Whether a frontend told its part of this answer"),
     _process("process_cpu_seconds_total", "counter", "CPU time, user and system"),
     _process("process_resident_memory_bytes", "gauge", "Resident memory"),

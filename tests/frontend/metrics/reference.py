@@ -22,7 +22,8 @@ class Untold(NamedTuple):
 
 MODEL = ("model",)
 REQUEST = ("model", "endpoint", "request_type")
-WORKERS_LOAD = "the load of each worker is not watched yet"
+WORKER = ("worker_id", "dp_rank", "worker_type")
+WORKERS_LOAD = "the lengths and times of each worker are not kept"
 KV_ROUTER = "of KV-aware routing, which is not there yet"
 MEDIA = "takes text alone"
 PLANE = "stage_duration_seconds has these stages"
@@ -74,8 +75,8 @@ REFERENCE: dict[str, Told | Untold] = {
     "dynamo_frontend_tokenizer_cache_uncached_tokens_total": Told("counter", more=MODEL),
     "dynamo_frontend_tokenizer_latency_ms": Told("histogram", ("operation",)),
     "dynamo_frontend_videos_per_request": Untold("histogram", MEDIA),
-    "dynamo_frontend_worker_active_decode_blocks": Untold("gauge", WORKERS_LOAD),
-    "dynamo_frontend_worker_active_prefill_tokens": Untold("gauge", WORKERS_LOAD),
+    "dynamo_frontend_worker_active_decode_blocks": Told("gauge", WORKER, MODEL),
+    "dynamo_frontend_worker_active_prefill_tokens": Told("gauge", WORKER, MODEL),
     "dynamo_frontend_worker_last_input_sequence_tokens": Untold("gauge", WORKERS_LOAD),
     "dynamo_frontend_worker_last_inter_token_latency_seconds": Untold("gauge", WORKERS_LOAD),
     "dynamo_frontend_worker_last_time_to_first_token_seconds": Untold("gauge", WORKERS_LOAD),
