@@ -102,8 +102,9 @@ def test_defaults_and_examples_are_valid() -> None:
 
 
 def test_requests_are_open_and_their_optional_fields_take_null() -> None:
+    """Those of OpenAI's clients are. A setting with a wrong name would silently be none, so there they are not."""
     for endpoint in ENDPOINTS:
-        if endpoint.request is not None:
+        if endpoint.request is not None and endpoint.tag != "Load":
             schema = SCHEMAS[endpoint.request.__name__]
             assert "additionalProperties" not in schema
             optional = [name for name in schema["properties"] if name not in schema.get("required", ())]

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from dynamo_cli.frontend.openapi.fields.load import BLOCKS, FRACTION, TOKENS
+
 
 def _about(text: str, *examples: Any) -> Meta:
     return Meta(description=text, examples=list(examples) or None)
@@ -200,6 +202,17 @@ class ModelReadiness(msgspec.Struct):
     id: ModelName
     ready: Annotated[bool, _about("Whether a worker takes requests now.")]
     workers: Annotated[Count, _about("How many do.")]
+
+
+class Thresholds(msgspec.Struct):
+    model: ModelName
+    active_decode_blocks_threshold: Annotated[float | None, _about(f"{BLOCKS} Null: none.", 0.9)]
+    active_prefill_tokens_threshold: Annotated[int | None, _about(f"{TOKENS} Null: none.", 20000)]
+    active_prefill_tokens_threshold_frac: Annotated[float | None, _about(f"{FRACTION} Null: none.", 1.5)]
+
+
+class ThresholdList(msgspec.Struct):
+    thresholds: Annotated[list[Thresholds], _about("An entry for each model.")]
 
 
 class TokenizeAnswer(msgspec.Struct):

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from dynamo_cli.frontend import busy_threshold
 from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH
 from dynamo_cli.frontend.openapi import answers
 from dynamo_cli.frontend.openapi.fields.chat import CHAT
 from dynamo_cli.frontend.openapi.fields.common import COMMON, NVEXT, STREAM_OPTIONS
 from dynamo_cli.frontend.openapi.fields.completion import COMPLETION
 from dynamo_cli.frontend.openapi.fields.field import Field
+from dynamo_cli.frontend.openapi.fields.load import THRESHOLD_CHANGE
 from dynamo_cli.frontend.openapi.fields.tokens import DETOKENIZE, TOKENIZE
 from dynamo_cli.frontend.openapi.statuses import OVERLOADED
 from dynamo_cli.frontend.tokens import DetokenizeRequest, TokenizeRequest
+from dynamo_cli.protocol.load import BusyThresholds, ThresholdChange
 from dynamo_cli.protocol.openai import ChatRequest, CompletionRequest, GenerateRequest, NvExt, StreamOptions
 
 FIELDS: dict[type, dict[str, Field]] = {
@@ -24,6 +27,7 @@ FIELDS: dict[type, dict[str, Field]] = {
     NvExt: NVEXT,
     TokenizeRequest: TOKENIZE,
     DetokenizeRequest: DETOKENIZE,
+    ThresholdChange: THRESHOLD_CHANGE,
 }
 """What is told of the fields of each type, those that it inherits apart."""
 
@@ -31,6 +35,7 @@ TAGS = {
     "Generate": "OpenAI's endpoints for text.",
     "Models": "What is served here.",
     "Tokens": "The models' tokenizers, in vLLM's form.",
+    "Load": "When requests are refused because all workers are busy.",
     "Operation": "For load balancers, Prometheus and people. No key is needed.",
 }
 PRIVATE = frozenset({("GET", COUNTS_PATH)})
@@ -66,7 +71,10 @@ class Endpoint:
         return self.method, self.route or self.path
 
 
-_PINNED = {"X-Worker-Instance-Id": "The worker that shall answer, as `nvext.backend_instance_id` says it."}
+_GENERATE_HEADERS = {
+    "X-Worker-Instance-Id": "The worker that shall answer, as `nvext.backend_instance_id` says it.",
+    "X-Request-Timeout-Ms": "The client waits so long for the whole answer, 1 ms to 24 h; then 504, or an error event.",
+}
 _QUESTION = [{"role": "user", "content": "What color is the sky?"}]
 
 ENDPOINTS = (
@@ -81,7 +89,7 @@ ENDPOINTS = (
         answers={200: answers.ChatCompletion},
         chunk=answers.ChatCompletionChunk,
         errors=_GENERATE,
-        headers=_PINNED,
+        headers=_GENERATE_HEADERS,
         examples={
             "A question": {"model": _MODEL, "messages": _QUESTION, "max_tokens": 64},
             "Streamed": {
@@ -113,7 +121,7 @@ ENDPOINTS = (
         answers={200: answers.TextCompletion},
         chunk=answers.TextCompletionChunk,
         errors=_GENERATE,
-        headers=_PINNED,
+        headers=_GENERATE_HEADERS,
         examples={
             "A text": {"model": _MODEL, "prompt": "Once upon a time", "max_tokens": 32},
             "Two prompts, streamed": {"model": _MODEL, "prompt": ["One", "Two"], "max_tokens": 8, "stream": True},
@@ -190,6 +198,33 @@ ENDPOINTS = (
         tag="Operation",
         summary="Whether the process answers",
         answers={200: answers.Live},
+    ),
+    Endpoint(
+        method="GET",
+        path=busy_threshold.PATH,
+        id="listBusyThresholds",
+        tag="Load",
+        summary="When workers are busy",
+        text="Of each model that is served.",
+        answers={200: answers.ThresholdList},
+    ),
+    Endpoint(
+        method="POST",
+        path=busy_threshold.PATH,
+        id="changeBusyThresholds",
+        tag="Load",
+        summary="Change when workers are busy",
+        text="For all frontends of the deployment. A field that is left out stays as it is, null unsets it.",
+        request=ThresholdChange,
+        answers={200: answers.Thresholds},
+        errors=(404, 503),
+        examples={
+            "Refuse when nine tenths of the KV cache are in use": {
+                "model": _MODEL,
+                "active_decode_blocks_threshold": 0.9,
+            },
+            "Never refuse": {"model": _MODEL, **dict.fromkeys(BusyThresholds.__struct_fields__)},
+        },
     ),
     Endpoint(
         method="GET",

@@ -27,9 +27,9 @@ _NAMED = {
     500: ("InternalServerError", "The server or its engine failed on this request."),
     501: ("NotImplemented", "The method, or the transfer encoding, is not known."),
     503: ("ServiceUnavailable", "No worker can answer now, or the server shuts down. Try again."),
-    504: ("GatewayTimeout", "The worker did not answer in time."),
+    504: ("GatewayTimeout", "The worker did not answer in time, or not before `x-request-timeout-ms`."),
     505: ("HttpVersionNotSupported", "Only HTTP/1.1 and 1.0 are spoken."),
-    OVERLOADED: ("Overloaded", "Every worker is busy. Try again later."),
+    OVERLOADED: ("Overloaded", "Every worker is busy. Try again later. A server may be told to say another status."),
 }
 _HEADERS = {
     401: ("WWW-Authenticate",),

@@ -21,8 +21,9 @@ class RouteTable:
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Method and path of each route."""
-        for path, (method, _) in {**self._exact, **self._prefixes}.items():
-            yield method, path
+        for path, handlers in {**self._exact, **self._prefixes}.items():
+            for method in handlers:
+                yield method, path
 
     def handle(self, exchange: Exchange) -> None:
         """Raises RouteMissing; a wrong method is answered with those allowed, OPTIONS too."""
