@@ -101,10 +101,11 @@ class ActiveSequences:
         sequence.output = blocks
 
     def hear(self, event: SequenceEvent, now: float) -> bool:
-        """Take what a router says; False for one's own words that have come back."""
+        """Take what a router says; False for one's own words that have come back, and for what was known."""
         if event.router == self._router:
             return False
         key = event.router, event.request_id
+        known = key in self._sequences
         if isinstance(event, SequenceAdded):
             what = event.hashes, event.tokens, event.overlap_blocks, event.expected_output
             self._add(key, event.worker, *what, now)
@@ -112,7 +113,7 @@ class ActiveSequences:
             self._prefilled(key, now)
         else:
             self._free(key)
-        return True
+        return known != isinstance(event, SequenceAdded)
 
     def remove_worker(self, worker: int) -> None:
         """Nothing is in flight there any more."""

@@ -12,18 +12,25 @@ import msgspec
 from dynamo_cli.router.policies.base import Decision, Policy, RoutingRequest, State
 from dynamo_cli.router.selection import drawn
 
+LITTLE_WORK = 1 << 18
+"""Prompt tokens: a few seconds of a fast device. That much more or less in a minute is no imbalance."""
+
 
 class KvOptions(msgspec.Struct, frozen=True):
-    """Credits are blocks saved for each block found; `temperature` 0: no chance."""
+    """Credits are blocks saved for each block found. `decode_weight`: what a block in use costs a request over its
+    whole answer, as a share of computing a block. `temperature` 0: no chance.
+    """
 
     overlap_credit: float = 1.0
     host_credit: float = 0.75
     disk_credit: float = 0.25
+    decode_weight: float = 0.1
     temperature: float = 0.0
 
 
 class Kv(Policy):
-    """cost = tokens queued there + sqrt(1 + requests there) x share x tokens to be computed there; the least wins.
+    """cost = tokens queued there + sqrt(1 + requests there) x share x tokens to be computed there
+            + decode_weight x tokens in use there; the least wins.
 
     Unit: the time of one prompt token. Prompt tokens of a request delay the request itself once, and once every
     other request of the worker, since all of them wait for the same steps. Counting nobody else, the factor would be
@@ -32,12 +39,14 @@ class Kv(Policy):
     queue for long. Their geometric mean is the compromise. So a found block is worth more than its own computation,
     and the more so the busier a worker is; but where the queue is longer than what is saved, it is given up.
 
-    `share` is what the worker was given lately over the mean of the candidates (the request itself added to both, so
-    that little work is no imbalance): who has many sessions gets fewer new ones, before it has queues.
+    `share` is what the worker was given lately over the mean of the candidates, LITTLE_WORK added to both: who has
+    many sessions gets fewer new ones, before it has queues.
+
+    Blocks in use slow every token of the answer a little; the weight keeps that from drowning a prefix.
 
     Without any overlap, queues decide, then the number of requests. A prefix which all workers hold is no reason for
-    any of them. Blocks of requests on their way count as present. Nothing depends on the model, the device or the
-    capacity.
+    any of them. Blocks of requests on their way count as present. Nothing has to be
+    known of the model, the device or the capacity.
     """
 
     looks_at_blocks: ClassVar[bool] = True
@@ -61,9 +70,10 @@ class Kv(Policy):
         device, host, disk = state.stored
         slower = bool(host or disk)
         queued, inflight, predicted, tokens = state.prefill_tokens, state.inflight, state.predicted, request.tokens
-        recent = state.recent
-        itself = max(1, tokens) * state.recent_unit
-        mean = sum([recent.get(worker, 0.0) for worker in candidates]) / len(candidates) + itself
+        recent, blocks, generated = state.recent, state.blocks, state.generated
+        per_block = self._options.decode_weight * state.block_size
+        little = LITTLE_WORK * state.recent_unit
+        mean = sum([recent.get(worker, 0.0) for worker in candidates]) / len(candidates) + little
         costs = []
         for worker in candidates:
             found = device.get(worker, 0)
@@ -73,8 +83,12 @@ class Kv(Policy):
                 new -= self._behind(worker, state, found, coming)
             if new < 1.0:
                 new = 1.0
-            share = (recent.get(worker, 0.0) + itself) / mean
-            costs.append(queued.get(worker, 0) + sqrt(1 + inflight.get(worker, 0)) * share * new)
+            share = (recent.get(worker, 0.0) + little) / mean
+            cost = queued.get(worker, 0) + sqrt(1 + inflight.get(worker, 0)) * share * new
+            in_use: float = blocks.get(worker, 0)
+            if generated:
+                in_use += generated.get(worker, 0.0)
+            costs.append(cost + per_block * in_use)
         return costs
 
     def _behind(self, worker: int, state: State, found: int, coming: int) -> float:
