@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -33,6 +35,12 @@ def usage(pid: int) -> Usage:
     """Of `pid` and its descendants, ended ones included; zero for a process that is gone."""
     uses = [_own_usage(process) for process in _tree(pid)]
     return Usage(sum(use.cpu_s for use in uses), sum(use.rss_bytes for use in uses))
+
+
+def own_peak_rss_bytes() -> int:
+    """The most memory this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _own_usage(process: psutil.Process) -> Usage:

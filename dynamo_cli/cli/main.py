@@ -30,7 +30,7 @@ COMPLETE = "__complete"
 COMMANDS = (
     *("up", "down", "ps", "status", "logs", "events", "attach"),
     *("restart", "stop", "start", "scale"),
-    *("plan", "topology", "doctor", "chat", "bench", "pull", "completions"),
+    *("plan", "topology", "doctor", "chat", "bench", "replay", "pull", "completions"),
 )
 
 
