@@ -4,7 +4,7 @@
 # The commands below the command $1.
 __dynamo_commands() {
     case $1 in
-    '') list='attach bench chat completions doctor down events frontend logs mocker plan ps pull restart scale sglang start status stop topology trtllm up vllm worker' ;;
+    '') list='attach bench chat completions doctor down events frontend logs mocker plan ps pull replay restart scale sglang start status stop topology trtllm up vllm worker' ;;
     completions) list='bash zsh fish install uninstall' ;;
     topology) list='list show schema' ;;
     *) list= ;;
@@ -33,6 +33,7 @@ __dynamo_options() {
     plan) list='--set --json --commands -h --help' ;;
     ps) list='-a --all --json -h --help' ;;
     pull) list='-h --help' ;;
+    replay) list='--policy --workers --cache-fraction --blocks --speed -n --requests --max-num-seqs --max-num-batched-tokens --speedup --seed --plot --json -h --help' ;;
     restart) list='-d --deployment --no-wait --timeout -h --help' ;;
     scale) list='-d --deployment --no-wait --timeout -h --help' ;;
     sglang) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
@@ -147,6 +148,17 @@ __dynamo_option() {
     'mocker --discovery-backend' | 'mocker --store-kv') kind='=file mem' ;;
     'mocker --request-plane') kind='=tcp' ;;
     'plan --set') kind='setting' ;;
+    'replay --policy') : ;;
+    'replay --workers') : ;;
+    'replay --cache-fraction') : ;;
+    'replay --blocks') : ;;
+    'replay --speed') : ;;
+    'replay -n' | 'replay --requests') : ;;
+    'replay --max-num-seqs') : ;;
+    'replay --max-num-batched-tokens') : ;;
+    'replay --speedup') : ;;
+    'replay --seed') : ;;
+    'replay --plot') kind='file' ;;
     'restart -d' | 'restart --deployment') kind='deployment' ;;
     'restart --timeout') : ;;
     'scale -d' | 'scale --deployment') kind='deployment' ;;
@@ -222,6 +234,7 @@ __dynamo_argument() {
     logs/*) kind='log-source' ;;
     plan/1) kind='topology' ;;
     pull/1) kind='model' ;;
+    replay/1) kind='file' ;;
     restart/*) kind='service' ;;
     scale/*) kind='replicas' ;;
     start/*) kind='service' ;;

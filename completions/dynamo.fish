@@ -23,6 +23,8 @@ function __dynamo_count
             echo 1
         case 'plan --set'
             echo 1
+        case 'replay --policy' 'replay --workers' 'replay --cache-fraction' 'replay --blocks' 'replay --speed' 'replay -n' 'replay --requests' 'replay --max-num-seqs' 'replay --max-num-batched-tokens' 'replay --speedup' 'replay --seed' 'replay --plot'
+            echo 1
         case 'restart -d' 'restart --deployment' 'restart --timeout'
             echo 1
         case 'scale -d' 'scale --deployment' 'scale --timeout'
@@ -128,6 +130,7 @@ complete -c dynamo -n '__dynamo_at \'\' 1' -a mocker -d 'Run a worker with the m
 complete -c dynamo -n '__dynamo_at \'\' 1' -a plan -d 'Show what `up` would start.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a ps -d 'List the deployments of this user.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a pull -d 'Fetch a model, so that `up` need not.'
+complete -c dynamo -n '__dynamo_at \'\' 1' -a replay -d 'Compare router policies on a trace, in virtual time.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a restart -d 'Restart services, the replicas of a pool one after another.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a scale -d 'Change the number of replicas of pools.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a sglang -d 'Run a worker with the sglang engine.'
@@ -290,6 +293,20 @@ complete -c dynamo -n '__dynamo_at \'ps\'' -l json -d 'Print JSON.'
 complete -c dynamo -n '__dynamo_at \'ps\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'pull\' 1' -k -a '(__dynamo_ask model)'
 complete -c dynamo -n '__dynamo_at \'pull\'' -s h -l help -d 'Show this message and exit.'
+complete -c dynamo -n '__dynamo_at \'replay\' 1' -F
+complete -c dynamo -n '__dynamo_at \'replay\'' -l policy -x -d 'Policies, comma separated.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -l workers -x -d 'Simulated workers.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -l cache-fraction -x -d 'KV cache of all workers together, as a share of the different blocks.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -l blocks -x -d 'KV blocks of each worker, in place of --cache-fraction.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -l speed -x -d 'Send X times as fast as recorded.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -s n -l requests -x -d 'The first N requests only.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -l max-num-seqs -x -d 'Sequences a worker runs at once.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -l max-num-batched-tokens -x -d 'Tokens of one step of a worker.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -l speedup -x -d 'Workers X times as fast; 0 takes no time.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -l seed -x -d 'Of everything that is left to chance.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -l plot -r -F -d 'Draw the results (SVG).'
+complete -c dynamo -n '__dynamo_at \'replay\'' -l json -d 'Print a list with an object for each policy.'
+complete -c dynamo -n '__dynamo_at \'replay\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'restart\' 1 +' -k -a '(__dynamo_ask service)'
 complete -c dynamo -n '__dynamo_at \'restart\'' -s d -l deployment -x -k -a '(__dynamo_ask deployment)' -d 'Default: the only running one.'
 complete -c dynamo -n '__dynamo_at \'restart\'' -l no-wait -d 'Return at once.'

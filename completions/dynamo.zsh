@@ -37,6 +37,7 @@ __dynamo() {
         'plan:Show what `up` would start.'
         'ps:List the deployments of this user.'
         'pull:Fetch a model, so that `up` need not.'
+        'replay:Compare router policies on a trace, in virtual time.'
         'restart:Restart services, the replicas of a pool one after another.'
         'scale:Change the number of replicas of pools.'
         'sglang:Run a worker with the sglang engine.'
@@ -329,6 +330,26 @@ __dynamo_pull() {
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '1:name: __dynamo_ask model model'
+}
+
+__dynamo_replay() {
+    _arguments -s -S \
+        '(--policy)--policy=[Policies, comma separated.]:value: ' \
+        '(--workers)--workers=[Simulated workers.]:value: ' \
+        '(--cache-fraction)--cache-fraction=[KV cache of all workers together, as a share of the different blocks.]:value: ' \
+        '(--blocks)--blocks=[KV blocks of each worker, in place of --cache-fraction.]:value: ' \
+        '(--speed)--speed=[Send X times as fast as recorded.]:value: ' \
+        '(-n --requests)-n+[The first N requests only.]:value: ' \
+        '(-n --requests)--requests=[The first N requests only.]:value: ' \
+        '(--max-num-seqs)--max-num-seqs=[Sequences a worker runs at once.]:value: ' \
+        '(--max-num-batched-tokens)--max-num-batched-tokens=[Tokens of one step of a worker.]:value: ' \
+        '(--speedup)--speedup=[Workers X times as fast; 0 takes no time.]:value: ' \
+        '(--seed)--seed=[Of everything that is left to chance.]:value: ' \
+        '(--plot)--plot=[Draw the results (SVG).]:value:_files' \
+        '(--json)--json[Print a list with an object for each policy.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:trace:_files'
 }
 
 __dynamo_restart() {

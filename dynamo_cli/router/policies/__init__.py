@@ -58,3 +58,12 @@ _WITH_CHANCE: dict[str, Callable[[random.Random], Policy]] = {
     "reference": Reference,
     "kv": Kv,
 }
+
+
+def check_policy(name: str) -> str:
+    """Return `name` when it is one of POLICIES; raises UsageError naming them."""
+    if name in POLICIES:
+        return name
+    near = difflib.get_close_matches(name, POLICIES, 1)
+    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(POLICIES)}"
+    raise UsageError(f"unknown policy {name!r}; {hint}")
