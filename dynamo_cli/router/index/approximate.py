@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import count, repeat
+from itertools import repeat
 
 from dynamo_cli.router.index.blocks import UNKNOWN_CAPACITY, BlockIndex
 
@@ -15,24 +15,23 @@ _SLACK = 4096
 class _Touch:
     """The first `left` blocks of a routed prompt, until `expires`; those touched again belong to a later touch."""
 
-    __slots__ = ("expires", "hashes", "left", "turn", "worker")
+    __slots__ = ("expires", "hashes", "left", "worker")
 
-    def __init__(self, expires: float, worker: int, turn: int, hashes: Sequence[int]) -> None:
+    def __init__(self, expires: float, worker: int, hashes: Sequence[int]) -> None:
         self.expires = expires
         self.worker = worker
-        self.turn = turn
         self.hashes = hashes
         self.left = len(hashes)
 
 
 class _Guess:
-    """One worker: the turn in which each of its blocks was last touched, and its touches, oldest first."""
+    """One worker: the last touch of each of its blocks, and its touches, oldest first."""
 
-    __slots__ = ("limit", "touches", "turns")
+    __slots__ = ("last", "limit", "touches")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.turns: dict[int, int] = {}
+        self.last: dict[int, _Touch] = {}
         self.touches: deque[_Touch] = deque()
 
 
@@ -53,7 +52,6 @@ class ApproximateIndex:
         self._blocks = BlockIndex()
         self._guesses: dict[int, _Guess] = {}
         self._touches: deque[_Touch] = deque()
-        self._turn = count()
         self._total = 0
         self._queued = 0
 
@@ -69,8 +67,8 @@ class ApproximateIndex:
     def remove_worker(self, worker: int) -> None:
         guess = self._guesses.pop(worker, None)
         if guess is not None:
-            self._total -= len(guess.turns)
-            guess.turns.clear()
+            self._total -= len(guess.last)
+            guess.last.clear()
             self._blocks.drop(worker)
 
     def clear(self, worker: int) -> None:
@@ -89,10 +87,13 @@ class ApproximateIndex:
         if guess is None or not hashes:
             return
         self._expire(now)
-        turns, turn = guess.turns, next(self._turn)
-        fresh = [block for block in hashes if block not in turns]
-        turns.update(zip(hashes, repeat(turn)))
-        touch = _Touch(now + self._ttl_s, worker, turn, hashes)
+        last = guess.last
+        fresh = [block for block in hashes if block not in last]
+        touch = _Touch(now + self._ttl_s, worker, hashes)
+        known = len(hashes) - len(fresh)
+        if known:
+            self._supersede(last[hashes[known - 1]], known)
+        last.update(zip(hashes, repeat(touch)))
         while guess.touches and not guess.touches[0].left:
             guess.touches.popleft()
         guess.touches.append(touch)
@@ -101,10 +102,16 @@ class ApproximateIndex:
         if fresh:
             self._total += len(fresh)
             self._blocks.stored(worker, fresh)
-        self._shed(guess.touches, len(turns) - guess.limit)
+        self._shed(guess.touches, len(last) - guess.limit)
         self._prune()
-        if self._queued > 2 * self._total + _SLACK:
+        if self._queued + len(self._touches) > 2 * self._total + _SLACK:
             self._compact()
+
+    def _supersede(self, touch: _Touch, known: int) -> None:
+        """A prompt begins with `known` blocks, of which this touch had the last one: often it has no others left."""
+        if touch.left == known:
+            self._queued -= known
+            touch.left, touch.hashes = 0, ()
 
     def _expire(self, now: float) -> None:
         touches = self._touches
@@ -126,14 +133,14 @@ class ApproximateIndex:
     def _shed_from(self, touch: _Touch, most: int) -> int:
         """Forget up to so many blocks, from the prompt's end on; returns how many."""
         guess = self._guesses.get(touch.worker)
-        turns = guess.turns if guess is not None else {}
+        last = guess.last if guess is not None else {}
         gone: list[int] = []
         at = touch.left
         while at and len(gone) < most:
             at -= 1
             block = touch.hashes[at]
-            if turns.get(block) == touch.turn:
-                del turns[block]
+            if last.get(block) is touch:
+                del last[block]
                 gone.append(block)
         self._queued -= touch.left - at
         touch.left = at
@@ -145,8 +152,8 @@ class ApproximateIndex:
         """Drop from every touch what was touched again later, and the touches with nothing left."""
         for touch in self._touches:
             guess = self._guesses.get(touch.worker)
-            turns = guess.turns if guess is not None else {}
-            touch.hashes = [one for one in touch.hashes[: touch.left] if turns.get(one) == touch.turn]
+            last = guess.last if guess is not None else {}
+            touch.hashes = [one for one in touch.hashes[: touch.left] if last.get(one) is touch]
             touch.left = len(touch.hashes)
         self._touches = deque(touch for touch in self._touches if touch.left)
         for guess in self._guesses.values():
