@@ -8,7 +8,7 @@ from time import perf_counter
 from dynamo_cli.frontend.metrics.buckets import LOOP_DELAY_S
 from dynamo_cli.runtime.histogram import Histogram
 
-PERIOD_S = 0.1
+PERIOD_S = 0.25
 STALL_S = 0.005
 
 
