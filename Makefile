@@ -5,6 +5,7 @@
 # make check    ruff and mypy
 # make bench    the performance budgets, measured; with REFERENCE=1 beside NVIDIA Dynamo
 # make bench-router  what a routing decision costs
+# make bench-scale   what routing and simulating cost as they grow
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
 
@@ -18,7 +19,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 ARGS ?=
 
-.PHONY: up install model test test-index check bench bench-router completions schema clean
+.PHONY: up install model test test-index check bench bench-router bench-scale completions schema clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -44,6 +45,9 @@ bench: $(READY) model
 
 bench-router: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.router $(ARGS)
+
+bench-scale: $(READY)
+	@$(BIN)/python -m dynamo_cli.bench.replay.scale $(ARGS)
 
 completions: $(READY)
 	@for shell in bash zsh fish; do file=completions/dynamo.$$shell; \
