@@ -57,7 +57,9 @@ MISTYPED = [
     Wrong("bench --pid x", 2, "dynamo: --pid x: expected NAME=PID"),
     Wrong("bench --rate 5 -c 3", 2, "dynamo: -c does not go with --rate; --max-concurrency limits an open loop"),
     Wrong("bench --find-max-rate", 2, "dynamo: --find-max-rate needs --slo, such as --slo ttft=200ms,itl=20ms"),
-    Wrong("bench --trace x.jsonl", 2, "dynamo: --trace x.jsonl: No such file or directory"),
+    Wrong("bench --trace x.jsonl", 2, "dynamo: x.jsonl: No such file or directory"),
+    Wrong("replay x.jsonl", 2, "dynamo: x.jsonl: No such file or directory"),
+    Wrong("replay", 2, "dynamo: missing argument 'TRACE'; try dynamo replay --help"),
     Wrong("bench --sweep 1,two", 2, "dynamo: --sweep 1,two: expected concurrencies such as 1,2,4,8, or auto"),
     Wrong("bench --compare x y", 2, "dynamo: cannot read x: No such file or directory; expected a directory of…"),
 ]

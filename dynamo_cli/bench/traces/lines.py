@@ -28,7 +28,7 @@ def lines_of(file: Path, notes: list[str]) -> Iterator[bytes]:
             if rest and len(notes) == before:
                 yield rest
     except OSError as error:
-        raise UsageError(f"--trace {file}: {error.strerror or error}") from None
+        raise UsageError(f"{file}: {error.strerror or error}") from None
 
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:

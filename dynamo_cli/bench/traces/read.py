@@ -29,7 +29,7 @@ def read_trace(path: Path, notes: list[str]) -> Iterator[TracedRequest]:
     if _is_recorded(next((line for file in files for line in lines_of(file, []) if line.strip()), b"")):
         return iter(recorded_requests([(file, lines_of(file, notes)) for file in files], notes))
     if len(files) > 1:
-        raise UsageError(f"--trace {path}: {files[0].name} is no request trace; name one file")
+        raise UsageError(f"{path}: {files[0].name} is no request trace; name one file")
     return mooncake_requests(files[0], lines_of(files[0], notes))
 
 
@@ -39,9 +39,9 @@ def _files(path: Path) -> list[Path]:
     try:
         files = sorted(file for file in path.iterdir() if file.name.endswith(ENDINGS))
     except OSError as error:
-        raise UsageError(f"--trace {path}: {error.strerror}") from None
+        raise UsageError(f"{path}: {error.strerror}") from None
     if not files:
-        raise UsageError(f"--trace {path}: holds no {' or '.join(ENDINGS)} file")
+        raise UsageError(f"{path}: holds no {' or '.join(ENDINGS)} file")
     return files
 
 
