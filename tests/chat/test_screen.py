@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dynamo_cli.chat.screen.blocks import split
@@ -67,6 +67,7 @@ def test_the_same_stands_there_however_it_came(answer: str, cuts: list[int], col
 
 
 @settings(deadline=None, max_examples=100)
+@example(answer="# Title\n\npara\n*** not a rule ***\nend", cuts=[17], rows=2)
 @given(ANSWERS, st.lists(st.integers(0, 25), max_size=40), st.integers(2, 12))
 def test_an_answer_taller_than_the_screen_loses_no_word(answer: str, cuts: list[int], rows: int) -> None:
     low, high = shown(cut(answer, cuts), 60, rows), shown([answer], 60, 500)
