@@ -6,36 +6,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dynamo_cli.errors import (
-    CannotConnect,
     Disconnected,
     DynamoError,
     InvalidRequest,
     PlaneError,
     ResponseTimeout,
     StreamIncomplete,
-    Unauthorized,
     from_code,
 )
-from dynamo_cli.runtime.requests.auth import HANDSHAKE_S, is_genuine, prove
-from dynamo_cli.runtime.requests.frames import (
-    MAX_FRAME,
-    AnyFrame,
-    Deltas,
-    Drain,
-    End,
-    Error,
-    Hello,
-    Ping,
-    Pong,
-    Proof,
-    Purpose,
-    Welcome,
-    encode_frame,
-)
-from dynamo_cli.runtime.requests.link import Link, host_and_port
+from dynamo_cli.runtime.links.client import ClientLink, connect
+from dynamo_cli.runtime.links.frames import Error, Purpose
+from dynamo_cli.runtime.requests.frames import AnyFrame, Deltas, Drain, End, Ping, Pong, frame_decoder
+from dynamo_cli.runtime.requests.outbox import Outbox
 from dynamo_cli.runtime.requests.receiving import ReceivedStream, end_with
 from dynamo_cli.runtime.within import within
 
@@ -43,89 +28,16 @@ if TYPE_CHECKING:
     from dynamo_cli.runtime.requests.tcp_client import TcpRequestClient
 
 _log = logging.getLogger(__name__)
-CONNECT_S = 3.0
 PING_S = 1.0
 MISSES = 3
-
-
-class ClientLink(Link):
-    """Proves the token, checks the server's own proof; `welcomed` tells how that went."""
-
-    purpose: Purpose
-
-    def __init__(self, address: str, token: bytes) -> None:
-        super().__init__()
-        self.address = address
-        self.welcomed: asyncio.Future[None] = self._loop.create_future()
-        self._token = token
-        self._hello: Hello | None = None
-        self._proof: Proof | None = None
-
-    def on_frame(self, frame: AnyFrame) -> None:
-        if self.welcomed.done():
-            self.on_answer(frame)
-        elif isinstance(frame, Hello) and self._hello is None:
-            self._hello = frame
-            self._proof = prove(self._token, frame, self.purpose)
-            self.send_proof(self._proof)
-        elif isinstance(frame, Welcome) and self._hello and self._proof:
-            if is_genuine(self._token, self._hello, self._proof, frame):
-                self.reader.limit = MAX_FRAME
-                self.welcomed.set_result(None)
-                self.on_welcome()
-            else:
-                self._reject(Unauthorized(f"the server at {self.address} does not know the deployment's token"))
-        elif isinstance(frame, Error):
-            self._reject(from_code(frame.code, f"{self.address}: {frame.message}"))
-        else:
-            self._reject(Unauthorized(f"{self.address} is no request plane of this deployment"))
-
-    def send_proof(self, proof: Proof) -> None:
-        self.out.frame(proof)
-        self.out.flush()
-
-    def on_welcome(self) -> None:
-        """Called once the server has proved itself."""
-
-    def on_answer(self, frame: AnyFrame) -> None:
-        """Called with every frame after the welcome."""
-
-    def on_closed(self, reason: str) -> None:
-        if not self.welcomed.done():
-            self.welcomed.set_exception(CannotConnect(f"{self.address} closed the connection: {reason or 'no reason'}"))
-            self.welcomed.exception()
-
-    def _reject(self, error: DynamoError) -> None:
-        self.welcomed.set_exception(error)
-        self.welcomed.exception()
-        self.close(str(error))
-
-
-L = TypeVar("L", bound=ClientLink)
-
-
-async def connect(link: L) -> L:
-    """CannotConnect after 3 s without a connection or 5 s without a welcome; Unauthorized when it is refused."""
-    host, port = host_and_port(link.address)
-    loop = asyncio.get_running_loop()
-    try:
-        await within(CONNECT_S, loop.create_connection(lambda: link, host, port))
-        await within(HANDSHAKE_S, asyncio.shield(link.welcomed))
-    except asyncio.TimeoutError:
-        link.close("timeout")
-        raise CannotConnect(f"{link.address} does not answer") from None
-    except OSError as error:
-        raise CannotConnect(f"cannot connect to {link.address}: {error.strerror or error}") from None
-    except asyncio.CancelledError:
-        link.close("cancelled")
-        raise
-    return link
 
 
 class HeartbeatLink(ClientLink):
     """Answered by an OS thread of the worker, so silence means a dead or stopped process, not a busy one."""
 
-    purpose: Purpose = "heartbeat"
+    plane = "request plane"
+    purpose: ClassVar[Purpose] = "heartbeat"
+    decoder = frame_decoder
 
     def __init__(self, address: str, token: bytes, on_load: Callable[[str, bytes], None] = lambda *_: None) -> None:
         super().__init__(address, token)
@@ -143,7 +55,7 @@ class HeartbeatLink(ClientLink):
 
     def ping(self) -> None:
         self._sent += 1
-        self.out.frame(Ping(self._sent))
+        self.send(Ping(self._sent))
 
     @property
     def answered(self) -> bool:
@@ -169,11 +81,14 @@ class HeartbeatLink(ClientLink):
 class RequestLink(ClientLink):
     """Carries all requests of this client to one address."""
 
-    purpose: Purpose = "requests"
+    plane = "request plane"
+    purpose: ClassVar[Purpose] = "requests"
+    decoder = frame_decoder
 
     def __init__(self, client: TcpRequestClient, address: str, token: bytes) -> None:
         super().__init__(address, token)
         self.streams: dict[int, ReceivedStream] = {}
+        self.out = Outbox(self._loop, self.write)
         self.out.held = True
         self._client = client
         self._last_id = 0
@@ -198,11 +113,8 @@ class RequestLink(ClientLink):
         self.fail(Disconnected("the request plane is closed"))
         await self.gone()
 
-    def send_proof(self, proof: Proof) -> None:
-        # The outbox is held: requests wait in it until the server has proved itself.
-        self._write(encode_frame(proof))
-
     def on_welcome(self) -> None:
+        # The outbox was held: requests wait in it until the server has proved itself.
         self.out.held = False
         self.out.flush()
 

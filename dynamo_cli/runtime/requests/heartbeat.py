@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from dynamo_cli.runtime.requests.frames import FrameReader, FrameTooLarge, Ping, Pong, decode_frame, encode_frame
+from dynamo_cli.runtime.links.frames import FrameReader, FrameTooLarge, encode_frame
+from dynamo_cli.runtime.requests.frames import Ping, Pong, decode_frame
 
 _LARGEST_PING = 32
 

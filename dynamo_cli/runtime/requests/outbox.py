@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from dynamo_cli.runtime.requests.frames import (
-    DELTA_TAG,
+from dynamo_cli.runtime.links.frames import (
     LENGTH_BYTES,
     MAX_FRAME,
     Frame,
@@ -15,6 +14,7 @@ from dynamo_cli.runtime.requests.frames import (
     append_frame,
     encode_into,
 )
+from dynamo_cli.runtime.requests.frames import DELTA_TAG
 
 # A delta frame is built in place: length, array of 2, tag, then an array whose u32 count is known at the flush.
 _DELTA_HEAD = b"\0\0\0\0" + bytes([0x92, DELTA_TAG, 0xDD]) + b"\0\0\0\0"

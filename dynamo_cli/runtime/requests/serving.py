@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from dynamo_cli.errors import DynamoError, EngineFailed, InvalidRequest, StreamIncomplete
 from dynamo_cli.runtime.context import Context, current_context
+from dynamo_cli.runtime.links.frames import Error, FrameTooLarge
 from dynamo_cli.runtime.requests.base import Handler
 from dynamo_cli.runtime.requests.flow import DELTA_COST, Credit
-from dynamo_cli.runtime.requests.frames import End, Error, FrameTooLarge
+from dynamo_cli.runtime.requests.frames import End
 from dynamo_cli.runtime.trail import Trail
 
 if TYPE_CHECKING:

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 
 from dynamo_cli.errors import DynamoError, InvalidRequest, Overloaded, PlaneError
+from dynamo_cli.runtime.links.client import connect
+from dynamo_cli.runtime.links.frames import FrameTooLarge
 from dynamo_cli.runtime.requests.base import LoadListener, PeerListener, PeerState, RequestClient, Stream, StreamSink
-from dynamo_cli.runtime.requests.client_link import HeartbeatLink, RequestLink, connect
-from dynamo_cli.runtime.requests.frames import FrameTooLarge, Request, payload_decoder
+from dynamo_cli.runtime.requests.client_link import HeartbeatLink, RequestLink
+from dynamo_cli.runtime.requests.frames import Request, payload_decoder
 from dynamo_cli.runtime.requests.receiving import ReceivedStream, end_with
 from dynamo_cli.runtime.trail import Trail
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 from collections.abc import Callable
@@ -17,35 +16,27 @@ from dynamo_cli.errors import (
     InvalidRequest,
     NoInstances,
     Overloaded,
-    ResourceMissing,
-    Unauthorized,
 )
-from dynamo_cli.runtime.requests.auth import HANDSHAKE_S, new_hello, welcome
+from dynamo_cli.runtime.links.frames import Proof, Welcome, encode_frame
+from dynamo_cli.runtime.links.server import AcceptedLink, Listener
 from dynamo_cli.runtime.requests.base import Handler, RequestServer
 from dynamo_cli.runtime.requests.frames import (
-    MAX_FRAME,
     AnyFrame,
     Cancel,
     Drain,
-    Error,
     Ping,
     Pong,
-    Proof,
     Request,
     Window,
-    encode_frame,
+    frame_decoder,
     payload_decoder,
 )
 from dynamo_cli.runtime.requests.heartbeat import HeartbeatThread
-from dynamo_cli.runtime.requests.link import Link
+from dynamo_cli.runtime.requests.outbox import Outbox
 from dynamo_cli.runtime.requests.serving import ServedStream, error_frame
 from dynamo_cli.runtime.within import within
 
-_log = logging.getLogger(__name__)
-_MAX_UNPROVED = 64
 _MAX_IN_FLIGHT = 4096
-_BACKLOG = 1024
-_FINISH_S = 1.0
 
 
 class _Endpoint(NamedTuple):
@@ -57,16 +48,11 @@ class TcpRequestServer(RequestServer):
     """Created by `listen`. Handlers run as one task each."""
 
     def __init__(self, token: bytes, host: str) -> None:
-        self.token = token
+        self.listener = Listener(token, host, lambda: ServerLink(self))
         self.endpoints: dict[str, _Endpoint] = {}
         self.draining: set[str] = set()
-        self.unproved: set[ServerLink] = set()
         self.links: set[ServerLink] = set()
-        self.open: set[ServerLink] = set()
         self.heartbeats = HeartbeatThread()
-        self._host = host
-        self._port = 0
-        self._listener: asyncio.Server | None = None
         self._streams: dict[ServedStream, str] = {}
         self._finished = asyncio.Event()
 
@@ -74,19 +60,16 @@ class TcpRequestServer(RequestServer):
     async def listen(cls, token: bytes, host: str = "127.0.0.1", port: int = 0) -> TcpRequestServer:
         """ResourceMissing when the address cannot be bound."""
         server = cls(token, host)
-        loop = asyncio.get_running_loop()
         try:
-            server._listener = await loop.create_server(lambda: ServerLink(server), host, port, backlog=_BACKLOG)
-        except OSError as error:
+            await server.listener.open(port)
+        except DynamoError:
             server.heartbeats.close()
-            raise ResourceMissing(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-        server._port = server._listener.sockets[0].getsockname()[1]
+            raise
         return server
 
     @property
     def address(self) -> str:
-        host = _reachable(self._host)
-        return f"tcp://[{host}]:{self._port}" if ":" in host else f"tcp://{host}:{self._port}"
+        return self.listener.address
 
     def add(self, endpoint: str, handler: Handler, request_type: Any = Any) -> None:
         self.endpoints[endpoint] = _Endpoint(handler, payload_decoder(request_type))
@@ -115,21 +98,17 @@ class TcpRequestServer(RequestServer):
             await asyncio.wait([stream.task for stream in leftover])
 
     async def close(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is None:
+        if not self.listener.stop():
             return
-        listener.close()
         streams = list(self._streams)
         for stream in streams:
             stream.give_up("the worker is shutting down")
         if streams:
             await asyncio.wait([stream.task for stream in streams])
-        for link in [*self.links, *self.unproved]:
-            link.finish()
-        for link in list(self.open):
-            await link.gone()
+        for link in self.links:
+            link.out.flush()
+        await self.listener.close()
         self.heartbeats.close()
-        await listener.wait_closed()
 
     def is_draining(self, endpoint: str) -> bool:
         return "" in self.draining or endpoint in self.draining
@@ -157,34 +136,30 @@ class TcpRequestServer(RequestServer):
                 return
 
 
-class ServerLink(Link):
-    """One client's connection: proof first, then requests."""
+class ServerLink(AcceptedLink):
+    """One client's connection: requests, or pings for the heartbeat thread."""
+
+    plane = "request plane"
+    purposes = ("requests", "heartbeat")
+    decoder = frame_decoder
 
     def __init__(self, server: TcpRequestServer) -> None:
-        super().__init__()
+        super().__init__(server.listener)
         self.server = server
+        self.out = Outbox(self._loop, self.write)
         self.streams: dict[int, ServedStream] = {}
-        self._hello = new_hello()
-        self._deadline = self._loop.call_later(HANDSHAKE_S, self.close, "no proof of the token in time")
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.server.open.add(self)
-        if len(self.server.unproved) >= _MAX_UNPROVED:
-            self.close("too many connections without proof")
+    def on_proved(self, proof: Proof, answer: Welcome) -> None:
+        if proof.purpose == "heartbeat":
+            self._hand_over(encode_frame(answer))
             return
-        self.server.unproved.add(self)
-        self.out.frame(self._hello)
-        self.out.flush()
+        self.server.links.add(self)
+        self.send(answer)
+        for endpoint in self.server.draining:
+            self.out.frame(Drain(endpoint))
 
-    def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)
-        self.server.open.discard(self)
-
-    def on_frame(self, frame: AnyFrame) -> None:
-        if self in self.server.unproved:
-            self._on_proof(frame)
-        elif type(frame) is Request:
+    def on_said(self, frame: AnyFrame) -> None:
+        if type(frame) is Request:
             self._on_request(frame)
         elif type(frame) is Window:
             if stream := self.streams.get(frame.stream):
@@ -202,46 +177,10 @@ class ServerLink(Link):
             stream.credit.wake()
 
     def on_closed(self, reason: str) -> None:
-        self._deadline.cancel()
-        self.server.unproved.discard(self)
+        super().on_closed(reason)
         self.server.links.discard(self)
-        if reason and not self.streams:
-            _log.debug("connection closed: %s", reason)
         for stream in list(self.streams.values()):
             stream.cancel()
-
-    def finish(self) -> None:
-        """Close after what is already written has left; a peer that does not take it is cut off."""
-        self.out.flush()
-        if self.transport is not None:
-            self.transport.close()
-            self._deadline = self._loop.call_later(_FINISH_S, self.close, "the peer does not read")
-
-    def _on_proof(self, frame: AnyFrame) -> None:
-        answer = welcome(self.server.token, self._hello, frame) if isinstance(frame, Proof) else None
-        if answer is None or not isinstance(frame, Proof):
-            self._refuse()
-            return
-        self._deadline.cancel()
-        self.server.unproved.discard(self)
-        if frame.purpose == "heartbeat":
-            self._hand_over(encode_frame(answer))
-            return
-        self.reader.limit = MAX_FRAME
-        self.server.links.add(self)
-        self.out.frame(answer)
-        for endpoint in self.server.draining:
-            self.out.frame(Drain(endpoint))
-
-    def _refuse(self) -> None:
-        _log.warning("refused a connection without proof of the deployment's token")
-        self.out.frame(Error(0, Unauthorized.code, "the worker did not accept the deployment's token"))
-        self.out.flush()
-        self.closed = True
-        self.server.unproved.discard(self)
-        self._deadline.cancel()
-        if self.transport is not None:
-            self.transport.close()
 
     def _hand_over(self, answer: bytearray) -> None:
         """Give the socket to the heartbeat thread: a duplicate outlives this transport."""
@@ -275,10 +214,3 @@ class ServerLink(Link):
             return endpoint, endpoint.decode.decode(frame.payload)
         except msgspec.DecodeError as error:
             raise InvalidRequest(f"the worker cannot take this request: {error}") from None
-
-
-def _reachable(host: str) -> str:
-    """The address peers can use: a wildcard stands for this host's name."""
-    if host not in ("0.0.0.0", "::", ""):
-        return host
-    return socket.gethostbyname(socket.gethostname())

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import msgspec
 import psutil
 
-from dynamo_cli.runtime.requests.auth import new_hello, prove
-from dynamo_cli.runtime.requests.frames import Error, FrameReader, Ping, encode_frame
+from dynamo_cli.runtime.links.auth import new_hello, prove
+from dynamo_cli.runtime.links.frames import Error, FrameReader, encode_frame
+from dynamo_cli.runtime.requests.frames import Ping
 
 GARBAGE = {
     "words": b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",

@@ -7,19 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo_cli.runtime.requests.frames import (
+from dynamo_cli.runtime.links.frames import (
     MAX_FRAME,
-    Cancel,
-    Deltas,
-    End,
     Error,
     FrameReader,
     FrameTooLarge,
-    Ping,
     append_frame,
-    decode_frame,
     encode_frame,
 )
+from dynamo_cli.runtime.requests.frames import Cancel, Deltas, End, Ping, decode_frame
 
 frames = st.lists(
     st.one_of(

@@ -17,19 +17,13 @@ import pytest
 
 from dynamo_cli.errors import CannotConnect, Disconnected, DynamoError, ResponseTimeout, StreamIncomplete, Unauthorized
 from dynamo_cli.runtime.context import Context
+from dynamo_cli.runtime.links import client as links_client
+from dynamo_cli.runtime.links import server as links_server
+from dynamo_cli.runtime.links.auth import new_hello, prove
+from dynamo_cli.runtime.links.frames import Error, FrameReader, Hello, Welcome, encode_frame
+from dynamo_cli.runtime.links.link import host_and_port
 from dynamo_cli.runtime.requests import client_link, tcp_client, tcp_server
-from dynamo_cli.runtime.requests.auth import new_hello, prove
-from dynamo_cli.runtime.requests.frames import (
-    Error,
-    FrameReader,
-    Hello,
-    Ping,
-    Request,
-    Welcome,
-    decode_frame,
-    encode_frame,
-)
-from dynamo_cli.runtime.requests.link import host_and_port
+from dynamo_cli.runtime.requests.frames import Ping, Request, decode_frame
 from dynamo_cli.runtime.requests.tcp import TcpRequestClient, TcpRequestServer
 from tests.runtime.requests.test_contract import NAME, TOKEN, Endless, Sink, count
 from tests.runtime.waiting import until
@@ -163,7 +157,7 @@ async def test_a_proof_for_another_connection_does_not_count(server: TcpRequestS
 async def test_a_peer_that_says_nothing_is_cut_off_in_time(
     server: TcpRequestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tcp_server, "HANDSHAKE_S", 0.1)
+    monkeypatch.setattr(links_server, "HANDSHAKE_S", 0.1)
     async with connection(server) as peer:
         assert isinstance(await peer.receive(), Hello)
         assert await peer.receive() is None
@@ -172,12 +166,12 @@ async def test_a_peer_that_says_nothing_is_cut_off_in_time(
 async def test_connections_without_proof_are_bounded(
     server: TcpRequestServer, client: TcpRequestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tcp_server, "_MAX_UNPROVED", 2)
+    monkeypatch.setattr(links_server, "_MAX_UNPROVED", 2)
     async with connection(server) as one, connection(server) as two, connection(server) as three:
         assert isinstance(await one.receive(), Hello)
         assert isinstance(await two.receive(), Hello)
         assert await three.receive() is None
-    await until(lambda: not server.unproved)
+    await until(lambda: not server.listener.unproved)
     assert (await ask(client, server.address)).ended
 
 
@@ -224,7 +218,7 @@ async def test_a_server_of_another_kind_is_unauthorized_or_unreachable(client: T
 async def test_a_server_that_never_answers_cannot_be_connected(
     client: TcpRequestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_link, "HANDSHAKE_S", 0.1)
+    monkeypatch.setattr(links_client, "HANDSHAKE_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         sink = await ask(client, f"tcp://127.0.0.1:{silent.getsockname()[1]}")
     assert isinstance(sink.error, CannotConnect) and "does not answer" in str(sink.error)
@@ -280,11 +274,11 @@ async def test_a_stopped_worker_is_noticed_by_its_silence(
         await until(lambda: sink.over)
         assert isinstance(sink.error, ResponseTimeout)
         assert happened == ["lost", "response_timeout"]
-        monkeypatch.setattr(client_link, "HANDSHAKE_S", 0.2)
+        monkeypatch.setattr(links_client, "HANDSHAKE_S", 0.2)
         assert not await client.probe(address)
     finally:
         os.kill(process.pid, signal.SIGCONT)
-    monkeypatch.setattr(client_link, "HANDSHAKE_S", 5.0)
+    monkeypatch.setattr(links_client, "HANDSHAKE_S", 5.0)
     assert await client.probe(address)
 
 

@@ -1,18 +1,17 @@
-"""One TCP connection of the request plane, seen from either end."""
+"""One TCP connection between two processes of a deployment, seen from either end."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from abc import ABC, abstractmethod
-from typing import cast
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
 
 from dynamo_cli.errors import CannotConnect
-from dynamo_cli.runtime.requests.frames import MAX_UNPROVED_FRAME, AnyFrame, FrameReader, FrameTooLarge, decode_frame
-from dynamo_cli.runtime.requests.outbox import Outbox
+from dynamo_cli.runtime.links.frames import MAX_UNPROVED_FRAME, Frame, FrameReader, FrameTooLarge, encode_frame
 
 _WRITE_BUFFER = 256 << 10
 
@@ -29,19 +28,24 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 class Link(asyncio.Protocol, ABC):
-    """Frames in by `on_frame`, frames out by `out`. `paused`: the peer reads more slowly than we write."""
+    """Frames in by `on_frame`, frames out by `send` or `write`. `paused`: the peer reads more slowly than we write.
+
+    `plane` names the language that both ends speak, `decoder` understands it.
+    """
+
+    plane: ClassVar[str]
+    decoder: ClassVar[msgspec.msgpack.Decoder[Any]]
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.reader = FrameReader(MAX_UNPROVED_FRAME)
-        self.out = Outbox(self._loop, self._write)
         self.transport: asyncio.Transport | None = None
         self.paused = False
         self.closed = False
         self._gone = asyncio.Event()
 
     @abstractmethod
-    def on_frame(self, frame: AnyFrame) -> None: ...
+    def on_frame(self, frame: Any) -> None: ...
 
     @abstractmethod
     def on_closed(self, reason: str) -> None:
@@ -57,13 +61,14 @@ class Link(asyncio.Protocol, ABC):
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
+        decode = self.decoder.decode
         try:
             for frame in self.reader.feed(data):
                 if self.closed:
                     return
-                self.on_frame(decode_frame(frame))
+                self.on_frame(decode(frame))
         except (FrameTooLarge, msgspec.DecodeError) as error:
-            self.close(f"the peer does not speak the request plane's language: {error}")
+            self.close(f"the peer does not speak the {self.plane}'s language: {error}")
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -92,6 +97,11 @@ class Link(asyncio.Protocol, ABC):
             self.closed = True
             self.on_closed(reason)
 
-    def _write(self, data: bytearray) -> None:
+    def send(self, frame: Frame) -> None:
+        """Write it now; several frames of one pass of the event loop are better gathered first."""
+        self.write(encode_frame(frame))
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Frames as they go over the wire."""
         if self.transport is not None and not self.closed:
             self.transport.write(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 
-from dynamo_cli.runtime.requests.frames import Hello, Proof, Purpose, Welcome
+from dynamo_cli.runtime.links.frames import Hello, Proof, Purpose, Welcome
 
 HANDSHAKE_S = 5.0
 _NONCE_BYTES = 32
