@@ -17,15 +17,18 @@ from dynamo_cli.runtime.token import load_token
 
 DiscoveryKind = Literal["file", "mem"]
 RequestPlaneKind = Literal["tcp"]
+EventPlaneKind = Literal["tcp", "mem"]
 DISCOVERY_KINDS: tuple[DiscoveryKind, ...] = ("file", "mem")
 REQUEST_PLANES: tuple[RequestPlaneKind, ...] = ("tcp",)
+EVENT_PLANES: tuple[EventPlaneKind, ...] = ("tcp", "mem")
 DISCOVERY_VARIABLES = ("DYN_DISCOVERY_BACKEND", "DYN_STORE_KV")
 REQUEST_PLANE_VARIABLE = "DYN_REQUEST_PLANE"
+EVENT_PLANE_VARIABLE = "DYN_EVENT_PLANE"
 
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """`host` is the address the request plane listens on. `namespace_prefix` widens what a frontend watches."""
+    """`host`: the address both planes listen on. `namespace_prefix` widens what a frontend watches."""
 
     paths: DeploymentPaths
     deployment: str = "local"
@@ -35,6 +38,7 @@ class RuntimeConfig:
     discovery: DiscoveryKind = "file"
     discovery_root: Path = Path()
     request_plane: RequestPlaneKind = "tcp"
+    event_plane: EventPlaneKind = "tcp"
     host: str = "127.0.0.1"
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False, compare=False)
 
@@ -53,6 +57,7 @@ class RuntimeConfig:
         paths = DeploymentPaths(deployment, Path(home).expanduser() if home else None)
         discovery = setting("discovery_backend", *DISCOVERY_VARIABLES) or "file"
         request_plane = setting("request_plane", REQUEST_PLANE_VARIABLE) or "tcp"
+        event_plane = setting("event_plane", EVENT_PLANE_VARIABLE) or "tcp"
         root = setting("discovery_root", "DYN_FILE_KV")
         return cls(
             paths=paths,
@@ -63,6 +68,7 @@ class RuntimeConfig:
             discovery=cast(DiscoveryKind, _one_of("discovery backend", discovery, DISCOVERY_KINDS)),
             discovery_root=Path(root).expanduser().absolute() if root else paths.discovery,
             request_plane=cast(RequestPlaneKind, _one_of("request plane", request_plane, REQUEST_PLANES)),
+            event_plane=cast(EventPlaneKind, _one_of("event plane", event_plane, EVENT_PLANES)),
             host=environ.get("DYN_TCP_RPC_HOST") or "127.0.0.1",
             environ=environ,
         )
@@ -85,6 +91,9 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
         help="where processes find each other (DYN_DISCOVERY_BACKEND; default file)",
     )
     group.add_argument("--request-plane", metavar="{tcp}", help="how requests travel (DYN_REQUEST_PLANE; default tcp)")
+    group.add_argument(
+        "--event-plane", metavar="{tcp,mem}", help="how KV and load events travel (DYN_EVENT_PLANE; default tcp)"
+    )
 
 
 def _one_of(what: str, value: str, choices: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ from dynamo_cli.protocol.instance import EndpointId
 from dynamo_cli.runtime.config import RuntimeConfig
 from dynamo_cli.runtime.discovery.base import Discovery
 from dynamo_cli.runtime.endpoint import Endpoint
+from dynamo_cli.runtime.events.base import EventPlane
 from dynamo_cli.runtime.requests.base import RequestClient, RequestServer
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -26,6 +27,7 @@ class DistributedRuntime:
         self.requests = requests
         self.instance_id = secrets.randbits(63) or 1
         self._server: RequestServer | None = None
+        self._events: EventPlane | None = None
 
     @classmethod
     async def create(cls, config: RuntimeConfig) -> DistributedRuntime:
@@ -37,6 +39,13 @@ class DistributedRuntime:
     def server(self) -> RequestServer | None:
         """None until the first endpoint is served."""
         return self._server
+
+    @property
+    def events(self) -> EventPlane:
+        """The event plane; it listens only once this process publishes."""
+        if self._events is None:
+            self._events = _event_plane(self)
+        return self._events
 
     async def start_server(self) -> RequestServer:
         """The request server of this process, listening."""
@@ -57,6 +66,8 @@ class DistributedRuntime:
     async def close(self) -> None:
         """Leave: keys first, so that nobody new comes, then the planes."""
         await self.discovery.close()
+        if self._events is not None:
+            await self._events.close()
         if self._server is not None:
             await self._server.close()
         await self.requests.close()
@@ -111,3 +122,14 @@ def _discovery(config: RuntimeConfig) -> Discovery:
     from dynamo_cli.runtime.discovery.file import FileDiscovery
 
     return FileDiscovery(config.discovery_root)
+
+
+def _event_plane(runtime: DistributedRuntime) -> EventPlane:
+    config = runtime.config
+    if config.event_plane == "mem":
+        from dynamo_cli.runtime.events.memory import MemoryEventPlane, process_hub
+
+        return MemoryEventPlane(process_hub(), runtime.instance_id)
+    from dynamo_cli.runtime.events.tcp import TcpEventPlane
+
+    return TcpEventPlane(config.token, runtime.discovery, runtime.instance_id, config.host)

@@ -23,7 +23,8 @@ def test_defaults(tmp_path: Path) -> None:
         "dynamo",
         None,
     )
-    assert (config.discovery, config.request_plane, config.host) == ("file", "tcp", "127.0.0.1")
+    assert (config.discovery, config.request_plane, config.event_plane) == ("file", "tcp", "tcp")
+    assert config.host == "127.0.0.1"
     assert config.discovery_root == tmp_path / "local" / "discovery"
     assert config.token == (tmp_path / "local" / "token").read_bytes()
 
@@ -36,6 +37,7 @@ def test_the_environment_beats_the_default(tmp_path: Path) -> None:
         "DYN_NAMESPACE": "mine",
         "DYN_NAMESPACE_PREFIX": "mi",
         "DYN_STORE_KV": "mem",
+        "DYN_EVENT_PLANE": "mem",
         "DYN_FILE_KV": str(tmp_path / "kv"),
         "DYN_TCP_RPC_HOST": "127.0.0.2",
         "DYN_TOKEN": "shared",
@@ -47,7 +49,7 @@ def test_the_environment_beats_the_default(tmp_path: Path) -> None:
         "mine",
         "mi",
     )
-    assert (config.discovery, config.host) == ("mem", "127.0.0.2")
+    assert (config.discovery, config.event_plane, config.host) == ("mem", "mem", "127.0.0.2")
     assert config.discovery_root == tmp_path / "kv"
     assert config.token == b"shared"
     assert "shared" not in repr(config)
@@ -65,6 +67,8 @@ def test_a_flag_beats_the_environment(flag: str, tmp_path: Path) -> None:
     [
         (["--store-kv", "etcd"], "discovery backend 'etcd' is not available; use file or mem"),
         (["--request-plane", "nats"], "request plane 'nats' is not available; use tcp"),
+        (["--event-plane", "zmq"], "event plane 'zmq' is not available; use tcp or mem"),
+        (["--event-plane", "nats"], "event plane 'nats' is not available; use tcp or mem"),
     ],
 )
 def test_what_is_not_there_is_refused(argv: list[str], line: str, tmp_path: Path) -> None:
