@@ -54,12 +54,13 @@ class Intake:
             self._sink.on_gone(self.publisher)
 
     def _take_events(self, frame: Events) -> bool:
-        if not self.whole or frame.epoch != self._epoch or frame.first > self.sequence + 1:
+        last = frame.first + len(frame.items) - 1
+        if not self.whole or frame.epoch != self._epoch:
             return False
-        known = self.sequence + 1 - frame.first
-        if known < len(frame.items):
-            self._hand_over(frame.items[known:] if known else frame.items)
-            self.sequence = frame.first + len(frame.items) - 1
+        if frame.first != self.sequence + 1:
+            return last <= self.sequence
+        self._hand_over(frame.items)
+        self.sequence = last
         return True
 
     def _take_part(self, frame: Snapshot) -> bool:

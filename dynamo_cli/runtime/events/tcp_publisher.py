@@ -55,11 +55,9 @@ class TopicServer:
             raise NoInstances(f"{self.listener.address} does not publish {path}")
         if self.followers >= _MOST_FOLLOWERS:
             raise Overloaded(f"{self.listener.address} has {_MOST_FOLLOWERS} followers")
-        follower = Follower(topic, link)
-        topic.join(follower)
         if self._beat is None:
             self._beat = self._loop.call_later(BEAT_S, self._on_beat)
-        return follower
+        return Follower(topic, link)
 
     def _on_beat(self) -> None:
         for topic in self.topics.values():

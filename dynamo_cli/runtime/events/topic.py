@@ -104,6 +104,7 @@ class Topic:
             follower.beat()
 
     def join(self, follower: Follower) -> None:
+        """Tell it what is published from now on. Idempotent."""
         if self._forgetting is not None:
             self._forgetting.cancel()
             self._forgetting = None
@@ -171,6 +172,7 @@ class Follower:
 
     def start(self, follow: Follow) -> None:
         """Go on where the subscriber says it is: what is under way to it does not count."""
+        self.topic.join(self)
         self._state = None
         self._next = follow.sequence + 1 if follow.epoch == self.topic.epoch else 0
         self.pump()
