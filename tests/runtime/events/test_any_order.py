@@ -13,8 +13,9 @@ from typing import Any, cast
 import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
-from dynamo_cli.runtime.events.frames import Follow, Tip, frame_decoder
+from dynamo_cli.runtime.events.frames import Events, Follow, Snapshot, Tip, encode_message, frame_decoder
 from dynamo_cli.runtime.events.history import History, Told
 from dynamo_cli.runtime.events.intake import Intake
 from dynamo_cli.runtime.events.topic import Follower, Topic
@@ -212,9 +213,11 @@ CATCH_UP = ["connect", "answer", "deliver", "deliver"]
 TELL = ["publish", "step", "deliver"]
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.integers(0, 200), st.integers(1, 8), st.lists(steps, max_size=60))
+@settings(max_examples=250, deadline=None)
+@given(st.sampled_from([0, 1, 90]), st.integers(1, 8), st.lists(steps, max_size=60))
 @example(0, 8, [*CATCH_UP, *TELL * 3, "begin_anew", *["publish"] * 3, *CATCH_UP[:2], "drop", "drop", *TELL * 3])
+@example(0, 8, [*CATCH_UP, *TELL * 3, "begin_anew", "connect", "answer", "drop"])
+@example(90, 8, ["connect", "answer", "deliver", "deliver", "deliver", "publish", "step", "drop", "deliver"])
 @example(150, 8, ["connect", "answer", "deliver", "drop", *["deliver"] * 4])
 @example(1, 8, [*CATCH_UP, *TELL * 3, *["publish", "step"] * 2, "connect", "answer", "double", *["deliver"] * 5])
 @example(1, 2, [*CATCH_UP, "disconnect", *["publish"] * 9, "connect", "answer", "publish", "step", "swap"])
@@ -228,6 +231,20 @@ def test_a_copy_becomes_equal(first: int, history: int, steps: list[str]) -> Non
         assert world.intake.whole
         assert world.copy.heard == world.told
         world.publish()
+
+
+def test_a_gap_is_seen_at_once_and_what_is_known_already_is_passed_over() -> None:
+    copy = Copy()
+    copy.starts.add(7)
+    intake = Intake(1, copy, msgspec.msgpack.Decoder(list[int]).decode)
+    assert intake.follow(PATH) == Follow(PATH, 0, 0)
+    assert intake.take(Snapshot(5, 2, 0, 1, [Raw(encode_message([7, 8]))]))
+    assert intake.follow(PATH) == Follow(PATH, 5, 2)
+    assert not intake.take(Events(5, 4, [Raw(encode_message([10]))]))
+    assert intake.take(Events(5, 3, [Raw(encode_message([9])), Raw(encode_message([10]))]))
+    assert intake.take(Events(5, 4, [Raw(encode_message([10]))]))
+    assert intake.take(Tip(5, 4)) and not intake.take(Tip(5, 5)) and not intake.take(Tip(6, 4))
+    assert copy.heard == [7, 8, 9, 10]
 
 
 @settings(max_examples=100, deadline=None)
