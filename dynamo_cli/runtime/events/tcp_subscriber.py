@@ -24,6 +24,7 @@ from dynamo_cli.runtime.links.frames import Error, Purpose
 _log = logging.getLogger(__name__)
 SILENCE_S = 10.0
 """After this long without a beat a connection is given up: its publisher's host may be gone."""
+ANSWER_S = 1.0
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.5)
 _LONGEST_PAUSE_S = 1.0
 _STEADY_S = 2.0
@@ -45,7 +46,7 @@ class SubscriberLink(ClientLink):
         self._path = path
         self._asked = False
         self._heard_s = self._loop.time()
-        self._silence: asyncio.TimerHandle | None = None
+        self._listening: asyncio.TimerHandle | None = None
 
     def on_welcome(self) -> None:
         self._ask()
@@ -73,8 +74,8 @@ class SubscriberLink(ClientLink):
 
     def on_closed(self, reason: str) -> None:
         super().on_closed(reason)
-        if self._silence is not None:
-            self._silence.cancel()
+        if self._listening is not None:
+            self._listening.cancel()
         if not self.over.done():
             self.over.set_result(PlaneError(reason or "the publisher closed the connection"))
 
@@ -83,11 +84,14 @@ class SubscriberLink(ClientLink):
         self.send(self._intake.follow(self._path))
 
     def _listen(self) -> None:
-        left = self._heard_s + SILENCE_S - self._loop.time()
-        if left <= 0:
+        """Ask again when there is no answer; give up after a long silence."""
+        silent_s = self._loop.time() - self._heard_s
+        if silent_s >= SILENCE_S:
             self.close(f"nothing was heard for {SILENCE_S:g} s")
-        else:
-            self._silence = self._loop.call_later(left, self._listen)
+            return
+        if self._asked and silent_s >= ANSWER_S:
+            self._ask()
+        self._listening = self._loop.call_later(ANSWER_S, self._listen)
 
 
 class Followed:

@@ -1,0 +1,104 @@
+"""A TCP relay between subscribers and publishers that loses, doubles and reorders frames, and cuts connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+
+import msgspec
+
+from dynamo_cli.runtime.discovery.memory import MemoryDiscovery, MemoryStore
+from dynamo_cli.runtime.events.announcement import EVENTS_PREFIX, Announcement
+from dynamo_cli.runtime.links.frames import LENGTH_BYTES, FrameReader
+from dynamo_cli.runtime.links.link import host_and_port
+
+HANDSHAKE_FRAMES = 2
+
+
+class Relay:
+    """Leads to one publisher. While `chance` is 0 it is a perfect connection."""
+
+    def __init__(self, address: str, seed: int) -> None:
+        self.chance = 0.0
+        self.fates: Counter[str] = Counter()
+        self._to = host_and_port(address)
+        self._random = random.Random(seed)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> str:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def cut(self) -> None:
+        """Every connection breaks now."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        self._server.close()
+        self.cut()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        ends = [writer]
+        self._writers.add(writer)
+        with contextlib.suppress(OSError):
+            far_reader, far_writer = await asyncio.open_connection(*self._to)
+            ends.append(far_writer)
+            self._writers.add(far_writer)
+            pumps = self._pump(reader, far_writer, 1), self._pump(far_reader, writer, HANDSHAKE_FRAMES)
+            await asyncio.gather(*pumps)
+        for end in ends:
+            self._writers.discard(end)
+            end.close()
+            with contextlib.suppress(OSError):
+                await end.wait_closed()
+        self._tasks.discard(task)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, spared: int) -> None:
+        frames = FrameReader()
+        passed = 0
+        held: list[bytes] = []
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                for view in frames.feed(data):
+                    frame = len(view).to_bytes(LENGTH_BYTES, "big") + bytes(view)
+                    passed += 1
+                    for out in self._fate(frame, held) if passed > spared else [frame]:
+                        writer.write(out)
+                await writer.drain()
+        writer.close()
+
+    def _fate(self, frame: bytes, held: list[bytes]) -> list[bytes]:
+        """What goes on when this frame comes; one that is `held` goes after the next."""
+        waiting = held[:]
+        held.clear()
+        fate = self._random.choice(("lose", "double", "swap")) if self._random.random() < self.chance else "pass"
+        self.fates[fate] += 1
+        if fate == "swap":
+            held.append(frame)
+        return {"lose": [], "double": [frame, frame], "swap": [], "pass": [frame]}[fate] + waiting
+
+
+class RelayedDiscovery(MemoryDiscovery):
+    """Whoever is announced here is reached through a relay."""
+
+    def __init__(self, store: MemoryStore, relays: list[Relay]) -> None:
+        super().__init__(store)
+        self._relays = relays
+
+    async def put(self, key: str, value: bytes) -> None:
+        if key.startswith(EVENTS_PREFIX):
+            announcement = msgspec.msgpack.decode(value, type=Announcement)
+            relay = Relay(announcement.address, len(self._relays))
+            self._relays.append(relay)
+            value = msgspec.msgpack.encode(Announcement(await relay.open(), announcement.owner))
+        await super().put(key, value)
