@@ -59,6 +59,8 @@ class Link(asyncio.Protocol, ABC):
         self.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         raw: socket.socket = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.closed:  # before it came about
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         decode = self.decoder.decode

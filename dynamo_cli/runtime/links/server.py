@@ -46,9 +46,13 @@ class Listener:
         host = _reachable(self._host)
         return f"tcp://[{host}]:{self._port}" if ":" in host else f"tcp://{host}:{self._port}"
 
+    @property
+    def is_open(self) -> bool:
+        return self._server is not None and self._server.is_serving()
+
     def stop(self) -> bool:
         """Take no new connection; False when that was so already."""
-        if self._server is None or not self._server.is_serving():
+        if self._server is None or not self.is_open:
             return False
         self._server.close()
         return True
@@ -86,6 +90,9 @@ class AcceptedLink(Link):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._listener.links.add(self)
+        if not self._listener.is_open:  # it was accepted just before
+            self.close("the listener is closed")
+            return
         if len(self._listener.unproved) >= _MAX_UNPROVED:
             self.close("too many connections without proof")
             return

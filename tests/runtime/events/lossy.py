@@ -40,14 +40,16 @@ class Relay:
     async def close(self) -> None:
         self._server.close()
         self.cut()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+        assert not self._tasks
         await self._server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         ends = [writer]
         self._writers.add(writer)
         with contextlib.suppress(OSError):
@@ -61,7 +63,6 @@ class Relay:
             end.close()
             with contextlib.suppress(OSError):
                 await end.wait_closed()
-        self._tasks.discard(task)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, spared: int) -> None:
         frames = FrameReader()
