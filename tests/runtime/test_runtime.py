@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from dynamo_cli.errors import Disconnected, NoInstances, StreamIncomplete, UsageError
+from dynamo_cli.protocol.kv import KvEvent, Stored
 from dynamo_cli.runtime.config import RuntimeConfig
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.discovery.memory import process_store
 from dynamo_cli.runtime.endpoint import ServedEndpoint
+from dynamo_cli.runtime.events.memory import process_hub
 from dynamo_cli.runtime.runtime import DistributedRuntime
+from tests.runtime.events.copies import Copy
 from tests.runtime.requests.test_contract import Sink
 from tests.runtime.waiting import until
 
@@ -198,6 +201,28 @@ async def test_instances_that_cannot_be_understood_are_passed_over(
     assert client.instances() == []
     assert "does not hold an instance" in caplog.text
     await client.close()
+
+
+async def test_events_find_their_subscribers(join: Join) -> None:
+    copy = Copy()
+    await (await join()).events.subscribe("dynamo", "backend", "kv", copy, KvEvent)
+    worker = await join()
+    publisher = await worker.events.publisher("dynamo", "backend", {"kv": lambda: [Stored([1])]})
+    await until(lambda: copy.held == {worker.instance_id: {1}})
+    publisher.publish("kv", Stored([2]))
+    await until(lambda: copy.held == {worker.instance_id: {1, 2}})
+    await worker.close()
+    await until(lambda: copy.gone == [worker.instance_id])
+
+
+async def test_events_inside_one_process(clean_environment: Path) -> None:
+    process_hub.cache_clear()
+    config = RuntimeConfig.from_args(environ={"DYNAMO_HOME": str(clean_environment), "DYN_EVENT_PLANE": "mem"})
+    copy = Copy()
+    async with await DistributedRuntime.create(config) as reader, await DistributedRuntime.create(config) as worker:
+        await reader.events.subscribe("dynamo", "backend", "kv", copy, KvEvent)
+        await worker.events.publisher("dynamo", "backend", {"kv": lambda: [Stored([1])]})
+        await until(lambda: copy.held == {worker.instance_id: {1}})
 
 
 async def test_names(join: Join) -> None:

@@ -28,6 +28,7 @@ ANSWER_S = 1.0
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.5)
 _LONGEST_PAUSE_S = 1.0
 _STEADY_S = 2.0
+_NOT_WORTH_A_LINE_S = 1.0
 _decode_announcement = msgspec.msgpack.Decoder(Announcement).decode
 
 
@@ -60,7 +61,8 @@ class SubscriberLink(ClientLink):
         try:
             nothing_is_missing = self._intake.take(frame)
         except msgspec.DecodeError as error:
-            self.close(f"it publishes what cannot be understood: {error}")
+            self._followed.complain(f"an event cannot be understood: {error}")
+            self.close("an event cannot be understood")
         except Exception as error:
             self._followed.complain("the sink failed on an event", error)
             self.close("the sink failed")
@@ -107,6 +109,7 @@ class Followed:
         self._grace: asyncio.TimerHandle | None = None
         self._pauses = _pauses()
         self._connected_s = 0.0
+        self._lost_s: float | None = None
         self._complained = False
         self._ended = False
         self._task = self._loop.create_task(self._follow())
@@ -170,13 +173,17 @@ class Followed:
         if not self.announced or is_dead(self.announcement.owner):
             self.end()
             return
-        self.complain(f"lost the events, trying again: {reason}")
+        now = self._loop.time()
+        self._lost_s = self._lost_s or now
+        if now - self._lost_s >= _NOT_WORTH_A_LINE_S:
+            self.complain(f"the events are lost, trying again: {reason}")
         if self._grace is None:
             self._grace = self._loop.call_later(GRACE_S, self._be_gone)
 
     def up_to_date(self) -> None:
         """All that was told has come."""
         self._cancel_grace()
+        self._lost_s = None
         if self._loop.time() - self._connected_s >= _STEADY_S:
             self._pauses = _pauses()
             if self._complained:

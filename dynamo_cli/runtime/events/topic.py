@@ -72,6 +72,7 @@ class Topic:
         self._scheduled = False
         self._state: weakref.ref[State] | None = None
         self._keeping = False
+        self._failing = False
         self._forgetting: asyncio.TimerHandle | None = None
 
     def publish(self, payload: Any) -> None:
@@ -129,15 +130,23 @@ class Topic:
     def told_with(self, sequence: int) -> Told:
         return self._history.frame_with(sequence)
 
-    def state(self) -> State:
+    def state(self) -> State | None:
         """A dump from which on all messages are there; one that is being sent to another follower if possible.
 
-        Raises what the owner's function raises.
+        None when the owner's function fails; that is logged once until it works again.
         """
         state = self._state() if self._state is not None else None
-        if state is None or not self.can_tell(state.sequence + 1):
+        if state is not None and self.can_tell(state.sequence + 1):
+            return state
+        try:
             state = State(self.epoch, self.sequence, [encode_message(payload) for payload in self._dump()])
-            self._state = weakref.ref(state)
+        except Exception:
+            if not self._failing:
+                _log.exception("the state of %s cannot be told", self.path)
+            self._failing = True
+            return None
+        self._failing = False
+        self._state = weakref.ref(state)
         return state
 
     def gather(self) -> None:
@@ -196,10 +205,14 @@ class Follower:
 
     def _take_frame(self) -> bytes | None:
         if self._state is None and not self.topic.can_tell(self._next):
-            self._begin_dump()
+            self._part = 0
+            self._state = self.topic.state()
+            if self._state is None:
+                self.reader.close("the state cannot be told")
+                return None
         if self._state is not None:
             return self._part_of(self._state)
-        if self._next > self.topic.sequence or self.reader.closed:
+        if self._next > self.topic.sequence:
             return None
         told = self.topic.told_with(self._next)
         self._next = told.last + 1
@@ -212,11 +225,3 @@ class Follower:
             self._state = None
             self._next = state.sequence + 1
         return frame
-
-    def _begin_dump(self) -> None:
-        try:
-            self._state = self.topic.state()
-            self._part = 0
-        except Exception:
-            _log.exception("the state of %s cannot be told", self.topic.path)
-            self.reader.close("the state cannot be told")
