@@ -27,16 +27,16 @@ __dynamo_options() {
     doctor) list='--thorough --thorough-check --json --json-output --terse --runtime-check-only --no-gpu-check --no-framework-check -h --help' ;;
     down) list='--all --timeout -h --help' ;;
     events) list='--json -h --help' ;;
-    frontend) list='-h --help --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --migration-limit --migration-max-seq-len --active-decode-blocks-threshold --active-prefill-tokens-threshold --active-prefill-tokens-threshold-frac --metrics-prefix --request-trace --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    frontend) list='-h --help --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --migration-limit --migration-max-seq-len --active-decode-blocks-threshold --active-prefill-tokens-threshold --active-prefill-tokens-threshold-frac --metrics-prefix --request-trace --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     logs) list='-f --follow -n --tail --since --until --grep --level -t --timestamps --json -d --deployment -h --help' ;;
-    mocker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    mocker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     plan) list='--set --json --commands -h --help' ;;
     ps) list='-a --all --json -h --help' ;;
     pull) list='-h --help' ;;
     replay) list='--policy --workers --cache-fraction --blocks --speed -n --requests --max-num-seqs --max-num-batched-tokens --speedup --seed --plot --json -h --help' ;;
     restart) list='-d --deployment --no-wait --timeout -h --help' ;;
     scale) list='-d --deployment --no-wait --timeout -h --help' ;;
-    sglang) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    sglang) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     start) list='-d --deployment --no-wait --timeout -h --help' ;;
     status) list='--json -w --watch --interval --wait --timeout -h --help' ;;
     stop) list='-d --deployment --no-wait --timeout -h --help' ;;
@@ -44,10 +44,10 @@ __dynamo_options() {
     'topology list') list='--json -h --help' ;;
     'topology show') list='--set --json -h --help' ;;
     'topology schema') list='-h --help' ;;
-    trtllm) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    trtllm) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     up) list='-d --detach --set --no-deps --share-gpus --timeout --json -h --help' ;;
-    vllm) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
-    worker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane' ;;
+    vllm) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    worker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     *) list= ;;
     esac
 }
@@ -130,6 +130,7 @@ __dynamo_option() {
     'frontend --namespace-prefix') : ;;
     'frontend --discovery-backend' | 'frontend --store-kv') kind='=file mem' ;;
     'frontend --request-plane') kind='=tcp' ;;
+    'frontend --event-plane') kind='=tcp mem' ;;
     'logs -n' | 'logs --tail') : ;;
     'logs --since') : ;;
     'logs --until') : ;;
@@ -147,6 +148,7 @@ __dynamo_option() {
     'mocker --namespace-prefix') : ;;
     'mocker --discovery-backend' | 'mocker --store-kv') kind='=file mem' ;;
     'mocker --request-plane') kind='=tcp' ;;
+    'mocker --event-plane') kind='=tcp mem' ;;
     'plan --set') kind='setting' ;;
     'replay --policy') : ;;
     'replay --workers') : ;;
@@ -174,6 +176,7 @@ __dynamo_option() {
     'sglang --namespace-prefix') : ;;
     'sglang --discovery-backend' | 'sglang --store-kv') kind='=file mem' ;;
     'sglang --request-plane') kind='=tcp' ;;
+    'sglang --event-plane') kind='=tcp mem' ;;
     'start -d' | 'start --deployment') kind='deployment' ;;
     'start --timeout') : ;;
     'status --interval') : ;;
@@ -193,6 +196,7 @@ __dynamo_option() {
     'trtllm --namespace-prefix') : ;;
     'trtllm --discovery-backend' | 'trtllm --store-kv') kind='=file mem' ;;
     'trtllm --request-plane') kind='=tcp' ;;
+    'trtllm --event-plane') kind='=tcp mem' ;;
     'up --set') kind='setting' ;;
     'up --timeout') : ;;
     'vllm --engine') kind='=auto llamacpp mock echo custom' ;;
@@ -206,6 +210,7 @@ __dynamo_option() {
     'vllm --namespace-prefix') : ;;
     'vllm --discovery-backend' | 'vllm --store-kv') kind='=file mem' ;;
     'vllm --request-plane') kind='=tcp' ;;
+    'vllm --event-plane') kind='=tcp mem' ;;
     'worker --engine') kind='=auto llamacpp mock echo custom' ;;
     'worker --model' | 'worker --model-path') kind='model' ;;
     'worker --model-name' | 'worker --served-model-name') : ;;
@@ -217,6 +222,7 @@ __dynamo_option() {
     'worker --namespace-prefix') : ;;
     'worker --discovery-backend' | 'worker --store-kv') kind='=file mem' ;;
     'worker --request-plane') kind='=tcp' ;;
+    'worker --event-plane') kind='=tcp mem' ;;
     *) return 1 ;;
     esac
 }

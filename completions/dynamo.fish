@@ -15,11 +15,11 @@ function __dynamo_count
             echo 1
         case 'down --timeout'
             echo 1
-        case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --active-decode-blocks-threshold' 'frontend --active-prefill-tokens-threshold' 'frontend --active-prefill-tokens-threshold-frac' 'frontend --metrics-prefix' 'frontend --request-trace' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane'
+        case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --active-decode-blocks-threshold' 'frontend --active-prefill-tokens-threshold' 'frontend --active-prefill-tokens-threshold-frac' 'frontend --metrics-prefix' 'frontend --request-trace' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane' 'frontend --event-plane'
             echo 1
         case 'logs -n' 'logs --tail' 'logs --since' 'logs --until' 'logs --grep' 'logs --level' 'logs -d' 'logs --deployment'
             echo 1
-        case 'mocker --engine' 'mocker --model' 'mocker --model-path' 'mocker --model-name' 'mocker --served-model-name' 'mocker --endpoint' 'mocker --options' 'mocker --tensor-parallel-size' 'mocker --tp' 'mocker --engine-request-limit' 'mocker --namespace' 'mocker --namespace-prefix' 'mocker --discovery-backend' 'mocker --store-kv' 'mocker --request-plane'
+        case 'mocker --engine' 'mocker --model' 'mocker --model-path' 'mocker --model-name' 'mocker --served-model-name' 'mocker --endpoint' 'mocker --options' 'mocker --tensor-parallel-size' 'mocker --tp' 'mocker --engine-request-limit' 'mocker --namespace' 'mocker --namespace-prefix' 'mocker --discovery-backend' 'mocker --store-kv' 'mocker --request-plane' 'mocker --event-plane'
             echo 1
         case 'plan --set'
             echo 1
@@ -29,7 +29,7 @@ function __dynamo_count
             echo 1
         case 'scale -d' 'scale --deployment' 'scale --timeout'
             echo 1
-        case 'sglang --engine' 'sglang --model' 'sglang --model-path' 'sglang --model-name' 'sglang --served-model-name' 'sglang --endpoint' 'sglang --options' 'sglang --tensor-parallel-size' 'sglang --tp' 'sglang --engine-request-limit' 'sglang --namespace' 'sglang --namespace-prefix' 'sglang --discovery-backend' 'sglang --store-kv' 'sglang --request-plane'
+        case 'sglang --engine' 'sglang --model' 'sglang --model-path' 'sglang --model-name' 'sglang --served-model-name' 'sglang --endpoint' 'sglang --options' 'sglang --tensor-parallel-size' 'sglang --tp' 'sglang --engine-request-limit' 'sglang --namespace' 'sglang --namespace-prefix' 'sglang --discovery-backend' 'sglang --store-kv' 'sglang --request-plane' 'sglang --event-plane'
             echo 1
         case 'start -d' 'start --deployment' 'start --timeout'
             echo 1
@@ -39,13 +39,13 @@ function __dynamo_count
             echo 1
         case 'topology show --set'
             echo 1
-        case 'trtllm --engine' 'trtllm --model' 'trtllm --model-path' 'trtllm --model-name' 'trtllm --served-model-name' 'trtllm --endpoint' 'trtllm --options' 'trtllm --tensor-parallel-size' 'trtllm --tp' 'trtllm --engine-request-limit' 'trtllm --namespace' 'trtllm --namespace-prefix' 'trtllm --discovery-backend' 'trtllm --store-kv' 'trtllm --request-plane'
+        case 'trtllm --engine' 'trtllm --model' 'trtllm --model-path' 'trtllm --model-name' 'trtllm --served-model-name' 'trtllm --endpoint' 'trtllm --options' 'trtllm --tensor-parallel-size' 'trtllm --tp' 'trtllm --engine-request-limit' 'trtllm --namespace' 'trtllm --namespace-prefix' 'trtllm --discovery-backend' 'trtllm --store-kv' 'trtllm --request-plane' 'trtllm --event-plane'
             echo 1
         case 'up --set' 'up --timeout'
             echo 1
-        case 'vllm --engine' 'vllm --model' 'vllm --model-path' 'vllm --model-name' 'vllm --served-model-name' 'vllm --endpoint' 'vllm --options' 'vllm --tensor-parallel-size' 'vllm --tp' 'vllm --engine-request-limit' 'vllm --namespace' 'vllm --namespace-prefix' 'vllm --discovery-backend' 'vllm --store-kv' 'vllm --request-plane'
+        case 'vllm --engine' 'vllm --model' 'vllm --model-path' 'vllm --model-name' 'vllm --served-model-name' 'vllm --endpoint' 'vllm --options' 'vllm --tensor-parallel-size' 'vllm --tp' 'vllm --engine-request-limit' 'vllm --namespace' 'vllm --namespace-prefix' 'vllm --discovery-backend' 'vllm --store-kv' 'vllm --request-plane' 'vllm --event-plane'
             echo 1
-        case 'worker --engine' 'worker --model' 'worker --model-path' 'worker --model-name' 'worker --served-model-name' 'worker --endpoint' 'worker --options' 'worker --tensor-parallel-size' 'worker --tp' 'worker --engine-request-limit' 'worker --namespace' 'worker --namespace-prefix' 'worker --discovery-backend' 'worker --store-kv' 'worker --request-plane'
+        case 'worker --engine' 'worker --model' 'worker --model-path' 'worker --model-name' 'worker --served-model-name' 'worker --endpoint' 'worker --options' 'worker --tensor-parallel-size' 'worker --tp' 'worker --engine-request-limit' 'worker --namespace' 'worker --namespace-prefix' 'worker --discovery-backend' 'worker --store-kv' 'worker --request-plane' 'worker --event-plane'
             echo 1
         case '*'
             echo 0
@@ -260,6 +260,7 @@ complete -c dynamo -n '__dynamo_at \'frontend\'' -l namespace -x -d 'namespace t
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l request-plane -x -k -a 'tcp' -d 'how requests travel (DYN_REQUEST_PLANE; default tcp)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l event-plane -x -k -a 'tcp mem' -d 'how KV and load events travel (DYN_EVENT_PLANE; default tcp)'
 complete -c dynamo -n '__dynamo_at \'logs\' 1 +' -k -a '(__dynamo_ask log-source)'
 complete -c dynamo -n '__dynamo_at \'logs\'' -s f -l follow -d 'Go on as lines come, until Ctrl-C or its end.'
 complete -c dynamo -n '__dynamo_at \'logs\'' -s n -l tail -x -d 'Only the last N lines of each service.'
@@ -283,6 +284,7 @@ complete -c dynamo -n '__dynamo_at \'mocker\'' -l namespace -x -d 'namespace to 
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l request-plane -x -k -a 'tcp' -d 'how requests travel (DYN_REQUEST_PLANE; default tcp)'
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l event-plane -x -k -a 'tcp mem' -d 'how KV and load events travel (DYN_EVENT_PLANE; default tcp)'
 complete -c dynamo -n '__dynamo_at \'plan\' 1' -k -a '(__dynamo_topologies)'
 complete -c dynamo -n '__dynamo_at \'plan\'' -l set -x -k -a '(__dynamo_ask setting)' -d 'Change a key of the topology; VALUE as in TOML. Repeatable.'
 complete -c dynamo -n '__dynamo_at \'plan\'' -l json -d 'Print the plan as JSON.'
@@ -329,6 +331,7 @@ complete -c dynamo -n '__dynamo_at \'sglang\'' -l namespace -x -d 'namespace to 
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l request-plane -x -k -a 'tcp' -d 'how requests travel (DYN_REQUEST_PLANE; default tcp)'
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l event-plane -x -k -a 'tcp mem' -d 'how KV and load events travel (DYN_EVENT_PLANE; default tcp)'
 complete -c dynamo -n '__dynamo_at \'start\' 1 +' -k -a '(__dynamo_ask service)'
 complete -c dynamo -n '__dynamo_at \'start\'' -s d -l deployment -x -k -a '(__dynamo_ask deployment)' -d 'Default: the only running one.'
 complete -c dynamo -n '__dynamo_at \'start\'' -l no-wait -d 'Return at once.'
@@ -370,6 +373,7 @@ complete -c dynamo -n '__dynamo_at \'trtllm\'' -l namespace -x -d 'namespace to 
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l request-plane -x -k -a 'tcp' -d 'how requests travel (DYN_REQUEST_PLANE; default tcp)'
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l event-plane -x -k -a 'tcp mem' -d 'how KV and load events travel (DYN_EVENT_PLANE; default tcp)'
 complete -c dynamo -n '__dynamo_at \'up\' 1' -k -a '(__dynamo_topologies)'
 complete -c dynamo -n '__dynamo_at \'up\' 2 +' -k -a '(__dynamo_ask part)'
 complete -c dynamo -n '__dynamo_at \'up\'' -s d -l detach -d 'Return when it is READY; `dynamo down` stops it.'
@@ -391,6 +395,7 @@ complete -c dynamo -n '__dynamo_at \'vllm\'' -l namespace -x -d 'namespace to se
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l request-plane -x -k -a 'tcp' -d 'how requests travel (DYN_REQUEST_PLANE; default tcp)'
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l event-plane -x -k -a 'tcp mem' -d 'how KV and load events travel (DYN_EVENT_PLANE; default tcp)'
 complete -c dynamo -n '__dynamo_at \'worker\'' -s h -l help -d 'show this help message and exit'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l engine -x -k -a 'auto llamacpp mock echo custom' -d 'auto, llamacpp, mock or echo'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l model -l model-path -x -k -a '(__dynamo_ask model)' -d 'a model\'s name or path'
@@ -403,3 +408,4 @@ complete -c dynamo -n '__dynamo_at \'worker\'' -l namespace -x -d 'namespace to 
 complete -c dynamo -n '__dynamo_at \'worker\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l request-plane -x -k -a 'tcp' -d 'how requests travel (DYN_REQUEST_PLANE; default tcp)'
+complete -c dynamo -n '__dynamo_at \'worker\'' -l event-plane -x -k -a 'tcp mem' -d 'how KV and load events travel (DYN_EVENT_PLANE; default tcp)'

@@ -262,7 +262,8 @@ __dynamo_frontend() {
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
         '(--discovery-backend --store-kv)--store-kv=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
-        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)'
+        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)' \
+        '(--event-plane)--event-plane=[how KV and load events travel (DYN_EVENT_PLANE; default tcp)]:value:(tcp mem)'
 }
 
 __dynamo_logs() {
@@ -303,7 +304,8 @@ __dynamo_mocker() {
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
         '(--discovery-backend --store-kv)--store-kv=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
-        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)'
+        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)' \
+        '(--event-plane)--event-plane=[how KV and load events travel (DYN_EVENT_PLANE; default tcp)]:value:(tcp mem)'
 }
 
 __dynamo_plan() {
@@ -392,7 +394,8 @@ __dynamo_sglang() {
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
         '(--discovery-backend --store-kv)--store-kv=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
-        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)'
+        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)' \
+        '(--event-plane)--event-plane=[how KV and load events travel (DYN_EVENT_PLANE; default tcp)]:value:(tcp mem)'
 }
 
 __dynamo_start() {
@@ -490,7 +493,8 @@ __dynamo_trtllm() {
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
         '(--discovery-backend --store-kv)--store-kv=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
-        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)'
+        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)' \
+        '(--event-plane)--event-plane=[how KV and load events travel (DYN_EVENT_PLANE; default tcp)]:value:(tcp mem)'
 }
 
 __dynamo_up() {
@@ -526,7 +530,8 @@ __dynamo_vllm() {
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
         '(--discovery-backend --store-kv)--store-kv=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
-        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)'
+        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)' \
+        '(--event-plane)--event-plane=[how KV and load events travel (DYN_EVENT_PLANE; default tcp)]:value:(tcp mem)'
 }
 
 __dynamo_worker() {
@@ -547,7 +552,8 @@ __dynamo_worker() {
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
         '(--discovery-backend --store-kv)--store-kv=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
-        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)'
+        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)' \
+        '(--event-plane)--event-plane=[how KV and load events travel (DYN_EVENT_PLANE; default tcp)]:value:(tcp mem)'
 }
 
 _dynamo() {

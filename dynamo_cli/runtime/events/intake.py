@@ -48,7 +48,7 @@ class Intake:
     def forget(self) -> None:
         """The publisher is gone, or not to be believed any longer."""
         self.whole = False
-        self._epoch = 0
+        self.sequence = self._epoch = 0
         if self._known:
             self._known = False
             self._sink.on_gone(self.publisher)

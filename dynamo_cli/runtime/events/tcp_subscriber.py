@@ -97,7 +97,10 @@ class SubscriberLink(ClientLink):
 
 
 class Followed:
-    """One publisher as long as it is announced or connected."""
+    """One publisher as long as it is announced or connected.
+
+    One that refuses this process's token is left alone until it announces itself anew.
+    """
 
     def __init__(self, subscription: TcpSubscription, intake: Intake, announcement: Announcement) -> None:
         self.intake = intake
