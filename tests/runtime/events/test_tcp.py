@@ -221,7 +221,7 @@ async def test_a_subscriber_that_missed_too_much_gets_the_state(
 async def test_an_unreachable_publisher_is_trusted_for_a_while_only(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tcp_subscriber, "GRACE_S", 0.3)
+    monkeypatch.setattr(tcp_subscriber, "GRACE_S", 0.6)
     monkeypatch.setattr(tcp_subscriber, "_NOT_WORTH_A_LINE_S", 0.1)
     monkeypatch.setattr(tcp_subscriber, "_STEADY_S", 0.1)
     blocks = Blocks()
@@ -237,7 +237,7 @@ async def test_an_unreachable_publisher_is_trusted_for_a_while_only(
     await asyncio.sleep(0.1)
     assert copy.held == {1: {1}}
     await until(lambda: copy.gone == [1])
-    assert 0.25 < time.monotonic() - started < 1
+    assert 0.5 < time.monotonic() - started < 3
     assert not subscription.publishers()[1].connected
     relay._server = await asyncio.start_server(relay._accept, "127.0.0.1", port)
     await until(lambda: copy.held == {1: {1}})
@@ -277,7 +277,7 @@ async def test_a_killed_process_is_gone_at_once(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGKILL)
         killed = time.monotonic()
         await until(lambda: heard.calls[-1] == ("gone", 1))
-        assert time.monotonic() - killed < 0.6
+        assert time.monotonic() - killed < 2
     finally:
         process.kill()
         process.wait()
