@@ -13,6 +13,8 @@ from dynamo_cli.doctor.machine import Machine
 from dynamo_cli.runtime.config import (
     DISCOVERY_KINDS,
     DISCOVERY_VARIABLES,
+    EVENT_PLANE_VARIABLE,
+    EVENT_PLANES,
     REQUEST_PLANE_VARIABLE,
     REQUEST_PLANES,
 )
@@ -22,6 +24,7 @@ CONNECT_S = 2.0
 PLANES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("discovery", DISCOVERY_VARIABLES, DISCOVERY_KINDS),
     ("request-plane", (REQUEST_PLANE_VARIABLE,), REQUEST_PLANES),
+    ("event-plane", (EVENT_PLANE_VARIABLE,), EVENT_PLANES),
 )
 SERVERS = (("etcd", "ETCD_ENDPOINTS", 2379), ("nats", "NATS_SERVER", 4222))
 """(name, the variable that asks for it, its usual port)"""

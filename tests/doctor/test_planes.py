@@ -7,7 +7,7 @@ import pytest
 from dynamo_cli.doctor.planes import PLANES, Server, plane_check, read_servers, server_check
 from tests.doctor.judged import judge
 
-DISCOVERY, REQUESTS = PLANES
+DISCOVERY, REQUESTS, EVENTS = PLANES
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ DISCOVERY, REQUESTS = PLANES
         (DISCOVERY, {"DYN_DISCOVERY_BACKEND": "etcd", "DYN_STORE_KV": "mem"}, "error", "DYN_DISCOVERY_BACKEND=etcd is"),
         (REQUESTS, {}, "ok", "tcp"),
         (REQUESTS, {"DYN_REQUEST_PLANE": "nats"}, "error", "-> export DYN_REQUEST_PLANE=tcp"),
+        (EVENTS, {"DYN_EVENT_PLANE": "zmq"}, "error", "-> export DYN_EVENT_PLANE=tcp"),
     ],
 )
 def test_planes(
