@@ -248,9 +248,35 @@ __dynamo_frontend() {
         '(--tls-client-ca-cert-path)--tls-client-ca-cert-path=[clients need a certificate signed by one of these (DYN_TLS_CLIENT_CA_CERT_PATH)]:value: ' \
         '(--api-keys-file)--api-keys-file=[one API key a line, one of which each request needs (DYN_API_KEYS_FILE; DYN_API_KEYS\: the keys)]:value:_files' \
         '(--cors-allow-origin)--cors-allow-origin=[web pages that may ask, or *; repeatable (DYN_CORS_ALLOW_ORIGINS, comma separated)]:value: ' \
-        '(--router-mode)--router-mode=[round-robin, random, power-of-two, least-loaded, direct (DYN_ROUTER_MODE; default round-robin)]:value:(round-robin random power-of-two least-loaded direct)' \
+        '(--router-mode)--router-mode=[round-robin, random, power-of-two, least-loaded, kv, direct (DYN_ROUTER_MODE; default round-robin)]:value:(round-robin random power-of-two least-loaded kv direct)' \
         '(--model-name --served-model-name)--model-name=[serve only this model; default\: all]:value: ' \
         '(--model-name --served-model-name)--served-model-name=[serve only this model; default\: all]:value: ' \
+        '(--router-kv-policy)--router-kv-policy=[its cost\: kv, reference, least-tokens (DYN_ROUTER_KV_POLICY; default kv)]:value:(kv reference least-tokens)' \
+        '(--router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight)--router-kv-overlap-score-credit=[blocks saved for each block found at a worker; 0 looks at load alone (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT; default 1)]:value: ' \
+        '(--router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight)--router-kv-overlap-score-weight=[blocks saved for each block found at a worker; 0 looks at load alone (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT; default 1)]:value: ' \
+        '(--router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight)--kv-overlap-score-weight=[blocks saved for each block found at a worker; 0 looks at load alone (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT; default 1)]:value: ' \
+        '(--router-host-cache-hit-weight)--router-host-cache-hit-weight=[the same for a block in host memory (DYN_ROUTER_HOST_CACHE_HIT_WEIGHT; default 0.75)]:value: ' \
+        '(--router-disk-cache-hit-weight)--router-disk-cache-hit-weight=[the same for a block on disk (DYN_ROUTER_DISK_CACHE_HIT_WEIGHT; default 0.25)]:value: ' \
+        '(--router-temperature)--router-temperature=[0\: always the cheapest worker; more\: dearer ones too, by softmax (DYN_ROUTER_TEMPERATURE; default 0)]:value: ' \
+        '(--router-ttl-secs)--router-ttl-secs=[seconds a routed prompt is thought to stay in a cache that sends no events (DYN_ROUTER_TTL_SECS; default 120)]:value: ' \
+        '(--router-max-tree-size)--router-max-tree-size=[blocks thought to be in such caches at most (DYN_ROUTER_MAX_TREE_SIZE; default 1.04858e+06)]:value: ' \
+        '(--router-prune-target-ratio)--router-prune-target-ratio=[beyond that they are cut to this share of it (DYN_ROUTER_PRUNE_TARGET_RATIO; default 0.8)]:value: ' \
+        '(--router-predicted-ttl-secs)--router-predicted-ttl-secs=[with events\: seconds a routed prompt counts as present before they tell of it (DYN_ROUTER_PREDICTED_TTL_SECS; off by default)]:value: ' \
+        '(--router-session-affinity-ttl-secs)--router-session-affinity-ttl-secs=[requests of one X-Dynamo-Session-ID go to one worker until it is idle for so many seconds (DYN_ROUTER_SESSION_AFFINITY_TTL_SECS; off by default)]:value: ' \
+        '(--kv-cache-block-size)--kv-cache-block-size=[tokens of a KV block, where workers do not tell it (DYN_KV_CACHE_BLOCK_SIZE; default 16)]:value: ' \
+        '(--router-kv-events --kv-events)--router-kv-events[believe what workers tell of their caches; without it, guess (DYN_ROUTER_USE_KV_EVENTS; default on)]' \
+        '(--router-kv-events --kv-events)--kv-events[believe what workers tell of their caches; without it, guess (DYN_ROUTER_USE_KV_EVENTS; default on)]' \
+        '(--no-router-kv-events --no-kv-events)--no-router-kv-events[not so\: router-kv-events]' \
+        '(--no-router-kv-events --no-kv-events)--no-kv-events[not so\: router-kv-events]' \
+        '(--router-track-active-blocks --track-active-blocks)--router-track-active-blocks[weigh blocks in use by requests in flight (DYN_ROUTER_TRACK_ACTIVE_BLOCKS; default on)]' \
+        '(--router-track-active-blocks --track-active-blocks)--track-active-blocks[weigh blocks in use by requests in flight (DYN_ROUTER_TRACK_ACTIVE_BLOCKS; default on)]' \
+        '(--no-router-track-active-blocks --no-track-active-blocks)--no-router-track-active-blocks[not so\: router-track-active-blocks]' \
+        '(--no-router-track-active-blocks --no-track-active-blocks)--no-track-active-blocks[not so\: router-track-active-blocks]' \
+        '(--router-track-output-blocks --track-output-blocks)--router-track-output-blocks[weigh the blocks of their answers too (DYN_ROUTER_TRACK_OUTPUT_BLOCKS; default off)]' \
+        '(--router-track-output-blocks --track-output-blocks)--track-output-blocks[weigh the blocks of their answers too (DYN_ROUTER_TRACK_OUTPUT_BLOCKS; default off)]' \
+        '(--no-router-track-output-blocks --no-track-output-blocks)--no-router-track-output-blocks[not so\: router-track-output-blocks]' \
+        '(--no-router-track-output-blocks --no-track-output-blocks)--no-track-output-blocks[not so\: router-track-output-blocks]' \
+        '(--router-session-affinity-mode)--router-session-affinity-mode=[hard, or soft\: unless waiting there is longer (DYN_ROUTER_SESSION_AFFINITY_MODE; default hard)]:value:(hard soft)' \
         '(--migration-limit)--migration-limit=[how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0\: never)]:value: ' \
         '(--migration-max-seq-len)--migration-max-seq-len=[a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default\: no limit)]:value: ' \
         '(--active-decode-blocks-threshold)--active-decode-blocks-threshold=[a worker with a larger share of its KV blocks in use is busy, 0 to 1 (DYN_ACTIVE_DECODE_BLOCKS_THRESHOLD)]:value: ' \

@@ -18,6 +18,7 @@ from dynamo_cli.frontend import busy_threshold, door
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
 from dynamo_cli.frontend.following import follow
 from dynamo_cli.frontend.keepalive import KeepAliveOptions
+from dynamo_cli.frontend.kv_routing import add_kv_routing_arguments, kv_routing_options
 from dynamo_cli.frontend.metrics.options import add_metrics_arguments, metrics_options
 from dynamo_cli.frontend.migrating import add_migration_arguments, migration_options
 from dynamo_cli.frontend.request_trace.options import add_trace_arguments
@@ -45,6 +46,7 @@ def main(argv: list[str]) -> int:
     config = RuntimeConfig.from_args(arguments)
     options = FrontendOptions(
         router_mode=check_mode(arguments.router_mode or os.environ.get("DYN_ROUTER_MODE") or DEFAULT_MODE),
+        kv=kv_routing_options(arguments),
         model=arguments.model_name,
         grace_s=number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
         limits=Limits.from_environment(),
@@ -114,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model-name", "--served-model-name", dest="model_name", help="serve only this model; default: all"
     )
+    add_kv_routing_arguments(parser)
     add_migration_arguments(parser)
     busy_threshold.add_arguments(parser)
     add_metrics_arguments(parser)

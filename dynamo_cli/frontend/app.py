@@ -21,6 +21,7 @@ from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import Peers
 from dynamo_cli.frontend.routes import Routes
 from dynamo_cli.protocol.load import NO_THRESHOLDS, BusyThresholds
+from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import DEFAULT_MODE
 from dynamo_cli.routing.registry import ModelRegistry, RoutedModel
@@ -40,6 +41,7 @@ class FrontendOptions:
     """
 
     router_mode: str = DEFAULT_MODE
+    kv: KvRoutingOptions = field(default_factory=KvRoutingOptions)
     model: str | None = None
     grace_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
@@ -62,7 +64,7 @@ class Frontend:
         self.peers = Peers(runtime)
         thresholds = Thresholds(options.thresholds)
         self.thresholds = SharedThresholds(runtime, thresholds)
-        self.models = Models(options.router_mode, options.migration, options.metrics.buckets, thresholds)
+        self.models = Models(options.router_mode, options.migration, options.metrics.buckets, thresholds, options.kv)
         self.registry = ModelRegistry(
             runtime,
             namespace=runtime.config.namespace,

@@ -46,11 +46,17 @@ class Choice:
         self._marked = False
         self._over = False
         self._instance = 0
+        self._kv_hit_rate: float | None = None
 
     @property
     def instance_id(self) -> int:
         """Who serves it, or served it last."""
         return self._instance if self.flight is None else self.flight.instance_id
+
+    @property
+    def kv_hit_rate(self) -> float | None:
+        """The share of its prompt that the router thought to be at that worker; None when it does not know."""
+        return self._kv_hit_rate if self.flight is None else self.flight.kv_hit_rate
 
     def cancel(self) -> None:
         """Hear no more; the worker is told to stop. Idempotent."""
@@ -63,6 +69,7 @@ class Choice:
         flight, self.flight = self.flight, None
         if flight is not None:
             self._instance = flight.instance_id
+            self._kv_hit_rate = flight.kv_hit_rate
         return flight
 
     # StreamSink

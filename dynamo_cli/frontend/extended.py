@@ -29,13 +29,17 @@ class Extras:
         self._started = started
         self._received_ms = round((time.time() - (time.perf_counter() - started)) * 1e3)
         self._first = 0.0
+        self._kv_hit_rate: float | None = None
         self._workers: dict[int, dict[str, str]] = {}
         self._members: dict[int, bytes] = {}
 
-    def note(self, instance_id: int) -> bytes:
-        """This worker has answered something; returns the JSON member that says so."""
+    def note(self, choice: Choice) -> bytes:
+        """Its worker has answered something; returns the JSON member that says so."""
+        instance_id = choice.instance_id
         member = self._members.get(instance_id)
         if member is None:
+            if self._kv_hit_rate is None:
+                self._kv_hit_rate = choice.kv_hit_rate
             self._first = self._first or time.perf_counter()
             worker = self._workers[instance_id] = self._describe(instance_id)
             member = self._members[instance_id] = _member({WORKER_ID: worker} if self._named else {})
@@ -61,11 +65,14 @@ class Extras:
         return worker
 
     def _timing(self) -> dict[str, float]:
-        return {
+        timing: dict[str, float] = {
             "request_received_ms": self._received_ms,
             "ttft_ms": round((self._first - self._started) * 1e3, 3),
             "total_time_ms": round((time.perf_counter() - self._started) * 1e3, 3),
         }
+        if self._kv_hit_rate is not None:
+            timing["kv_hit_rate"] = round(self._kv_hit_rate, 4)
+        return timing
 
 
 def _member(extras: dict[str, Any]) -> bytes:
@@ -86,7 +93,7 @@ class ExtendedStream(StreamedAnswer):
     def _show(self, choice: Choice, text: str, reason: str | None) -> None:
         if choice.instance_id != self._instance:
             self._instance = choice.instance_id
-            self._event_end = self._extras.note(self._instance) + EVENT_END
+            self._event_end = self._extras.note(choice) + EVENT_END
         super()._show(choice, text, reason)
 
     def _send(self, events: bytes, last: bool) -> None:
@@ -105,7 +112,7 @@ class ExtendedWhole(WholeAnswer):
         self.patient = not extras.timed
 
     def _show(self, choice: Choice, text: str, reason: str | None) -> None:
-        self._extras.note(choice.instance_id)
+        self._extras.note(choice)
         super()._show(choice, text, reason)
 
     def _send(self, body: bytes) -> None:

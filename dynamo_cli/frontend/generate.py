@@ -18,6 +18,7 @@ from dynamo_cli.frontend.demands import add_demands, fan_out
 from dynamo_cli.frontend.extended import KNOWN, ExtendedStream, ExtendedWhole, Extras
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import ChatFormat, CompletionFormat, Format
+from dynamo_cli.frontend.hints import routing_hints
 from dynamo_cli.frontend.keepalive import KeepAlive, KeepAliveOptions
 from dynamo_cli.frontend.logprobs import Tell, WithLogprobs, chat_logprobs, completion_logprobs
 from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type, track
@@ -137,6 +138,7 @@ class Generator:
         trail: Trail,
     ) -> None:
         instance, probes = pinned_instance(exchange, request), _probes(exchange)
+        hints = routing_hints(exchange.request, request.nvext)
         maker = ChoiceMaker(model, request, answer)
         for index, engine_request in enumerate(requests):
             choice = maker.make(index, engine_request)
@@ -149,6 +151,7 @@ class Generator:
                 instance_id=instance,
                 accepted=probes or index > 0,
                 trail=trail,
+                hints=hints,
             )
 
     def _limit(self, answer: Answer, seconds: float) -> None:

@@ -13,6 +13,7 @@ from dynamo_cli.errors import ModelMissing, NotReady
 from dynamo_cli.frontend.metrics.buckets import DEFAULT_BUCKETS, Buckets
 from dynamo_cli.frontend.metrics.counts import ModelCounts
 from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import make_dispatcher
 from dynamo_cli.routing.registry import RoutedModel
@@ -61,12 +62,14 @@ class Models:
         migration: MigrationOptions,
         buckets: Buckets = DEFAULT_BUCKETS,
         thresholds: Thresholds | None = None,
+        kv: KvRoutingOptions | None = None,
     ) -> None:
         self.counts: dict[str, ModelCounts] = {}
         self._migration = migration
         self._buckets = buckets
         self._thresholds = thresholds
         self._mode = router_mode
+        self._kv = kv
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -105,6 +108,9 @@ class Models:
 
     def changed(self, routed: RoutedModel) -> None:
         """Load the text side of a new model, or of one that came back with another identity."""
+        dispatcher = self._dispatchers.get(routed.name)
+        if dispatcher is not None:
+            dispatcher.placer.workers_changed()
         served = self._served.get(routed.name)
         if routed.identity is None or (served is not None and served.identity == routed.identity):
             return
@@ -143,6 +149,8 @@ class Models:
         return await asyncio.get_running_loop().run_in_executor(None, load_bundle, Path(path))
 
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
-        if routed.name not in self._dispatchers:
-            self._dispatchers[routed.name] = make_dispatcher(routed, self._mode, self._migration, self._thresholds)
-        return self._dispatchers[routed.name]
+        dispatcher = self._dispatchers.get(routed.name)
+        if dispatcher is None:
+            dispatcher = make_dispatcher(routed, self._mode, self._migration, self._thresholds, self._kv)
+            self._dispatchers[routed.name] = dispatcher
+        return dispatcher

@@ -68,7 +68,8 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     """Published by each instance of a model beside its Instance. Counts are of tokens or KV blocks.
 
     `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
-    `logprobs` and `guided` (fields of GuidedDecoding): what the engine can do.
+    `logprobs` and `guided` (fields of GuidedDecoding): what the engine can do. `kv_events`: it tells on the event plane
+    which blocks it holds.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     types: tuple[str, ...] = ("chat", "completions")
     logprobs: bool = False
     guided: tuple[str, ...] = ()
+    kv_events: bool = False
 
     @property
     def key(self) -> str:

@@ -23,11 +23,26 @@ class StreamOptions(msgspec.Struct):
     continuous_usage_stats: bool | None = None
 
 
+class AgentHints(msgspec.Struct):
+    """`osl`: the output tokens to expect."""
+
+    osl: NaturalInt | None = None
+
+
+class RouterOverride(msgspec.Struct):
+    """For this request, in place of the router's own; weight is the older name of credit."""
+
+    overlap_score_credit: Annotated[float, Meta(ge=0)] | None = None
+    overlap_score_weight: Annotated[float, Meta(ge=0)] | None = None
+    router_temperature: Annotated[float, Meta(ge=0)] | None = None
+
+
 class NvExt(msgspec.Struct):
     """The reference's request extension. `backend_instance_id`: a number, or the hexadecimal id as text.
 
     `extra_fields`: what the answer shall tell about itself in its own `nvext`; names that are not known are ignored.
-    `annotations`: what a stream shall tell of its prompt before it begins. `max_thinking_tokens` has no effect yet.
+    `annotations`: what a stream shall tell of its prompt before it begins. `agent_hints` and `router_config_override`
+    are for router mode kv. `max_thinking_tokens` has no effect yet.
     """
 
     token_data: Annotated[list[TokenId], Meta(min_length=1)] | None = None
@@ -37,6 +52,8 @@ class NvExt(msgspec.Struct):
     max_thinking_tokens: NaturalInt | None = None
     extra_fields: list[str] | None = None
     annotations: list[str] | None = None
+    agent_hints: AgentHints | None = None
+    router_config_override: RouterOverride | None = None
     guided_json: Any = None
     guided_regex: str | None = None
     guided_choice: list[str] | None = None

@@ -8,6 +8,7 @@ from typing import Literal
 from dynamo_cli.errors import UsageError
 
 AffinityMode = Literal["hard", "soft"]
+AFFINITY_MODES: tuple[AffinityMode, ...] = ("hard", "soft")
 
 SHORTEST_TTL_S = 1
 LONGEST_TTL_S = 31_536_000

@@ -30,8 +30,9 @@ class Worker(msgspec.Struct, frozen=True):
 class KvRouter:
     """Routes requests whose prompts are hashed in blocks of `block_size` tokens.
 
-    `guess`: workers send no events; what they hold is guessed from what was routed to them. `predict`, with events:
-    blocks routed less than its TTL ago count as present, also when their request has already ended.
+    `guess`: of workers that send no events; what they hold is guessed from what was routed to them. `predict`, with
+    events: blocks routed less than its TTL ago count as present, also when their request has already ended.
+    `track_blocks`: know which blocks are in use by requests in flight.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class KvRouter:
         affinity: SessionAffinity | None = None,
         router_id: str = "",
         publish: Callable[[SequenceEvent], object] | None = None,
+        track_blocks: bool = True,
     ) -> None:
         self.block_size = block_size
         self.workers: dict[int, Worker] = {}
@@ -54,6 +56,8 @@ class KvRouter:
         self._policy = policy
         self._guess = guess
         self._predict = predict
+        self._guessed: set[int] = set()
+        self._track_blocks = track_blocks
         self._affinity = affinity
         self._sessions: dict[str, tuple[str, int]] = {}
         active, recent = self.active, self.recent
@@ -67,12 +71,18 @@ class KvRouter:
         )
 
     def add_worker(
-        self, worker: int, total_blocks: int = 0, max_num_batched_tokens: int = 0, block_size: int | None = None
+        self,
+        worker: int,
+        total_blocks: int = 0,
+        max_num_batched_tokens: int = 0,
+        block_size: int | None = None,
+        guessed: bool = True,
     ) -> None:
         """A worker that holds nothing yet: a new one, or one that has started again.
 
-        `total_blocks`: its KV cache, `max_num_batched_tokens`: of one step; 0 is unknown. Raises UsageError for
-        another block size, with which no block of it would ever be found.
+        `total_blocks`: its KV cache, `max_num_batched_tokens`: of one step; 0 is unknown. `guessed`: it sends no
+        events; means nothing without `guess`. Raises UsageError for another block size, with which no block of it
+        would ever be found.
         """
         if block_size not in (None, self.block_size):
             raise UsageError(
@@ -83,9 +93,11 @@ class KvRouter:
         self.workers[worker] = Worker(total_blocks, max_num_batched_tokens)
         self.index.add_worker(worker, total_blocks)
         self.recent.add_worker(worker)
-        for guesses in (self._guess, self._predict):
-            if guesses is not None:
-                guesses.add_worker(worker, total_blocks)
+        if self._guess is not None and guessed:
+            self._guessed.add(worker)
+            self._guess.add_worker(worker, total_blocks)
+        if self._predict is not None:
+            self._predict.add_worker(worker, total_blocks)
 
     def remove_worker(self, worker: int) -> None:
         """A worker that is gone: its blocks, its requests and its sessions are forgotten."""
@@ -94,6 +106,7 @@ class KvRouter:
         self.index.remove_worker(worker)
         self.recent.remove_worker(worker)
         self.active.remove_worker(worker)
+        self._guessed.discard(worker)
         for guesses in (self._guess, self._predict):
             if guesses is not None:
                 guesses.remove_worker(worker)
@@ -139,7 +152,8 @@ class KvRouter:
 
     def _record(self, request: RoutingRequest, worker: int, overlap_blocks: int, now: float) -> None:
         hashes, request_id = request.hashes, request.request_id
-        self.active.add(request_id, worker, hashes, request.tokens, overlap_blocks, request.expected_output, now)
+        tracked = hashes if self._track_blocks else ()
+        self.active.add(request_id, worker, tracked, request.tokens, overlap_blocks, request.expected_output, now)
         self._computes(worker, request.tokens, overlap_blocks, now)
         for guesses in (self._guess, self._predict):
             if guesses is not None:
@@ -167,13 +181,17 @@ class KvRouter:
             hashes = request.hashes
             state.predicted = self.active.overlaps(hashes)
             state.recent_unit = self.recent.unit(now)
-            if self._guess is not None:
-                state.stored = Overlaps(self._guess.overlaps(hashes, now), {}, {})
-            else:
-                state.stored = self.index.overlaps(hashes, candidates)
-                if self._predict is not None:
-                    state.stored = _with_predicted(state.stored, self._predict.overlaps(hashes, now))
+            state.stored = self._stored(hashes, candidates, now)
         return state
+
+    def _stored(self, hashes: Sequence[int], candidates: Sequence[int], now: float) -> Overlaps:
+        guessed = self._guess.overlaps(hashes, now) if self._guess is not None and self._guessed else {}
+        if len(self._guessed) == len(self.workers):
+            return Overlaps(guessed, {}, {})
+        stored = self.index.overlaps(hashes, candidates)
+        if self._predict is not None:
+            stored = _with_predicted(stored, self._predict.overlaps(hashes, now))
+        return stored._replace(device={**stored.device, **guessed}) if guessed else stored
 
     def _bound(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> int | None:
         affinity = self._affinity

@@ -7,7 +7,7 @@ request adds it takes away again, in whatever order its first token, its end or 
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from dynamo_cli.protocol.load import WorkerLoad
 
@@ -73,6 +73,7 @@ class Booking:
     """What one request occupies at a worker, until it is `answered` (its first token) and `over`; both idempotent."""
 
     __slots__ = ("_blocks", "_book", "_reports", "_tokens")
+    kv_hit_rate: ClassVar[float | None] = None
 
     def __init__(self, book: WorkerBook, tokens: int, blocks: int) -> None:
         self._book = book
@@ -86,6 +87,11 @@ class Booking:
         if self._tokens:
             self._book.prefill_tokens.take(self._tokens, self._book.reports != self._reports)
             self._tokens = 0
+
+    def heard(self, tokens: int) -> bool:
+        """A frame of the answer has come, after `tokens` others; the next ones need not be told."""
+        self.answered()
+        return False
 
     def over(self) -> None:
         self.answered()

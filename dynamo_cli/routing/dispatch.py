@@ -17,9 +17,7 @@ from dynamo_cli.errors import (
 )
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.router.busy import is_busy, judges
-from dynamo_cli.router.load import Booking
-from dynamo_cli.router.policies import Policy
-from dynamo_cli.router.policies.base import ANY, State
+from dynamo_cli.routing.hints import NO_HINTS, RoutingHints
 from dynamo_cli.routing.migration import (
     MigrationCounts,
     MigrationOptions,
@@ -29,8 +27,8 @@ from dynamo_cli.routing.migration import (
     is_refusal,
     migratable,
 )
+from dynamo_cli.routing.placing import Placed, Placer
 from dynamo_cli.routing.progress import progress_of
-from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.silence import SilenceWatch
 from dynamo_cli.routing.thresholds import Thresholds
 from dynamo_cli.runtime.requests.base import Stream, StreamSink
@@ -52,18 +50,16 @@ class Dispatcher:
 
     def __init__(
         self,
-        model: RoutedModel,
-        policy: Policy,
+        placer: Placer,
         options: MigrationOptions | None = None,
         thresholds: Thresholds | None = None,
     ) -> None:
-        self.model = model
+        self.placer = placer
+        self.model = placer.model
+        self.inflight = placer.inflight
         self.options = options or MigrationOptions()
-        self.inflight: dict[int, int] = {}
         self.migrations = MigrationCounts()
         self.silence = SilenceWatch(self.options.silence_s)
-        self._policy = policy
-        self._state = State(self.inflight)
         self._thresholds = thresholds or Thresholds()
 
     def send(
@@ -75,6 +71,7 @@ class Dispatcher:
         instance_id: int | None = None,
         accepted: bool = False,
         trail: Trail | None = None,
+        hints: RoutingHints = NO_HINTS,
     ) -> Flight:
         """Start a request without waiting; `instance_id` names the only instance to use.
 
@@ -82,25 +79,25 @@ class Dispatcher:
         Raises NoInstances when nobody can take it, Overloaded when all who could are busy, InvalidRequest when the
         policy wants an instance named. Later errors go to the sink.
         """
-        flight = Flight(self, request, sink, request_id, instance_id, accepted, trail)
+        flight = Flight(self, request, sink, request_id, instance_id, accepted, trail, hints)
         flight.start(request)
         return flight
 
-    def choose(self, wanted: int | None, tried: set[int], needs: int, accepted: bool) -> int:
-        """The instance for the next attempt, whose context holds `needs` tokens. Raises NoInstances.
+    def candidates(self, wanted: int | None, tried: set[int], needs: int, accepted: bool) -> list[int]:
+        """The instances for the next attempt, whose contexts hold `needs` tokens. Raises NoInstances.
 
         Raises Overloaded when only busy ones are left, unless the request was `accepted`.
         """
         candidates = self.model.candidates
         if wanted is not None:
             if wanted in candidates and wanted not in tried:
-                return self._spared([wanted], accepted)[0]
+                return self._spared([wanted], accepted)
             raise NoInstances(f"no worker {wanted:x} serves model {self.model.name} now")
         if tried:
             candidates = [one for one in self.model.with_room(needs) if one not in tried]
         if not candidates:
             raise NoInstances(f"no worker of model {self.model.name} can take the request now; try again soon")
-        return self._policy.decide(ANY, self._spared(candidates, accepted), self._state, 0.0).worker
+        return self._spared(candidates, accepted)
 
     def _spared(self, candidates: list[int], accepted: bool) -> list[int]:
         """Without the busy ones, unless it was accepted and there is no other."""
@@ -121,22 +118,24 @@ class Flight:
 
     __slots__ = (
         "_accepted",
-        "_booking",
         "_dispatcher",
         "_finished",
+        "_hints",
         "_instance",
+        "_listening",
         "_lost_at",
         "_lost_begun",
         "_moves",
         "_over",
+        "_placed",
         "_progress",
         "_request_id",
         "_sink",
         "_stream",
         "_trail",
         "_tried",
-        "_unanswered",
         "_wanted",
+        "kv_hit_rate",
         "paused",
         "quiet",
     )
@@ -150,7 +149,9 @@ class Flight:
         wanted: int | None,
         accepted: bool,
         trail: Trail | None,
+        hints: RoutingHints,
     ) -> None:
+        self.kv_hit_rate: float | None = None
         self.paused = False
         self.quiet = 0
         self._dispatcher = dispatcher
@@ -160,13 +161,14 @@ class Flight:
         self._wanted = wanted
         self._trail = trail
         self._accepted = accepted
+        self._hints = hints
         self._tried: set[int] = set()
         self._moves = 0
         self._lost_at = 0.0
         self._lost_begun = False
         self._instance = 0
-        self._booking: Booking | None = None
-        self._unanswered: Booking | None = None
+        self._placed: Placed | None = None
+        self._listening: Placed | None = None
         self._stream: Stream | None = None
         self._finished = False
         self._over = False
@@ -178,17 +180,19 @@ class Flight:
 
     def start(self, request: EngineRequest) -> None:
         """Choose an instance and send; raises as Dispatcher.send."""
-        dispatcher = self._dispatcher
+        dispatcher, wanted = self._dispatcher, self._wanted
         while self._stream is None:
             needs = self._progress.needs
-            self._instance = instance = dispatcher.choose(self._wanted, self._tried, needs, self._accepted)
+            candidates = dispatcher.candidates(wanted, self._tried, needs, self._accepted)
+            instance, placed = dispatcher.placer.place(
+                request, self._request_id, candidates, wanted is not None, self._hints
+            )
+            self._instance, self._placed, self._listening = instance, placed, placed
+            self.kv_hit_rate = placed.kv_hit_rate
             self._accepted = True
             dispatcher.inflight[instance] = dispatcher.inflight.get(instance, 0) + 1
-            model = dispatcher.model
-            booking = model.loads.book(instance, len(request.token_ids), model.block_size)
-            self._booking = self._unanswered = booking
             try:
-                client = model.clients[instance]
+                client = dispatcher.model.clients[instance]
                 self._stream = client.send(request, instance, self, request_id=self._request_id, trail=self._trail)
             except DynamoError as error:
                 self._leave(error)
@@ -223,9 +227,8 @@ class Flight:
         if self._over:
             return
         self.quiet = 0
-        if self._unanswered is not None:
-            self._unanswered.answered()
-            self._unanswered = None
+        if self._listening is not None and not self._listening.heard(self._progress.count):
+            self._listening = None
         if self._lost_at:
             self._settle("recovered")
         self._progress.add(deltas)
@@ -350,9 +353,9 @@ class Flight:
 
     def _release(self) -> None:
         self._dispatcher.silence.discard(self)
-        if self._booking is not None:
-            self._booking.over()
-            self._booking = self._unanswered = None
+        if self._placed is not None:
+            self._placed.over()
+            self._placed = self._listening = None
         inflight = self._dispatcher.inflight
         left = inflight[self._instance] - 1
         if left:

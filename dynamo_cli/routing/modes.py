@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import random
 
-from dynamo_cli.router.policies import DEFAULT_MODE, MODES, check_mode, make_policy
+from dynamo_cli.router.policies import DEFAULT_MODE, KV_POLICIES, MODES, check_mode, make_policy
 from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.kv_options import KvRoutingOptions
+from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.migration import MigrationOptions
+from dynamo_cli.routing.placing import Placer, PolicyPlacer
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.thresholds import Thresholds
 
-__all__ = ["DEFAULT_MODE", "MODES", "check_mode", "make_dispatcher"]
+__all__ = ["DEFAULT_MODE", "KV_POLICIES", "MODES", "check_mode", "make_dispatcher"]
 
 
 def make_dispatcher(
-    model: RoutedModel, mode: str, migration: MigrationOptions, thresholds: Thresholds | None = None
+    model: RoutedModel,
+    mode: str,
+    migration: MigrationOptions,
+    thresholds: Thresholds | None = None,
+    kv: KvRoutingOptions | None = None,
 ) -> Dispatcher:
-    """A dispatcher with a policy of its own. Raises UsageError for an unknown mode."""
-    return Dispatcher(model, make_policy(mode, random.Random()), migration, thresholds)
+    """A dispatcher with a policy of its own. `kv` is for mode kv alone. Raises UsageError for an unknown mode."""
+    return Dispatcher(_placer(model, mode, kv or KvRoutingOptions()), migration, thresholds)
+
+
+def _placer(model: RoutedModel, mode: str, kv: KvRoutingOptions) -> Placer:
+    if mode == "kv":
+        return KvPlacer(model, kv, random.Random())
+    return PolicyPlacer(model, make_policy(mode, random.Random()))

@@ -31,12 +31,25 @@ class Frontend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):
-    """The thresholds are those of protocol/load.py; None is none."""
+    """The thresholds are those of protocol/load.py; None is none. What follows them is for mode kv: see
+    routing/kv_options.py; None is the frontend's own default."""
 
     mode: str = DEFAULT_MODE
     active_decode_blocks_threshold: float | None = None
     active_prefill_tokens_threshold: int | None = None
     active_prefill_tokens_threshold_frac: float | None = None
+    policy: str | None = None
+    overlap_score_credit: float | None = None
+    temperature: float | None = None
+    kv_events: bool | None = None
+    ttl_s: float | None = None
+    max_tree_size: int | None = None
+    prune_target_ratio: float | None = None
+    predicted_ttl_s: float | None = None
+    track_active_blocks: bool | None = None
+    track_output_blocks: bool | None = None
+    session_affinity_ttl_s: int | None = None
+    session_affinity_mode: str | None = None
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):

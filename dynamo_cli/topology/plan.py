@@ -12,7 +12,6 @@ import msgspec
 from dynamo_cli.errors import DynamoError, EngineMissing, ResourceMissing, TopologyError
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.topology.assign import GpuAssigner
-from dynamo_cli.topology.busy_workers import busy_options
 from dynamo_cli.topology.options import option_problems
 from dynamo_cli.topology.parts import Managed, Pool, ServicePart, Topology
 from dynamo_cli.topology.process import (
@@ -25,6 +24,7 @@ from dynamo_cli.topology.process import (
     RestartPolicy,
 )
 from dynamo_cli.topology.public_port import port_options
+from dynamo_cli.topology.router_flags import router_flags
 from dynamo_cli.workers.engines.base import EngineSpec
 
 LISTEN_FD = "{listen_fd}"
@@ -123,9 +123,8 @@ class _Planner:
             replica=replica,
             argv=(
                 *command,
-                *("--router-mode", topology.router.mode),
+                *router_flags(topology.router),
                 *migration,
-                *busy_options(topology.router),
                 *port_options(topology.frontend),
             ),
             env=self._environment(),

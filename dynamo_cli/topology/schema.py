@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from dynamo_cli.router.policies import MODES
+from dynamo_cli.router.affinity import AFFINITY_MODES, LONGEST_TTL_S, SHORTEST_TTL_S
+from dynamo_cli.router.policies import KV_POLICIES, MODES
 from dynamo_cli.runtime.http.cors import origin_problem
-from dynamo_cli.topology.fields import Anything, Kind, ListOf, MapOf, OneOf, Schema, Seconds, Share, Table, Text, Whole
+from dynamo_cli.topology.fields import (
+    Anything,
+    Flag,
+    Kind,
+    ListOf,
+    MapOf,
+    OneOf,
+    Schema,
+    Seconds,
+    Share,
+    Table,
+    Text,
+    Whole,
+)
 from dynamo_cli.topology.kinds import Bytes, Command, DependsOn, Gpus, LivenessKind, Probe, Restart
 from dynamo_cli.topology.names import (
     host_problem,
@@ -71,10 +85,22 @@ FRONTEND = Table(
 ROUTER = Table(
     Router,
     {
-        "mode": OneOf(MODES, "router mode", later=("kv",)),
+        "mode": OneOf(MODES, "router mode"),
         "active_decode_blocks_threshold": Share(),
         "active_prefill_tokens_threshold": Whole(0, 2**53),
         "active_prefill_tokens_threshold_frac": Share(most=1000),
+        "policy": OneOf(KV_POLICIES, "policy"),
+        "overlap_score_credit": Share(most=1000),
+        "temperature": Share(most=1000),
+        "kv_events": Flag(),
+        "ttl_s": Seconds(),
+        "max_tree_size": Whole(1, 2**53),
+        "prune_target_ratio": Share(),
+        "predicted_ttl_s": Seconds(),
+        "track_active_blocks": Flag(),
+        "track_output_blocks": Flag(),
+        "session_affinity_ttl_s": Whole(SHORTEST_TTL_S, LONGEST_TTL_S),
+        "session_affinity_mode": OneOf(AFFINITY_MODES, "session affinity"),
     },
     later=("replicas", "options"),
     docs={
@@ -82,6 +108,18 @@ ROUTER = Table(
         "active_decode_blocks_threshold": "a worker with a larger share of its KV blocks in use is busy",
         "active_prefill_tokens_threshold": "a worker with more prompt tokens still to be prefilled is busy",
         "active_prefill_tokens_threshold_frac": "the same, as a multiple of its max_num_batched_tokens",
+        "policy": "mode kv: its cost, ours (kv), the reference's, or the fewest tokens queued",
+        "overlap_score_credit": "mode kv: blocks saved for each block found at a worker; 0 looks at load alone",
+        "temperature": "mode kv: 0 is always the cheapest worker; more: dearer ones too, by softmax",
+        "kv_events": "mode kv: believe what workers tell of their caches (true), or guess",
+        "ttl_s": "mode kv: seconds a routed prompt is thought to stay in a cache that sends no events",
+        "max_tree_size": "mode kv: blocks thought to be in such caches at most",
+        "prune_target_ratio": "mode kv: beyond that they are cut to this share of it",
+        "predicted_ttl_s": "mode kv: seconds a routed prompt counts as present before events tell of it",
+        "track_active_blocks": "mode kv: weigh blocks in use by requests in flight",
+        "track_output_blocks": "mode kv: weigh the blocks of their answers too",
+        "session_affinity_ttl_s": "mode kv: seconds an idle session (X-Dynamo-Session-ID) is kept at its worker",
+        "session_affinity_mode": "mode kv: hard, or soft: unless waiting there is longer",
     },
 )
 RUNTIME = Table(

@@ -18,7 +18,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     """What a started engine tells the model card. Counts are of tokens or KV blocks; 0 is unknown.
 
     `guided`: the fields of GuidedDecoding it can follow. Nobody asks it for what it does not declare.
-    `resumes` is about input "text": see ModelIdentity.
+    `resumes` is about input "text": see ModelIdentity. `kv_events`: it calls `on_kv_events`.
     """
 
     input: InputKind = "tokens"
@@ -30,6 +30,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     max_num_batched_tokens: int = 0
     logprobs: bool = False
     guided: tuple[str, ...] = ()
+    kv_events: bool = False
 
 
 class Engine(ABC):

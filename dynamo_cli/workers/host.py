@@ -67,6 +67,7 @@ class Loaded:
             text_path=model.text_path if model else "",
             logprobs=info.logprobs,
             guided=info.guided,
+            kv_events=info.kv_events,
             types=("chat", "completions") if model is None or model.has_template else ("completions",),
         )
 

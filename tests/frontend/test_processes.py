@@ -81,7 +81,7 @@ def test_sigterm_lets_running_answers_finish(start: Start) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["--router-mode", "kv"], 2, "dynamo: router mode kv is not available yet"),
+        (["--router-temperature", "warm"], 2, "dynamo: --router-temperature 'warm': want a number, 0 or more"),
         (["--router-mode", "rond-robin"], 2, "dynamo: unknown router mode 'rond-robin'; did you mean round-robin?"),
         (["--listen-fd", "0"], 2, "dynamo: --listen-fd 0: not a socket"),
         (["--http-port", "99999"], 2, "dynamo: --http-port 99999: ports are 0 to 65535"),

@@ -102,7 +102,6 @@ def test_direct_wants_an_instance() -> None:
 @pytest.mark.parametrize(
     ("mode", "says"),
     [
-        ("kv", "kv is not available yet; use round-robin"),
         ("rond-robin", "did you mean round-robin"),
         ("x", "use one of"),
     ],

@@ -22,6 +22,7 @@ from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.load import BusyThresholds
 from dynamo_cli.router.policies import make_policy
 from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.placing import PolicyPlacer
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.thresholds import Thresholds
 from dynamo_cli.runtime.requests.base import Stream, StreamSink
@@ -88,7 +89,7 @@ class World:
         self.client = FakeClient(self.model)
         self.model.candidates = list(range(1, workers + 1))
         self.model.clients = dict.fromkeys(self.model.candidates, self.client)  # type: ignore[arg-type]
-        self.dispatcher = Dispatcher(self.model, make_policy(mode, random.Random(0)))
+        self.dispatcher = Dispatcher(PolicyPlacer(self.model, make_policy(mode, random.Random(0))))
         self.heard = Heard()
 
     def send(self, instance_id: int | None = None) -> Any:
@@ -207,7 +208,7 @@ def test_least_loaded_spreads_what_is_in_flight() -> None:
 
 def limited(world: World, **limits: float) -> Dispatcher:
     thresholds = Thresholds(BusyThresholds(**limits))  # type: ignore[arg-type]
-    return Dispatcher(world.model, make_policy("round-robin", random.Random(0)), thresholds=thresholds)
+    return Dispatcher(PolicyPlacer(world.model, make_policy("round-robin", random.Random(0))), thresholds=thresholds)
 
 
 def prompt(tokens: int) -> EngineRequest:

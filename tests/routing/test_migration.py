@@ -28,6 +28,7 @@ from dynamo_cli.protocol.instance import EndpointId, Instance, ModelCard, ModelI
 from dynamo_cli.router.policies import make_policy
 from dynamo_cli.routing.dispatch import Dispatcher, Flight
 from dynamo_cli.routing.migration import MigrationOptions
+from dynamo_cli.routing.placing import PolicyPlacer
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.runtime.requests.base import Stream, StreamSink
 
@@ -88,7 +89,7 @@ class Plane:
         self.model.identity = ModelIdentity(input="text" if text else "tokens")
         self.model.candidates = list(range(1, workers + 1))
         self.model.clients = dict.fromkeys(self.model.candidates, self)  # type: ignore[arg-type]
-        self.dispatcher = Dispatcher(self.model, make_policy("round-robin", random.Random(0)), options)
+        self.dispatcher = Dispatcher(PolicyPlacer(self.model, make_policy("round-robin", random.Random(0))), options)
         self.streams: list[Handle] = []
 
     def send(self, request: Any, instance: int, sink: StreamSink, request_id: str = "", trail: Any = None) -> Handle:

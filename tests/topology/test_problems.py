@@ -39,13 +39,7 @@ TABLE = {
     ),
     "begun word": (GOOD + "tensor = 2", ["F:4: workers.decode.tensor: unknown key; did you mean tensor_parallel"]),
     "key of another table": ("port = 1\n" + GOOD, ["F:1: port: unknown key; did you mean frontend.port"]),
-    "nothing near": (
-        GOOD + "[router]\nzzz = 1",
-        [
-            "F:5: router.zzz: unknown key; known here: mode, active_decode_blocks_threshold, "
-            "active_prefill_tokens_threshold, active_prefill_tokens_threshold_frac"
-        ],
-    ),
+    "nothing near": (GOOD + "[runtime]\nzzz = 1", ["F:5: runtime.zzz: unknown key; known here: namespace"]),
     "quoted key": (
         GOOD + '"a\\nb" = 1',
         [
@@ -273,13 +267,6 @@ TABLE = {
         ["F:4: workers.decode.depends_on: depends on itself by way of decode -> b -> c -> decode"],
     ),
     # of later releases
-    "router kv": (
-        GOOD + '[router]\nmode = "kv"',
-        [
-            'F:5: router.mode: router mode "kv" is not available yet; '
-            "use round-robin, random, power-of-two, least-loaded, direct"
-        ],
-    ),
     "engine vllm": (
         GOOD.replace("mock", "vllm"),
         ['F:3: workers.decode.engine: engine "vllm" is not available yet; use auto, llamacpp, mock, echo, custom'],
@@ -382,7 +369,7 @@ def test_each_problem_is_one_exact_line(tmp_path: Path, text: str, expected: lis
 
 
 def test_all_problems_at_once_in_order_of_lines(tmp_path: Path) -> None:
-    text = 'name = ""\n[router]\nmode = "kv"\n[workers.a]\nreplicas = -1\n[frontend]\nport = "x"\n'
+    text = 'name = ""\n[router]\nmode = "kw"\n[workers.a]\nreplicas = -1\n[frontend]\nport = "x"\n'
     found = problems(tmp_path, text, "frontend.host=5", "nmae=x")
     assert [line.split(": ")[0] for line in found] == [
         "F:1", "F:3", "F:4", "F:5", "F:7", "--set frontend.host", "--set nmae",

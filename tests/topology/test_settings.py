@@ -122,9 +122,8 @@ def test_a_whole_pool_may_be_added(file: Path) -> None:
         ("workers={}", "--set workers: no pool of workers; add a table such as [workers.decode]"),
         ("workers.decode.args=[-c,1]", '--set workers.decode.args: expected a list of texts, found text "[-c,1]"'),
         (
-            "router.mode=kv",
-            '--set router.mode: router mode "kv" is not available yet; '
-            "use round-robin, random, power-of-two, least-loaded, direct",
+            "workers.decode.role=prefill",
+            '--set workers.decode.role: role "prefill" is not available yet; use aggregated',
         ),
     ],
 )
@@ -133,7 +132,7 @@ def test_a_problem_stands_at_the_argument(file: Path, setting: str, problem: str
 
 
 def test_several_in_the_order_given(file: Path) -> None:
-    found = problems(file, "x=1", "bad", "router.mode=kv", "model=1")
+    found = problems(file, "x=1", "bad", "router.mode=kw", "model=1")
     assert [line.split(":")[0] for line in found] == ["--set x", "--set bad", "--set router.mode", "--set model"]
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from dynamo_cli.cli.completion.shells import SHELLS
-from dynamo_cli.router.policies import MODES
+from dynamo_cli.router.affinity import AFFINITY_MODES
+from dynamo_cli.router.policies import KV_POLICIES, MODES
 from dynamo_cli.supervisor.watching import WANTED
 from dynamo_cli.workers.engines.registry import SPECS
 
@@ -61,6 +62,8 @@ BY_PARAMETER = {
     ("chat", "question"): ANY_TEXT,
     ("down", "name"): Values("deployment"),
     ("frontend", "router_mode"): Values(choices=MODES),
+    ("frontend", "router_kv_policy"): Values(choices=KV_POLICIES),
+    ("frontend", "router_session_affinity_mode"): Values(choices=AFFINITY_MODES),
     ("logs", "deployment"): Values("any-deployment"),
     ("logs", "level"): Values(choices=LOG_LEVELS),
     ("logs", "services"): Values("log-source"),

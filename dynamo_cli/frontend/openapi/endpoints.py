@@ -9,7 +9,7 @@ from dynamo_cli.frontend import busy_threshold
 from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH
 from dynamo_cli.frontend.openapi import answers
 from dynamo_cli.frontend.openapi.fields.chat import CHAT
-from dynamo_cli.frontend.openapi.fields.common import COMMON, NVEXT, STREAM_OPTIONS
+from dynamo_cli.frontend.openapi.fields.common import AGENT_HINTS, COMMON, NVEXT, ROUTER_OVERRIDE, STREAM_OPTIONS
 from dynamo_cli.frontend.openapi.fields.completion import COMPLETION
 from dynamo_cli.frontend.openapi.fields.field import Field
 from dynamo_cli.frontend.openapi.fields.load import THRESHOLD_CHANGE
@@ -17,7 +17,15 @@ from dynamo_cli.frontend.openapi.fields.tokens import DETOKENIZE, TOKENIZE
 from dynamo_cli.frontend.openapi.statuses import OVERLOADED
 from dynamo_cli.frontend.tokens import DetokenizeRequest, TokenizeRequest
 from dynamo_cli.protocol.load import BusyThresholds, ThresholdChange
-from dynamo_cli.protocol.openai import ChatRequest, CompletionRequest, GenerateRequest, NvExt, StreamOptions
+from dynamo_cli.protocol.openai import (
+    AgentHints,
+    ChatRequest,
+    CompletionRequest,
+    GenerateRequest,
+    NvExt,
+    RouterOverride,
+    StreamOptions,
+)
 
 FIELDS: dict[type, dict[str, Field]] = {
     GenerateRequest: COMMON,
@@ -25,6 +33,8 @@ FIELDS: dict[type, dict[str, Field]] = {
     CompletionRequest: COMPLETION,
     StreamOptions: STREAM_OPTIONS,
     NvExt: NVEXT,
+    AgentHints: AGENT_HINTS,
+    RouterOverride: ROUTER_OVERRIDE,
     TokenizeRequest: TOKENIZE,
     DetokenizeRequest: DETOKENIZE,
     ThresholdChange: THRESHOLD_CHANGE,

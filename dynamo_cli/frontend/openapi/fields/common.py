@@ -115,5 +115,15 @@ NVEXT = {
         "What a stream tells of its prompt before it begins: `formatted_prompt`, `token_ids`; other names are ignored.",
         example=["token_ids"],
     ),
+    "agent_hints": Field("What router mode kv may expect of the request."),
+    "router_config_override": Field("Options of router mode kv for this request alone."),
     **GUIDED,
+}
+
+AGENT_HINTS = {"osl": Field("The number of output tokens to expect.", example=128)}
+
+ROUTER_OVERRIDE = {
+    "overlap_score_credit": Field("Blocks saved for each block of the prompt found at a worker.", example=1.0),
+    "overlap_score_weight": Field("The older name of `overlap_score_credit`."),
+    "router_temperature": Field("0: always the cheapest worker; more: dearer ones too, by softmax.", example=0.0),
 }

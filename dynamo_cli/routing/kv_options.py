@@ -1,0 +1,45 @@
+"""The options of router mode kv."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dynamo_cli.router.affinity import AffinityMode
+
+
+@dataclass(frozen=True)
+class KvRoutingOptions:
+    """Times in seconds. `overlap_credit` and the next two: blocks saved for each block found on the device, in host
+    memory, on disk. `temperature` 0: no chance.
+
+    `use_events`: believe what workers tell of their caches; without it, and for workers that tell nothing, it is
+    guessed: `ttl_s` long, at most `max_tree_size` blocks of all workers, which are cut to `prune_ratio` of that.
+    `predicted_ttl_s`, with events: routed blocks count as present for so long; None: as long as their request runs.
+    `block_size`: in tokens, of workers that tell none. `session_ttl_s`: None keeps no sessions.
+    """
+
+    policy: str = "kv"
+    overlap_credit: float = 1.0
+    host_credit: float = 0.75
+    disk_credit: float = 0.25
+    temperature: float = 0.0
+    use_events: bool = True
+    ttl_s: float = 120.0
+    max_tree_size: int = 1 << 20
+    prune_ratio: float = 0.8
+    predicted_ttl_s: float | None = None
+    track_active_blocks: bool = True
+    track_output_blocks: bool = False
+    session_ttl_s: float | None = None
+    session_mode: AffinityMode = "hard"
+    block_size: int = 16
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """For make_policy."""
+        return {
+            "overlap_credit": self.overlap_credit,
+            "host_credit": self.host_credit,
+            "disk_credit": self.disk_credit,
+            "temperature": self.temperature,
+        }
