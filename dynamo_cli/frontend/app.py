@@ -21,6 +21,7 @@ from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import Peers
 from dynamo_cli.frontend.routes import Routes
 from dynamo_cli.protocol.load import NO_THRESHOLDS, BusyThresholds
+from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import DEFAULT_MODE
@@ -64,7 +65,10 @@ class Frontend:
         self.peers = Peers(runtime)
         thresholds = Thresholds(options.thresholds)
         self.thresholds = SharedThresholds(runtime, thresholds)
-        self.models = Models(options.router_mode, options.migration, options.metrics.buckets, thresholds, options.kv)
+        self._feed = KvFeed(lambda: runtime.events)
+        self.models = Models(
+            options.router_mode, options.migration, options.metrics.buckets, thresholds, options.kv, self._feed
+        )
         self.registry = ModelRegistry(
             runtime,
             namespace=runtime.config.namespace,
@@ -106,6 +110,7 @@ class Frontend:
         await self.thresholds.close()
         await self.peers.close()
         await self.models.close()
+        await self._feed.close()
         await self.registry.close()
         self._runtime.config.paths.tidy()
 

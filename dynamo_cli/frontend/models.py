@@ -13,6 +13,7 @@ from dynamo_cli.errors import ModelMissing, NotReady
 from dynamo_cli.frontend.metrics.buckets import DEFAULT_BUCKETS, Buckets
 from dynamo_cli.frontend.metrics.counts import ModelCounts
 from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import make_dispatcher
@@ -63,6 +64,7 @@ class Models:
         buckets: Buckets = DEFAULT_BUCKETS,
         thresholds: Thresholds | None = None,
         kv: KvRoutingOptions | None = None,
+        feed: KvFeed | None = None,
     ) -> None:
         self.counts: dict[str, ModelCounts] = {}
         self._migration = migration
@@ -70,6 +72,7 @@ class Models:
         self._thresholds = thresholds
         self._mode = router_mode
         self._kv = kv
+        self._feed = feed
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -151,6 +154,6 @@ class Models:
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
         dispatcher = self._dispatchers.get(routed.name)
         if dispatcher is None:
-            dispatcher = make_dispatcher(routed, self._mode, self._migration, self._thresholds, self._kv)
+            dispatcher = make_dispatcher(routed, self._mode, self._migration, self._thresholds, self._kv, self._feed)
             self._dispatchers[routed.name] = dispatcher
         return dispatcher

@@ -18,6 +18,8 @@ from xxhash import xxh3_64_intdigest
 
 Tier = Literal["device", "host", "disk"]
 
+KV_TOPIC = "kv"
+"""On the event plane: messages are lists of KvEvent, to be applied in order."""
 SEED = 1337
 _U64 = (1 << 64) - 1
 _TWO = struct.Struct("<QQ").pack

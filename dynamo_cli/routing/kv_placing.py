@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from dynamo_cli.protocol.engine import EngineRequest
-from dynamo_cli.protocol.instance import ModelCard
-from dynamo_cli.protocol.kv import block_hashes
+from dynamo_cli.protocol.instance import EndpointId, ModelCard
+from dynamo_cli.protocol.kv import KvEvent, block_hashes
 from dynamo_cli.router.affinity import SessionAffinity
 from dynamo_cli.router.core import KvRouter
 from dynamo_cli.router.index import ApproximateIndex
@@ -16,6 +16,7 @@ from dynamo_cli.router.load import Booking
 from dynamo_cli.router.policies import make_policy
 from dynamo_cli.router.policies.base import Overrides, RoutingRequest
 from dynamo_cli.routing.hints import NO_HINTS, RoutingHints
+from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.placing import Placed, Placer
 from dynamo_cli.routing.registry import RoutedModel
@@ -63,9 +64,16 @@ class KvPlacer(Placer):
     """Keeps a KvRouter in step with the model's workers. `clock`: seconds, never going back."""
 
     def __init__(
-        self, model: RoutedModel, options: KvRoutingOptions, rng: random.Random, clock: Clock = monotonic
+        self,
+        model: RoutedModel,
+        options: KvRoutingOptions,
+        rng: random.Random,
+        clock: Clock = monotonic,
+        feed: KvFeed | None = None,
     ) -> None:
         super().__init__(model)
+        self._feed = feed
+        self._followed: dict[int, EndpointId] = {}
         self._options = options
         self._rng = rng
         self._clock = clock
@@ -90,15 +98,30 @@ class KvPlacer(Placer):
     def workers_changed(self) -> None:
         """A worker that is gone takes its blocks, requests and sessions with it; a new one holds nothing yet."""
         if self._block_size != self.router.block_size:
+            for worker in list(self._followed):
+                self._leave(worker)
             self.router = self._new_router()
         router, cards = self.router, self.model.cards
         for worker in router.workers.keys() - cards.keys():
             router.remove_worker(worker)
+            self._leave(worker)
         for worker in cards.keys() - router.workers.keys():
-            card = cards[worker]
-            router.add_worker(
-                worker, card.total_kv_blocks, card.max_num_batched_tokens, guessed=not self._is_told(card)
-            )
+            card, told = cards[worker], self._is_told(cards[worker])
+            router.add_worker(worker, card.total_kv_blocks, card.max_num_batched_tokens, guessed=not told)
+            if told and self._feed is not None:
+                self._followed[worker] = card.instance.endpoint
+                self._feed.follow(worker, card.instance.endpoint, self)
+
+    def hear(self, worker: int, events: list[KvEvent]) -> None:
+        """Take what a worker tells of its cache."""
+        apply = self.router.apply
+        for event in events:
+            apply(worker, event)
+
+    def _leave(self, worker: int) -> None:
+        endpoint = self._followed.pop(worker, None)
+        if endpoint is not None and self._feed is not None:
+            self._feed.leave(worker, endpoint)
 
     @property
     def _block_size(self) -> int:

@@ -6,6 +6,7 @@ import random
 
 from dynamo_cli.router.policies import DEFAULT_MODE, KV_POLICIES, MODES, check_mode, make_policy
 from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.migration import MigrationOptions
@@ -22,12 +23,13 @@ def make_dispatcher(
     migration: MigrationOptions,
     thresholds: Thresholds | None = None,
     kv: KvRoutingOptions | None = None,
+    feed: KvFeed | None = None,
 ) -> Dispatcher:
-    """A dispatcher with a policy of its own. `kv` is for mode kv alone. Raises UsageError for an unknown mode."""
-    return Dispatcher(_placer(model, mode, kv or KvRoutingOptions()), migration, thresholds)
+    """A dispatcher with a policy of its own; `kv` and `feed` are for mode kv. Raises UsageError for an unknown mode."""
+    return Dispatcher(_placer(model, mode, kv or KvRoutingOptions(), feed), migration, thresholds)
 
 
-def _placer(model: RoutedModel, mode: str, kv: KvRoutingOptions) -> Placer:
+def _placer(model: RoutedModel, mode: str, kv: KvRoutingOptions, feed: KvFeed | None) -> Placer:
     if mode == "kv":
-        return KvPlacer(model, kv, random.Random())
+        return KvPlacer(model, kv, random.Random(), feed=feed)
     return PolicyPlacer(model, make_policy(mode, random.Random()))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.instance import InputKind
+from dynamo_cli.protocol.kv import KvEvent
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 
@@ -34,6 +35,12 @@ class EngineInfo(msgspec.Struct, frozen=True):
 
 
 class Engine(ABC):
+    """`on_kv_events`, of an engine that declares kv_events: called from the event loop with what has changed in the
+    KV cache since the last time, the first time with all that it holds. Set once the engine has started.
+    """
+
+    on_kv_events: Callable[[list[KvEvent]], None] | None = None
+
     @abstractmethod
     async def start(self) -> EngineInfo:
         """Load the model. Called once, before anything else; raises DynamoError with one clear line."""

@@ -27,6 +27,7 @@ from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.arguments import convert_options
 from dynamo_cli.workers.engines.base import EngineLaunch, EngineSpec
 from dynamo_cli.workers.handling import handled
+from dynamo_cli.workers.kv_events import KvEventTeller
 from dynamo_cli.workers.limit import RequestLimit
 from dynamo_cli.workers.load import LoadReport
 from dynamo_cli.workers.model import PreparedModel, prepare_model
@@ -163,10 +164,13 @@ class WorkerHost:
             load = LoadReport(loaded.engine, lambda: served.inflight)
             served = await endpoint.serve(self._handler(loaded, load), request_type=EngineRequest, register=False)
             served.report(load.read)
+            teller = KvEventTeller() if loaded.info.kv_events else None
+            if teller is not None:
+                await teller.start(loaded.engine, runtime.events, served.instance.endpoint)
             card = loaded.card(served.instance)
             await served.register()
             await runtime.discovery.put(card.key, msgspec.msgpack.encode(card))
-            self._ready(card, served)
+            self._ready(card, served, teller)
             death = await until(signals.asked, loaded.engine.failed())
             await runtime.discovery.delete(card.key)
             if death is not None:
@@ -174,7 +178,7 @@ class WorkerHost:
                 raise EngineFailed(death)
             await self._drain(loaded, served, signals)
 
-    def _ready(self, card: ModelCard, served: ServedEndpoint) -> None:
+    def _ready(self, card: ModelCard, served: ServedEndpoint, teller: KvEventTeller | None) -> None:
         instance = card.instance
         labels = f'{{model="{card.name}",engine="{card.engine}"}}'
         self._admin.metrics = lambda: (
@@ -183,6 +187,7 @@ class WorkerHost:
             "# TYPE dynamo_component_inflight_requests gauge\n"
             f"dynamo_component_inflight_requests{labels} {served.inflight}\n"
             f"{self._limit.metrics() if self._limit else ''}"
+            f"{teller.metrics(labels) if teller else ''}"
         ).encode()
         self._admin.set_health("ready", model=card.name, engine=card.engine, instance=instance.hex_id)
         _log.info("serving %s at %s as %s", card.name, instance.endpoint, instance.hex_id)

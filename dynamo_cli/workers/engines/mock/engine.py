@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from collections.abc import Sequence as Words
 from pathlib import Path
 
 from dynamo_cli.errors import EngineDied, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason, TokenLogprob
-from dynamo_cli.protocol.kv import KvEvent
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Engine, EngineInfo
@@ -30,12 +29,7 @@ CATCH_UP_S = 0.05
 
 
 class MockEngine(Engine):
-    """`on_kv_events` is called after each step in which the cache has changed: at most one event of a kind and tier.
-
-    Set at any time; the first call tells all there is.
-    """
-
-    on_kv_events: Callable[[list[KvEvent]], None] | None = None
+    """`on_kv_events` is called after each step in which the cache has changed: at most one event of a kind and tier."""
 
     def __init__(self, options: MockOptions, launch: EngineLaunch) -> None:
         self._options = options
@@ -68,6 +62,7 @@ class MockEngine(Engine):
             max_num_seqs=options.max_num_seqs,
             max_num_batched_tokens=options.max_num_batched_tokens,
             logprobs=True,
+            kv_events=options.enable_prefix_caching,
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
