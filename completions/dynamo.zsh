@@ -263,7 +263,7 @@ __dynamo_frontend() {
         '(--router-prune-target-ratio)--router-prune-target-ratio=[beyond that they are cut to this share of it (DYN_ROUTER_PRUNE_TARGET_RATIO; default 0.8)]:value: ' \
         '(--router-predicted-ttl-secs)--router-predicted-ttl-secs=[with events\: seconds a routed prompt counts as present before they tell of it (DYN_ROUTER_PREDICTED_TTL_SECS; off by default)]:value: ' \
         '(--router-session-affinity-ttl-secs)--router-session-affinity-ttl-secs=[requests of one X-Dynamo-Session-ID go to one worker until it is idle for so many seconds (DYN_ROUTER_SESSION_AFFINITY_TTL_SECS; off by default)]:value: ' \
-        '(--kv-cache-block-size)--kv-cache-block-size=[tokens of a KV block, where workers do not tell it (DYN_KV_CACHE_BLOCK_SIZE; default 16)]:value: ' \
+        '(--kv-cache-block-size)--kv-cache-block-size=[tokens of a KV block of workers that do not tell; otherwise 16 (DYN_KV_CACHE_BLOCK_SIZE; off by default)]:value: ' \
         '(--router-kv-events --kv-events)--router-kv-events[believe what workers tell of their caches; without it, guess (DYN_ROUTER_USE_KV_EVENTS; default on)]' \
         '(--router-kv-events --kv-events)--kv-events[believe what workers tell of their caches; without it, guess (DYN_ROUTER_USE_KV_EVENTS; default on)]' \
         '(--no-router-kv-events --no-kv-events)--no-router-kv-events[not so\: router-kv-events]' \

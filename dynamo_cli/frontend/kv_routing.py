@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dynamo_cli.errors import UsageError
-from dynamo_cli.routing.kv_options import KvRoutingOptions
+from dynamo_cli.routing.kv_options import DEFAULT_BLOCK_SIZE, KvRoutingOptions
 from dynamo_cli.routing.modes import KV_POLICIES
 
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -103,7 +103,7 @@ _NUMBERS = (
         "block_size",
         ("--kv-cache-block-size",),
         ("DYN_KV_CACHE_BLOCK_SIZE",),
-        "tokens of a KV block, where workers do not tell it",
+        f"tokens of a KV block of workers that do not tell; otherwise {DEFAULT_BLOCK_SIZE}",
         least=1,
         most=1 << 20,
         whole=True,

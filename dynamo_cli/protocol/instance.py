@@ -69,7 +69,7 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
     `logprobs` and `guided` (fields of GuidedDecoding): what the engine can do. `kv_events`: it tells on the event plane
-    which blocks it holds.
+    which blocks it holds. `prefix_caching`: it keeps what it has computed.
     """
 
     name: str
@@ -86,6 +86,7 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     logprobs: bool = False
     guided: tuple[str, ...] = ()
     kv_events: bool = False
+    prefix_caching: bool = True
 
     @property
     def key(self) -> str:

@@ -7,6 +7,7 @@ any clock that does not go back.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,6 +26,16 @@ class Worker(msgspec.Struct, frozen=True):
 
     total_blocks: int = 0
     max_num_batched_tokens: int = 0
+
+
+class Standing(NamedTuple):
+    """`overlap_blocks`: of the prompt, on the device there; the others are of the requests in flight."""
+
+    worker: int
+    overlap_blocks: int
+    prefill_tokens: int
+    blocks: int
+    requests: int
 
 
 class KvRouter:
@@ -129,6 +140,32 @@ class KvRouter:
         state = self._look(request, candidates, now)
         bound = self._bound(request, candidates, now)
         return self._policy.decide(request, candidates if bound is None else (bound,), state, now)
+
+    def best_overlap(self, candidates: Sequence[int]) -> int:
+        """The most blocks that one of them had of the prompt decided on last."""
+        device, predicted = self._state.stored.device, self._state.predicted
+        if not device and not predicted:
+            return 0
+        best = 0
+        for found in (device, predicted):
+            for worker, blocks in found.items():
+                if blocks > best and worker in candidates:
+                    best = blocks
+        return best
+
+    def standings(self, candidates: Sequence[int]) -> list[Standing]:
+        """What the last decision was made of, by candidate; call it before anything is recorded."""
+        state, active = self._state, self.active
+        return [
+            Standing(
+                one,
+                max(state.stored.device.get(one, 0), state.predicted.get(one, 0)),
+                active.prefill_tokens.get(one, 0),
+                active.blocks.get(one, 0),
+                active.requests.get(one, 0),
+            )
+            for one in candidates
+        ]
 
     def route(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> Decision:
         """Decide, and count the request as active there at once, so that the next one sees it.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from dynamo_cli.router.affinity import AffinityMode
 
+DEFAULT_BLOCK_SIZE = 16
+
 
 @dataclass(frozen=True)
 class KvRoutingOptions:
@@ -15,7 +17,7 @@ class KvRoutingOptions:
     `use_events`: believe what workers tell of their caches; without it, and for workers that tell nothing, it is
     guessed: `ttl_s` long, at most `max_tree_size` blocks of all workers, which are cut to `prune_ratio` of that.
     `predicted_ttl_s`, with events: routed blocks count as present for so long; None: as long as their request runs.
-    `block_size`: in tokens, of workers that tell none. `session_ttl_s`: None keeps no sessions.
+    `block_size`: in tokens, of workers that tell none; None is DEFAULT_BLOCK_SIZE. `session_ttl_s`: None keeps none.
     """
 
     policy: str = "kv"
@@ -32,7 +34,7 @@ class KvRoutingOptions:
     track_output_blocks: bool = False
     session_ttl_s: float | None = None
     session_mode: AffinityMode = "hard"
-    block_size: int = 16
+    block_size: int | None = None
 
     @property
     def weights(self) -> dict[str, float]:

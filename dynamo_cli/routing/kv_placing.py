@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -16,28 +17,41 @@ from dynamo_cli.router.load import Booking
 from dynamo_cli.router.policies import make_policy
 from dynamo_cli.router.policies.base import Overrides, RoutingRequest
 from dynamo_cli.routing.hints import NO_HINTS, RoutingHints
+from dynamo_cli.routing.kv_counts import KvCounts
+from dynamo_cli.routing.kv_diagnosis import KvDiagnosis
 from dynamo_cli.routing.kv_feed import KvFeed
-from dynamo_cli.routing.kv_options import KvRoutingOptions
+from dynamo_cli.routing.kv_options import DEFAULT_BLOCK_SIZE, KvRoutingOptions
 from dynamo_cli.routing.placing import Placed, Placer
 from dynamo_cli.routing.registry import RoutedModel
 
 Clock = Callable[[], float]
+log = logging.getLogger(__name__)
 
 
 class KvPlaced:
-    """A request that a KvRouter has routed."""
+    """A request that a KvRouter has routed. `router` is that of the placer as it was then.
 
-    __slots__ = ("_booking", "_clock", "_next", "_request_id", "_router", "_tracks", "kv_hit_rate")
+    `teaches`: the worker, if there is something in the prompt that it can tell of.
+    """
+
+    __slots__ = ("_booking", "_next", "_placer", "_request_id", "_router", "_teaches", "_tracks", "kv_hit_rate")
 
     def __init__(
-        self, router: KvRouter, clock: Clock, request_id: str, booking: Booking, kv_hit_rate: float, tracks: bool
+        self,
+        placer: KvPlacer,
+        router: KvRouter,
+        request_id: str,
+        teaches: int | None,
+        booking: Booking,
+        kv_hit_rate: float,
     ) -> None:
         self.kv_hit_rate: float | None = kv_hit_rate
+        self._placer = placer
         self._router: KvRouter | None = router
-        self._clock = clock
         self._request_id = request_id
+        self._teaches = teaches
         self._booking = booking
-        self._tracks = tracks
+        self._tracks = placer.options.track_output_blocks
         self._next = 0
 
     def heard(self, tokens: int) -> bool:
@@ -45,11 +59,14 @@ class KvPlaced:
         if router is None:
             return False
         if not self._next:
+            now = self._placer.clock()
             self._booking.answered()
-            router.first_token(self._request_id, self._clock())
+            router.first_token(self._request_id, now)
+            if self._teaches is not None:
+                self._placer.diagnosis.answered(self._teaches, now)
             self._next = router.block_size
         elif tokens >= self._next:
-            router.output(self._request_id, tokens, self._clock())
+            router.output(self._request_id, tokens, self._placer.clock())
             self._next = tokens - tokens % router.block_size + router.block_size
         return self._tracks
 
@@ -57,7 +74,7 @@ class KvPlaced:
         router, self._router = self._router, None
         if router is not None:
             self._booking.over()
-            router.free(self._request_id, self._clock())
+            router.free(self._request_id, self._placer.clock())
 
 
 class KvPlacer(Placer):
@@ -74,31 +91,36 @@ class KvPlacer(Placer):
         super().__init__(model)
         self._feed = feed
         self._followed: dict[int, EndpointId] = {}
-        self._options = options
+        self.options = options
+        self.clock = clock
+        self.counts = KvCounts()
+        self.diagnosis = KvDiagnosis(model)
         self._rng = rng
-        self._clock = clock
         self.router = self._new_router()
         self.workers_changed()
 
     def place(
         self, request: EngineRequest, request_id: str, candidates: Sequence[int], pinned: bool, hints: RoutingHints
     ) -> tuple[int, Placed]:
-        router, clock, tokens = self.router, self._clock, request.token_ids
+        router, now, tokens = self.router, self.clock(), request.token_ids
         hashes = block_hashes(tokens, router.block_size)
         if hints is NO_HINTS:
             wanted = RoutingRequest(hashes, len(tokens), request_id)
         else:
             wanted = _with_hints(hashes, len(tokens), request_id, hints)
-        decision = router.route(wanted, candidates, clock())
-        worker = decision.worker
+        if log.isEnabledFor(logging.DEBUG):
+            self._explain(wanted, candidates, now)
+        decision = router.route(wanted, candidates, now)
+        worker, found = decision.worker, decision.overlap_blocks * router.block_size
         booking = self.model.loads.book(worker, len(tokens), self.model.block_size)
-        hit_rate = decision.overlap_blocks * router.block_size / len(tokens) if tokens else 0.0
-        return worker, KvPlaced(router, clock, request_id, booking, hit_rate, self._options.track_output_blocks)
+        self.counts.routed(len(tokens), found, router.best_overlap(candidates) * router.block_size)
+        hit_rate = found / len(tokens) if tokens else 0.0
+        return worker, KvPlaced(self, router, request_id, worker if hashes else None, booking, hit_rate)
 
     def workers_changed(self) -> None:
         """A worker that is gone takes its blocks, requests and sessions with it; a new one holds nothing yet."""
         if self._block_size != self.router.block_size:
-            for worker in list(self._followed):
+            for worker in list(self.router.workers):
                 self._leave(worker)
             self.router = self._new_router()
         router, cards = self.router, self.model.cards
@@ -107,31 +129,50 @@ class KvPlacer(Placer):
             self._leave(worker)
         for worker in cards.keys() - router.workers.keys():
             card, told = cards[worker], self._is_told(cards[worker])
-            router.add_worker(worker, card.total_kv_blocks, card.max_num_batched_tokens, guessed=not told)
+            guessed = card.prefix_caching and not told
+            router.add_worker(worker, card.total_kv_blocks, card.max_num_batched_tokens, guessed=guessed)
+            self.diagnosis.joined(worker, card, told)
             if told and self._feed is not None:
                 self._followed[worker] = card.instance.endpoint
                 self._feed.follow(worker, card.instance.endpoint, self)
 
     def hear(self, worker: int, events: list[KvEvent]) -> None:
         """Take what a worker tells of its cache."""
+        if self.counts.heard(events):
+            self.diagnosis.heard(worker)
         apply = self.router.apply
         for event in events:
             apply(worker, event)
 
     def _leave(self, worker: int) -> None:
+        self.diagnosis.left(worker)
         endpoint = self._followed.pop(worker, None)
         if endpoint is not None and self._feed is not None:
             self._feed.leave(worker, endpoint)
 
+    def _explain(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> None:
+        """Say what speaks for which worker, before it is chosen."""
+        decision, describe = self.router.decide(request, candidates, now), self.model.describe
+        costs = decision.costs or [float("nan")] * len(candidates)
+        lines = [
+            f"{describe(one.worker)} cost {cost:.1f} ({one.overlap_blocks} blocks found, {one.prefill_tokens} tokens "
+            f"queued, {one.blocks} blocks in use, {one.requests} requests)"
+            for cost, one in zip(costs, self.router.standings(candidates), strict=False)
+        ]
+        size = f"{request.tokens} tokens, {len(request.hashes)} blocks"
+        log.debug("request %s of %s: %s", request.request_id, size, "; ".join(lines))
+
     @property
     def _block_size(self) -> int:
-        return self.model.block_size or self._options.block_size
+        size = self.model.block_size
+        return size or self.options.block_size or DEFAULT_BLOCK_SIZE
 
     def _is_told(self, card: ModelCard) -> bool:
-        return self._options.use_events and card.kv_events and card.identity.kv_block_size > 0
+        return self.options.use_events and card.kv_events and card.identity.kv_block_size > 0
 
     def _new_router(self) -> KvRouter:
-        options = self._options
+        options = self.options
+        self.diagnosis.block_size_is(self._block_size, options.block_size)
         predicted = options.predicted_ttl_s
         return KvRouter(
             make_policy(options.policy, self._rng, options.weights),
@@ -143,7 +184,7 @@ class KvPlacer(Placer):
         )
 
     def _index(self, ttl_s: float) -> ApproximateIndex:
-        return ApproximateIndex(ttl_s, self._options.max_tree_size, self._options.prune_ratio)
+        return ApproximateIndex(ttl_s, self.options.max_tree_size, self.options.prune_ratio)
 
 
 def _affinity(options: KvRoutingOptions) -> SessionAffinity:

@@ -20,6 +20,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
 
     `guided`: the fields of GuidedDecoding it can follow. Nobody asks it for what it does not declare.
     `resumes` is about input "text": see ModelIdentity. `kv_events`: it calls `on_kv_events`.
+    `prefix_caching`: a prompt that begins like an earlier one costs less.
     """
 
     input: InputKind = "tokens"
@@ -32,6 +33,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     logprobs: bool = False
     guided: tuple[str, ...] = ()
     kv_events: bool = False
+    prefix_caching: bool = True
 
 
 class Engine(ABC):

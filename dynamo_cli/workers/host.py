@@ -69,6 +69,7 @@ class Loaded:
             logprobs=info.logprobs,
             guided=info.guided,
             kv_events=info.kv_events,
+            prefix_caching=info.prefix_caching,
             types=("chat", "completions") if model is None or model.has_template else ("completions",),
         )
 

@@ -11,7 +11,7 @@ import pytest
 from dynamo_cli.errors import Disconnected
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage
 from dynamo_cli.protocol.instance import EndpointId, Instance, ModelCard, ModelIdentity
-from dynamo_cli.protocol.kv import Stored, block_hashes
+from dynamo_cli.protocol.kv import Cleared, Removed, Stored, block_hashes
 from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.hints import NO_HINTS, RoutingHints
 from dynamo_cli.routing.kv_options import KvRoutingOptions
@@ -241,3 +241,82 @@ def test_each_policy_leaves_nothing_behind(policy: str) -> None:
     for stream in streams:
         end(stream)
     assert world.idle()
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level("INFO", "dynamo_cli.routing")
+    return caplog
+
+
+def answered(world: World, prompt: list[int] = PROMPT) -> None:
+    end(world.send(prompt))
+
+
+def test_events_that_never_come_are_missed_once_and_a_late_one_heals_it(said: pytest.LogCaptureFixture) -> None:
+    world = World(1)
+    for world.now in (0.0, 4.0, 5.0, 11.0, 30.0):
+        answered(world)
+    assert world.placer.diagnosis.blind == {1: "silent"}
+    assert said.text.count("--no-router-kv-events") == 1
+    world.placer.hear(1, [Stored(block_hashes(PROMPT, BLOCK))])
+    assert world.placer.diagnosis.blind == {}
+    for world.now in (40.0, 60.0):
+        answered(world)
+    assert said.text.count("--no-router-kv-events") == 1
+
+
+@pytest.mark.parametrize("what", ["told", "short prompts", "guessed"])
+def test_nothing_is_missed_without_reason(what: str, said: pytest.LogCaptureFixture) -> None:
+    world = World(1, lambda worker: card_of(worker, kv_events=what != "guessed"))
+    if what == "told":
+        world.placer.hear(1, [Stored([1])])
+    for world.now in (0.0, 6.0, 12.0, 30.0):
+        answered(world, PROMPT[:5] if what == "short prompts" else PROMPT)
+    assert not world.placer.diagnosis.blind and not said.text
+
+
+def test_a_worker_without_a_prefix_cache_is_said_and_nothing_is_guessed_of_it(said: pytest.LogCaptureFixture) -> None:
+    world = World(1, lambda worker: card_of(worker, kv_events=False, prefix_caching=False))
+    answered(world)
+    answered(world)
+    assert world.flight.kv_hit_rate == 0.0
+    assert world.placer.diagnosis.blind == {1: "no_prefix_cache"}
+    assert said.text.count("switch its prefix caching on") == 1
+    world.have()
+    assert world.placer.diagnosis.blind == {}
+
+
+def test_a_block_size_that_is_not_used_is_said(said: pytest.LogCaptureFixture) -> None:
+    world = World(block_size=32)
+    world.have(1, 2, 3, 4)
+    assert said.text.count("blocks of 16 tokens: --kv-cache-block-size 32 is not used") == 1
+
+
+def test_events_without_a_block_size_are_said_and_guessed(said: pytest.LogCaptureFixture) -> None:
+    world = World(1, lambda worker: _with_blocks_of(0, worker))
+    answered(world)
+    answered(world)
+    assert world.flight.kv_hit_rate == 1.0
+    assert "let its engine declare kv_block_size" in said.text
+
+
+def test_a_decision_is_explained_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "dynamo_cli.routing")
+    world = World(2)
+    world.router.apply(2, Stored(block_hashes(PROMPT, BLOCK)[:3]))
+    world.send()
+    assert "request r0 of 80 tokens, 5 blocks: 1 cost 80.0 (0 blocks found" in caplog.text
+    assert "2 cost 32.0 (3 blocks found, 0 tokens queued, 0 blocks in use, 0 requests)" in caplog.text
+
+
+def test_what_was_done_is_counted() -> None:
+    world = World(2)
+    world.placer.hear(1, [Stored(block_hashes(PROMPT, BLOCK)), Removed([5]), Cleared()])
+    world.placer.hear(1, [Stored(block_hashes(PROMPT, BLOCK)[:4])])
+    world.send()
+    world.send(pinned=2)
+    counts = world.placer.counts
+    assert counts.applied == {"stored": 2, "removed": 1, "cleared": 1}
+    assert (counts.requests, counts.missed) == (2, 0)
+    assert (counts.selected_tokens, counts.best_tokens) == (64, 64)

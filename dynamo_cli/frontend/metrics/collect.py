@@ -9,6 +9,8 @@ from dynamo_cli.frontend.metrics.loop_delay import LoopDelay
 from dynamo_cli.frontend.metrics.process import process_values
 from dynamo_cli.frontend.metrics.samples import Samples, add
 from dynamo_cli.frontend.models import Models
+from dynamo_cli.routing.kv_diagnosis import REASONS
+from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.migration import MigrationCounts
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.runtime.histogram import Histogram
@@ -43,6 +45,8 @@ def collect(models: Models, loop: LoopDelay, frontend: str) -> Samples:
     for dispatcher in models.dispatchers:
         _add_model(samples, dispatcher.model, dispatcher.options.limit)
         _add_migrations(samples, dispatcher.model.name, dispatcher.migrations)
+        if isinstance(dispatcher.placer, KvPlacer):
+            _add_router(samples, dispatcher.placer)
     add(samples, "event_loop_delay_seconds", (frontend,), loop.delay)
     add(samples, "event_loop_stall_total", (frontend,), loop.stalls)
     for process_name, value in process_values():
@@ -96,6 +100,26 @@ def _add_model(samples: Samples, model: RoutedModel, migration_limit: int) -> No
     add(samples, "model_kv_cache_block_size", labels, model.identity.kv_block_size)
     for name in _OF_CARDS:
         add(samples, f"model_{name}", labels, sum(getattr(card, name) for card in model.cards.values()))
+
+
+def _add_router(samples: Samples, placer: KvPlacer) -> None:
+    model, counts, router = placer.model.name, placer.counts, placer.router
+    of_router: dict[str, int | Histogram] = {
+        "requests_total": counts.requests,
+        "kv_hit_rate": counts.hit_rate,
+        "kv_selected_cached_prefix_tokens_total": counts.selected_tokens,
+        "kv_best_eligible_cached_prefix_tokens_total": counts.best_tokens,
+        "non_max_overlap_selections_total": counts.missed,
+    }
+    for name, value in of_router.items():
+        add(samples, f"dynamo_component_router_{name}", (model,), value)
+    for kind, applied in counts.applied.items():
+        add(samples, "dynamo_component_kv_cache_events_applied", (model, kind, "ok"), applied)
+    blind = list(placer.diagnosis.blind.values())
+    for reason in REASONS:
+        add(samples, "dynamo_component_router_blind_workers", (model, reason), blind.count(reason))
+    for worker in router.workers:
+        add(samples, "worker_kv_blocks_known", (model, f"{worker:x}", "0", "decode"), router.index.device.held(worker))
 
 
 def _add_migrations(samples: Samples, model: str, counts: MigrationCounts) -> None:

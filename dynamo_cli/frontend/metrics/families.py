@@ -25,6 +25,7 @@ class Family(NamedTuple):
 
 _MODEL = ("model",)
 _FRONTEND = ("frontend",)
+_ROUTER = "dynamo_component_router"
 _REQUEST = ("model", "endpoint", "request_type")
 
 
@@ -34,6 +35,11 @@ def _counter(name: str, labels: tuple[str, ...], text: str) -> Family:
 
 def _histogram(name: str, labels: tuple[str, ...], text: str) -> Family:
     return Family(name, "histogram", labels, text)
+
+
+def _plain(kind: Kind, name: str, labels: tuple[str, ...], text: str) -> Family:
+    """Of the router: its names have a prefix of their own."""
+    return Family(name, kind, labels, text, prefixed=False)
 
 
 def _now(name: str, labels: tuple[str, ...], text: str) -> Family:
@@ -101,6 +107,37 @@ FAMILIES = (
     _counter("model_rejection_total", ("model", "endpoint"), "Requests refused because the workers were busy"),
     _worker("active_decode_blocks", "KV blocks in use, as last known"),
     _worker("active_prefill_tokens", "Prompt tokens still to be prefilled, as last known"),
+    _worker("kv_blocks_known", "KV blocks that the router knows it to hold"),
+    _plain("counter", f"{_ROUTER}_requests_total", _MODEL, "Requests routed by KV caches"),
+    _plain("histogram", f"{_ROUTER}_kv_hit_rate", _MODEL, "The share of a prompt thought to be at its worker"),
+    _plain(
+        "counter",
+        f"{_ROUTER}_kv_selected_cached_prefix_tokens_total",
+        _MODEL,
+        "Prompt tokens thought to be at the worker chosen",
+    ),
+    _plain(
+        "counter",
+        f"{_ROUTER}_kv_best_eligible_cached_prefix_tokens_total",
+        _MODEL,
+        "Prompt tokens thought to be at the worker that had most of them",
+    ),
+    _plain(
+        "counter",
+        f"{_ROUTER}_non_max_overlap_selections_total",
+        _MODEL,
+        "Requests that did not go there",
+    ),
+    _plain("counter", "dynamo_component_kv_cache_events_applied", ("model", "event_type", "status"), "KV events heard"),
+    Family(
+        f"{_ROUTER}_blind_workers",
+        "gauge",
+        ("model", "reason"),
+        "Workers of which the router cannot know what they hold, though it should",
+        lasting=False,
+        largest=True,
+        prefixed=False,
+    ),
     _now("scrape_up", _FRONTEND, "Whether a frontend told its part of this answer"),
     _process("process_cpu_seconds_total", "counter", "CPU time, user and system"),
     _process("process_resident_memory_bytes", "gauge", "Resident memory"),

@@ -24,7 +24,9 @@ MODEL = ("model",)
 REQUEST = ("model", "endpoint", "request_type")
 WORKER = ("worker_id", "dp_rank", "worker_type")
 WORKERS_LOAD = "the lengths and times of each worker are not kept"
-KV_ROUTER = "of KV-aware routing, which is not there yet"
+ROUTER_IN_FRONTEND = "the router is part of the frontend: dynamo_frontend_* say it"
+SHARED_CACHE = "no cache is shared by workers"
+OVERHEAD = "stage_duration_seconds has the stage route"
 MEDIA = "takes text alone"
 PLANE = "stage_duration_seconds has these stages"
 TOKIO = "of the reference's runtime; event_loop_* say it of ours"
@@ -84,25 +86,29 @@ REFERENCE: dict[str, Told | Untold] = {
     "dynamo_request_plane_queue_seconds": Untold("histogram", PLANE),
     "dynamo_request_plane_roundtrip_ttft_seconds": Untold("histogram", PLANE),
     "dynamo_request_plane_send_seconds": Untold("histogram", PLANE),
-    "dynamo_router_overhead_block_hashing_ms": Untold("histogram", KV_ROUTER),
-    "dynamo_router_overhead_indexer_find_matches_ms": Untold("histogram", KV_ROUTER),
-    "dynamo_router_overhead_scheduling_ms": Untold("histogram", KV_ROUTER),
-    "dynamo_router_overhead_seq_hashing_ms": Untold("histogram", KV_ROUTER),
-    "dynamo_router_overhead_shared_cache_query_ms": Untold("histogram", KV_ROUTER),
-    "dynamo_router_overhead_total_ms": Untold("histogram", KV_ROUTER),
-    "dynamo_router_shared_cache_errors_total": Untold("counter", KV_ROUTER),
-    "dynamo_component_router_input_sequence_tokens": Untold("histogram", KV_ROUTER),
-    "dynamo_component_router_inter_token_latency_seconds": Untold("histogram", KV_ROUTER),
-    "dynamo_component_router_kv_hit_rate": Untold("histogram", KV_ROUTER),
-    "dynamo_component_router_kv_transfer_estimated_latency_seconds": Untold("histogram", KV_ROUTER),
-    "dynamo_component_router_non_max_overlap_selections_total": Untold("counter", KV_ROUTER),
-    "dynamo_component_router_output_sequence_tokens": Untold("histogram", KV_ROUTER),
-    "dynamo_component_router_overlap_blocks_lost": Untold("histogram", KV_ROUTER),
-    "dynamo_component_router_requests_started_total": Untold("counter", KV_ROUTER),
-    "dynamo_component_router_requests_total": Untold("counter", KV_ROUTER),
-    "dynamo_component_router_shared_cache_beyond_blocks": Untold("histogram", KV_ROUTER),
-    "dynamo_component_router_shared_cache_hit_rate": Untold("histogram", KV_ROUTER),
-    "dynamo_component_router_time_to_first_token_seconds": Untold("histogram", KV_ROUTER),
+    "dynamo_router_overhead_block_hashing_ms": Untold("histogram", OVERHEAD),
+    "dynamo_router_overhead_indexer_find_matches_ms": Untold("histogram", OVERHEAD),
+    "dynamo_router_overhead_scheduling_ms": Untold("histogram", OVERHEAD),
+    "dynamo_router_overhead_seq_hashing_ms": Untold("histogram", OVERHEAD),
+    "dynamo_router_overhead_shared_cache_query_ms": Untold("histogram", SHARED_CACHE),
+    "dynamo_router_overhead_total_ms": Untold("histogram", OVERHEAD),
+    "dynamo_router_shared_cache_errors_total": Untold("counter", SHARED_CACHE),
+    "dynamo_component_router_input_sequence_tokens": Untold("histogram", ROUTER_IN_FRONTEND),
+    "dynamo_component_router_inter_token_latency_seconds": Untold("histogram", ROUTER_IN_FRONTEND),
+    "dynamo_component_router_kv_hit_rate": Told("histogram", more=MODEL),
+    "dynamo_component_router_kv_transfer_estimated_latency_seconds": Untold(
+        "histogram", "no blocks move between workers yet"
+    ),
+    "dynamo_component_router_non_max_overlap_selections_total": Told("counter", more=MODEL),
+    "dynamo_component_router_output_sequence_tokens": Untold("histogram", ROUTER_IN_FRONTEND),
+    "dynamo_component_router_overlap_blocks_lost": Untold(
+        "histogram", "kv_best_eligible_ and kv_selected_cached_prefix_tokens_total differ by it"
+    ),
+    "dynamo_component_router_requests_started_total": Untold("counter", ROUTER_IN_FRONTEND),
+    "dynamo_component_router_requests_total": Told("counter", more=MODEL),
+    "dynamo_component_router_shared_cache_beyond_blocks": Untold("histogram", SHARED_CACHE),
+    "dynamo_component_router_shared_cache_hit_rate": Untold("histogram", SHARED_CACHE),
+    "dynamo_component_router_time_to_first_token_seconds": Untold("histogram", ROUTER_IN_FRONTEND),
     "dynamo_component_uptime_seconds": Untold("gauge", "process_start_time_seconds says it"),
     "dynamo_tokio_alive_tasks": Untold("gauge", TOKIO),
     "dynamo_tokio_blocking_idle_threads": Untold("gauge", TOKIO),
@@ -123,6 +129,11 @@ REFERENCE: dict[str, Told | Untold] = {
     "dynamo_transport_tcp_errors_total": Untold("counter", "requests_total and model_migration_total tell them"),
 }
 OURS_ALONE = {
+    "dynamo_component_kv_cache_events_applied": "the reference has it, but not before the first event",
+    "dynamo_component_router_kv_selected_cached_prefix_tokens_total": "the reference has it in mode kv alone",
+    "dynamo_component_router_kv_best_eligible_cached_prefix_tokens_total": "the reference has it in mode kv alone",
+    "dynamo_component_router_blind_workers": "the reference leaves it to find out",
+    "worker_kv_blocks_known": "the reference has a service for it",
     "scrape_up": "the reference has one frontend an endpoint",
     "process_cpu_seconds_total": "the process, as Prometheus' own libraries tell it",
     "process_resident_memory_bytes": "the process",

@@ -63,6 +63,7 @@ class MockEngine(Engine):
             max_num_batched_tokens=options.max_num_batched_tokens,
             logprobs=True,
             kv_events=options.enable_prefix_caching,
+            prefix_caching=options.enable_prefix_caching,
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
