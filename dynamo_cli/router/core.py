@@ -141,6 +141,12 @@ class KvRouter:
         bound = self._bound(request, candidates, now)
         return self._policy.decide(request, candidates if bound is None else (bound,), state, now)
 
+    def known_blocks(self, worker: int) -> int:
+        """Blocks on the worker's device, as it told or as is guessed."""
+        if self._guess is not None and worker in self._guessed:
+            return self._guess.held(worker)
+        return self.index.device.held(worker)
+
     def best_overlap(self, candidates: Sequence[int]) -> int:
         """The most blocks that one of them had of the prompt decided on last."""
         device, predicted = self._state.stored.device, self._state.predicted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -68,3 +69,30 @@ def check_that_an_answer_tells_what_the_router_thought(url: str, model: str) -> 
     usage = second["usage"]
     cached = usage["prompt_tokens_details"]["cached_tokens"]
     assert 0 < cached == round(second["nvext"]["timing"]["kv_hit_rate"] * usage["prompt_tokens"])
+
+
+def test_a_conversation_stays_where_llamacpp_has_computed_it(dynamo: Dynamo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DYN_LLAMACPP_THREADS", "1")
+    settings = ("frontend.port=0", "router.mode=kv", "workers.decode.engine=llamacpp", "workers.decode.replicas=2")
+    options = [word for setting in settings for word in ("--set", setting)]
+    started = dynamo.run("up", "-d", str(TOPOLOGIES / "agg.toml"), *options, timeout_s=120)
+    assert started.code == 0, started.err
+    status = dynamo.status()
+    words = f"{' '.join(WORDS)} " * 3
+    conversations = [[{"role": "user", "content": f"{number} {words}"}] for number in range(4)]
+
+    def ask(messages: list[dict[str, str]]) -> tuple[str, int]:
+        body = {"model": status["models"][0], "messages": messages, "max_tokens": 2}
+        body["nvext"] = {"extra_fields": ["worker_id"]}
+        answer = httpx.post(f"{status['url']}/v1/chat/completions", json=body, timeout=20.0).json()
+        cached = answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+        return answer["nvext"]["worker_id"]["decode_worker"], cached
+
+    with ThreadPoolExecutor(len(conversations)) as clients:
+        first = [worker for worker, _ in clients.map(ask, conversations)]
+        for messages in conversations:
+            messages += [{"role": "assistant", "content": "Yes."}, {"role": "user", "content": "And then?"}]
+        second = list(clients.map(ask, conversations))
+    assert set(first) == {"decode-0", "decode-1"}
+    assert [worker for worker, _ in second] == first
+    assert all(cached > len(words.split()) for _, cached in second)

@@ -320,3 +320,11 @@ def test_what_was_done_is_counted() -> None:
     assert counts.applied == {"stored": 2, "removed": 1, "cleared": 1}
     assert (counts.requests, counts.missed) == (2, 0)
     assert (counts.selected_tokens, counts.best_tokens) == (64, 64)
+
+
+def test_what_is_known_of_a_worker_is_what_it_told_or_what_is_guessed() -> None:
+    world = World(2, lambda worker: card_of(worker, kv_events=worker == 1))
+    world.placer.hear(1, [Stored([1, 2])])
+    answered(world, PROMPT)
+    world.send(PROMPT, pinned=2)
+    assert (world.router.known_blocks(1), world.router.known_blocks(2)) == (2, 5)

@@ -119,7 +119,7 @@ def _add_router(samples: Samples, placer: KvPlacer) -> None:
     for reason in REASONS:
         add(samples, "dynamo_component_router_blind_workers", (model, reason), blind.count(reason))
     for worker in router.workers:
-        add(samples, "worker_kv_blocks_known", (model, f"{worker:x}", "0", "decode"), router.index.device.held(worker))
+        add(samples, "worker_kv_blocks_known", (model, f"{worker:x}", "0", "decode"), router.known_blocks(worker))
 
 
 def _add_migrations(samples: Samples, model: str, counts: MigrationCounts) -> None:

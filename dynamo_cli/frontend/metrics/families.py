@@ -107,7 +107,7 @@ FAMILIES = (
     _counter("model_rejection_total", ("model", "endpoint"), "Requests refused because the workers were busy"),
     _worker("active_decode_blocks", "KV blocks in use, as last known"),
     _worker("active_prefill_tokens", "Prompt tokens still to be prefilled, as last known"),
-    _worker("kv_blocks_known", "KV blocks that the router knows it to hold"),
+    _worker("kv_blocks_known", "KV blocks that it holds, as it told the router or as that guesses"),
     _plain("counter", f"{_ROUTER}_requests_total", _MODEL, "Requests routed by KV caches"),
     _plain("histogram", f"{_ROUTER}_kv_hit_rate", _MODEL, "The share of a prompt thought to be at its worker"),
     _plain(

@@ -76,6 +76,11 @@ class ApproximateIndex:
         if guess is not None:
             self.add_worker(worker, guess.limit)
 
+    def held(self, worker: int) -> int:
+        """Blocks this worker may hold."""
+        guess = self._guesses.get(worker)
+        return len(guess.last) if guess is not None else 0
+
     def overlaps(self, hashes: Sequence[int], now: float) -> dict[int, int]:
         """How many of the prompt's first blocks each worker may hold; who holds none is left out."""
         self._expire(now)

@@ -1,0 +1,55 @@
+"""What [router] says reaches the frontend."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import pytest
+
+from dynamo_cli.frontend import busy_threshold
+from dynamo_cli.frontend.kv_routing import add_kv_routing_arguments, kv_routing_options
+from dynamo_cli.routing.kv_options import KvRoutingOptions
+from dynamo_cli.topology.parts import Router
+from dynamo_cli.topology.router_flags import router_flags
+
+KEYS = {
+    "policy": ("reference", "policy"),
+    "overlap_score_credit": (0.5, "overlap_credit"),
+    "temperature": (0.25, "temperature"),
+    "kv_events": (False, "use_events"),
+    "ttl_s": (7.0, "ttl_s"),
+    "max_tree_size": (1000, "max_tree_size"),
+    "prune_target_ratio": (0.5, "prune_ratio"),
+    "predicted_ttl_s": (3.0, "predicted_ttl_s"),
+    "track_active_blocks": (False, "track_active_blocks"),
+    "track_output_blocks": (True, "track_output_blocks"),
+    "session_affinity_ttl_s": (60, "session_ttl_s"),
+    "session_affinity_mode": ("soft", "session_mode"),
+}
+
+
+def parsed(router: Router) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--router-mode")
+    add_kv_routing_arguments(parser)
+    busy_threshold.add_arguments(parser)
+    return parser.parse_args(list(router_flags(router)))
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_each_key_of_mode_kv_is_an_option_of_the_frontend(key: str) -> None:
+    value, field = KEYS[key]
+    given: dict[str, Any] = {key: value}
+    options = kv_routing_options(parsed(Router(**given)), {})
+    assert getattr(options, field) == value != getattr(KvRoutingOptions(), field)
+
+
+def test_no_key_is_left_out() -> None:
+    busy = {name for name in Router.__struct_fields__ if name.endswith(("_threshold", "_frac"))}
+    assert set(Router.__struct_fields__) == {"mode", *busy, *KEYS}
+
+
+def test_what_is_not_said_is_left_to_the_frontend() -> None:
+    assert list(router_flags(Router())) == ["--router-mode", "round-robin"]
+    assert kv_routing_options(parsed(Router(mode="kv")), {}) == KvRoutingOptions()
