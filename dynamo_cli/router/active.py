@@ -120,12 +120,16 @@ class ActiveSequences:
         for key in [key for key, sequence in self._sequences.items() if sequence.worker == worker]:
             self._free(key)
 
-    def sweep(self, now: float) -> list[str]:
-        """Forget lost requests; looks once a minute, however often it is called. Returns those of this router."""
+    def sweep(self, now: float, own: bool = True) -> list[str]:
+        """Forget lost requests; looks once a minute, however often it is called. Returns those of this router.
+
+        `own` False: only other routers' requests can be lost.
+        """
         if now - self._swept < SWEEP_EVERY_S:
             return []
         self._swept = now
-        lost = [key for key, one in self._sequences.items() if now - one.seen > STALE_AFTER_S]
+        silent = [key for key, one in self._sequences.items() if now - one.seen > STALE_AFTER_S]
+        lost = silent if own else [key for key in silent if not isinstance(key, str)]
         for key in lost:
             self._free(key)
         return [key for key in lost if isinstance(key, str)]

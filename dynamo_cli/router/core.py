@@ -43,7 +43,8 @@ class KvRouter:
 
     `guess`: of workers that send no events; what they hold is guessed from what was routed to them. `predict`, with
     events: blocks routed less than its TTL ago count as present, also when their request has already ended.
-    `track_blocks`: know which blocks are in use by requests in flight.
+    `track_blocks`: know which blocks are in use by requests in flight. `always_freed`: whoever routes says `free` for
+    certain, so a request of which nobody speaks for long is just a long one.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class KvRouter:
         router_id: str = "",
         publish: Callable[[SequenceEvent], object] | None = None,
         track_blocks: bool = True,
+        always_freed: bool = False,
     ) -> None:
         self.block_size = block_size
         self.workers: dict[int, Worker] = {}
@@ -69,6 +71,7 @@ class KvRouter:
         self._predict = predict
         self._guessed: set[int] = set()
         self._track_blocks = track_blocks
+        self._always_freed = always_freed
         self._affinity = affinity
         self._sessions: dict[str, tuple[str, int]] = {}
         active, recent = self.active, self.recent
@@ -179,7 +182,7 @@ class KvRouter:
         One candidate is a choice made by the caller. Whoever routes says `first_token` and `free` for the same
         request id. A request that is routed again has moved.
         """
-        for lost in self.active.sweep(now):
+        for lost in self.active.sweep(now, own=not self._always_freed):
             self._end_session(lost, now)
         decision = self.decide(request, candidates, now)
         self._record(request, decision.worker, decision.overlap_blocks, now)

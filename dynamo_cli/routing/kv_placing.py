@@ -181,6 +181,7 @@ class KvPlacer(Placer):
             predict=None if predicted is None else self._index(predicted),
             affinity=None if options.session_ttl_s is None else _affinity(options),
             track_blocks=options.track_active_blocks,
+            always_freed=True,
         )
 
     def _index(self, ttl_s: float) -> ApproximateIndex:

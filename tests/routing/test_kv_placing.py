@@ -328,3 +328,14 @@ def test_what_is_known_of_a_worker_is_what_it_told_or_what_is_guessed() -> None:
     answered(world, PROMPT)
     world.send(PROMPT, pinned=2)
     assert (world.router.known_blocks(1), world.router.known_blocks(2)) == (2, 5)
+
+
+def test_a_request_counts_however_long_it_takes() -> None:
+    world = World(1)
+    stream = world.send()
+    stream.sink.on_frame([Delta([1])])
+    world.now = 3600.0
+    answered(world, [1])
+    assert world.router.active.requests == {1: 1}
+    end(stream)
+    assert world.idle()
