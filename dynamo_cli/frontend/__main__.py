@@ -27,6 +27,10 @@ from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
 from dynamo_cli.runtime.descriptors import allow_many_files
+from dynamo_cli.runtime.flags.frontend import FRONTEND
+from dynamo_cli.runtime.flags.refusal import heed_variables
+from dynamo_cli.runtime.flags.router import ROUTER
+from dynamo_cli.runtime.flags.shared import SHARED
 from dynamo_cli.runtime.http.limits import Limits, number
 from dynamo_cli.runtime.http.listener import bind, inherited
 from dynamo_cli.runtime.logs import configure_logging
@@ -35,6 +39,7 @@ from dynamo_cli.runtime.runtime import DistributedRuntime
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+FLAGS = (*FRONTEND, *ROUTER, *SHARED)
 log = logging.getLogger("dynamo.frontend")
 
 
@@ -42,12 +47,27 @@ def main(argv: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     arguments = _parser().parse_args(argv)
     configure_logging()
+    heed_variables(FLAGS)
     allow_many_files()
     config = RuntimeConfig.from_args(arguments)
-    options = FrontendOptions(
+    options = _options(arguments)
+    if arguments.listen_fd is not None:
+        listener = inherited(arguments.listen_fd)
+    else:
+        listener = bind(_host(arguments), _port(arguments))
+    try:
+        return run(_serve(config, options, listener, shared=arguments.listen_fd is not None))
+    finally:
+        listener.close()
+        options.following.close()
+
+
+def _options(arguments: argparse.Namespace) -> FrontendOptions:
+    """Flag > environment > default. Raises UsageError, which names the flag or variable."""
+    return FrontendOptions(
         router_mode=check_mode(arguments.router_mode or os.environ.get("DYN_ROUTER_MODE") or DEFAULT_MODE),
         kv=kv_routing_options(arguments),
-        model=arguments.model_name,
+        model=arguments.model_name or os.environ.get("DYN_MODEL_NAME"),
         grace_s=number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
         limits=Limits.from_environment(),
         migration=migration_options(arguments),
@@ -59,15 +79,6 @@ def main(argv: list[str]) -> int:
         tls=door.tls(arguments),
         following=follow(arguments),
     )
-    if arguments.listen_fd is not None:
-        listener = inherited(arguments.listen_fd)
-    else:
-        listener = bind(_host(arguments), _port(arguments))
-    try:
-        return run(_serve(config, options, listener, shared=arguments.listen_fd is not None))
-    finally:
-        listener.close()
-        options.following.close()
 
 
 async def _serve(config: RuntimeConfig, options: FrontendOptions, listener: socket.socket, shared: bool) -> int:
@@ -107,14 +118,17 @@ def _calm_collector() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = ComponentParser("dynamo frontend", __doc__)
+    parser = ComponentParser("dynamo frontend", __doc__, FLAGS)
     parser.add_argument("--http-host", help=f"address to listen on (DYN_HTTP_HOST; default {DEFAULT_HOST})")
     parser.add_argument("--http-port", type=int, help=f"port (DYN_HTTP_PORT; default {DEFAULT_PORT}; 0: any)")
     parser.add_argument("--listen-fd", type=int, metavar="N", help="serve on this inherited listening socket")
     door.add_arguments(parser)
     parser.add_argument("--router-mode", help=f"{', '.join(MODES)} (DYN_ROUTER_MODE; default {DEFAULT_MODE})")
     parser.add_argument(
-        "--model-name", "--served-model-name", dest="model_name", help="serve only this model; default: all"
+        "--model-name",
+        "--served-model-name",
+        dest="model_name",
+        help="serve only this model (DYN_MODEL_NAME; default: all)",
     )
     add_kv_routing_arguments(parser)
     add_migration_arguments(parser)

@@ -31,7 +31,8 @@ _body = msgspec.json.Decoder(ThresholdChange)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("busy workers", "requests are refused while all workers are busy; off by default")
     for name, words in _HELP.items():
-        group.add_argument(_flag(name), metavar="N", help=f"{words} ({_variable(name)})")
+        older = ("--busy-threshold",) if name == _BLOCKS else ()
+        group.add_argument(_flag(name), *older, dest=name, metavar="N", help=f"{words} ({_variable(name)})")
 
 
 def busy_thresholds(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> BusyThresholds:

@@ -13,9 +13,12 @@ import msgspec
 from dynamo_cli.errors import UsageError
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
+from dynamo_cli.runtime.flags.shared import SHARED
+from dynamo_cli.runtime.flags.worker import ROUTERS, WORKER
 from dynamo_cli.workers.limit import DEFAULT_QUEUE
 
 DEFAULT_GRACE_S = 30.0
+FLAGS = (*WORKER, *SHARED, *ROUTERS)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def parse_arguments(argv: list[str], environ: Mapping[str, str] = os.environ) ->
         engine=parsed.engine,
         model=parsed.model,
         model_name=parsed.model_name,
-        endpoint=parsed.endpoint,
+        endpoint=parsed.endpoint or environ.get("DYN_ENDPOINT", ""),
         options=_json(parsed.options),
         tensor_parallel=parsed.tensor_parallel,
         engine_args=(*unknown, *engine_args),
@@ -64,14 +67,14 @@ def parse_arguments(argv: list[str], environ: Mapping[str, str] = os.environ) ->
 
 def _parser() -> argparse.ArgumentParser:
     parser = ComponentParser(
-        "dynamo worker", "One engine replica behind the request plane. Other arguments are handed to the engine."
+        "dynamo worker", "One engine replica behind the request plane. Other arguments are handed to the engine.", FLAGS
     )
     parser.add_argument("--engine", default="auto", help="auto, llamacpp, mock or echo")
     parser.add_argument("--model", "--model-path", dest="model", default="", help="a model's name or path")
     parser.add_argument(
         "--model-name", "--served-model-name", dest="model_name", default="", help="the name clients use"
     )
-    parser.add_argument("--endpoint", default="", help="namespace.component.endpoint to serve")
+    parser.add_argument("--endpoint", default="", help="namespace.component.endpoint to serve (DYN_ENDPOINT)")
     parser.add_argument("--options", default="{}", metavar="JSON", help="the adapter's own settings")
     parser.add_argument("--tensor-parallel-size", "--tp", dest="tensor_parallel", type=int, default=1, metavar="N")
     parser.add_argument(

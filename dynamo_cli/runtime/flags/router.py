@@ -1,0 +1,99 @@
+"""Options of the reference's router, which its frontend and its router process share."""
+
+from __future__ import annotations
+
+from dynamo_cli.runtime.flags.flag import OFF, Flag, Reason, refused, supported
+from dynamo_cli.runtime.flags.reasons import NO_DISAGGREGATION
+
+_NO_KV = Reason("router mode kv is not available", "use another --router-mode, such as least-loaded")
+_NO_SESSIONS = Reason(
+    "requests of a session are not kept together",
+    "pin requests with nvext.backend_instance_id and --router-mode direct",
+)
+_NO_SYNC = Reason("a frontend balances by its own requests alone", "leave it out")
+_NO_QUEUE = Reason(
+    "the router keeps no queue",
+    "use --active-decode-blocks-threshold and the like to refuse while all workers are busy",
+)
+_NO_POLICY_FILE = Reason("there is no file of router policies", "use --router-mode")
+_NO_INDEXER = Reason("there is no process with an index of cached blocks", "leave it out")
+_NO_ROUTER = Reason("there is no router process: frontends route by themselves", "leave it out")
+_NO_SHARED_CACHE = Reason("workers share no cache", "leave it out")
+_NO_MODEL_OF_TIME = Reason("the time of a prefill is not predicted", "leave it out")
+_ONE_THREAD = Reason("a frontend routes in one thread", "start more frontends on the same port: replicas in [frontend]")
+_OTHER_LOAD_AWARE = Reason("it is a router mode here", "use --router-mode least-loaded")
+_NO_STREAM = Reason("there is no NATS JetStream that keeps the router's state", "leave it out")
+_NO_KEYED_HASHES = Reason("hashes of prompts have no key", "leave it out: they stay within the deployment")
+_NO_DEVICES = Reason("there is no router mode device-aware-weighted", "use --router-mode least-loaded")
+
+ROUTER: tuple[Flag, ...] = (
+    supported("--router-mode", "DYN_ROUTER_MODE", note="round-robin, random, power-of-two, least-loaded, direct"),
+    refused("--kv-cache-block-size", "DYN_KV_CACHE_BLOCK_SIZE", why=_NO_KV),
+    refused("--router-kv-overlap-score-credit", "DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT", why=_NO_KV),
+    refused("--router-kv-overlap-score-weight", "DYN_ROUTER_KV_OVERLAP_SCORE_WEIGHT", why=_NO_KV),
+    refused("--kv-overlap-score-weight", "DYN_KV_OVERLAP_SCORE_WEIGHT", why=_NO_KV),
+    refused("--router-kv-overlap-score-credit-decay", "DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY", why=_NO_KV),
+    refused("--router-prefill-load-scale", "DYN_ROUTER_PREFILL_LOAD_SCALE", why=_NO_KV),
+    refused("--router-decode-active-request-weight", "DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT", why=_NO_KV),
+    refused("--router-host-cache-hit-weight", "DYN_ROUTER_HOST_CACHE_HIT_WEIGHT", why=_NO_KV),
+    refused("--router-disk-cache-hit-weight", "DYN_ROUTER_DISK_CACHE_HIT_WEIGHT", why=_NO_KV),
+    refused("--router-temperature", "DYN_ROUTER_TEMPERATURE", why=_NO_KV),
+    refused("--[no-]router-kv-events", "DYN_ROUTER_USE_KV_EVENTS", why=_NO_KV),
+    refused("--[no-]kv-events", "DYN_KV_EVENTS", why=_NO_KV),
+    refused("--[no-]router-track-active-blocks", "DYN_ROUTER_TRACK_ACTIVE_BLOCKS", why=_NO_KV),
+    refused("--[no-]track-active-blocks", why=_NO_KV),
+    refused("--[no-]router-track-output-blocks", "DYN_ROUTER_TRACK_OUTPUT_BLOCKS", why=_NO_KV),
+    refused("--[no-]track-output-blocks", why=_NO_KV),
+    refused("--[no-]router-assume-kv-reuse", "DYN_ROUTER_ASSUME_KV_REUSE", why=_NO_KV),
+    refused("--[no-]assume-kv-reuse", why=_NO_KV),
+    refused("--[no-]router-track-prefill-tokens", "DYN_ROUTER_TRACK_PREFILL_TOKENS", why=_NO_KV),
+    refused("--router-ttl-secs", "DYN_ROUTER_TTL_SECS", why=_NO_KV),
+    refused("--router-ttl", "DYN_ROUTER_TTL", why=_NO_KV),
+    refused("--router-max-tree-size", "DYN_ROUTER_MAX_TREE_SIZE", why=_NO_KV),
+    refused("--router-prune-target-ratio", "DYN_ROUTER_PRUNE_TARGET_RATIO", why=_NO_KV),
+    refused("--router-predicted-ttl-secs", "DYN_ROUTER_PREDICTED_TTL_SECS", why=_NO_KV),
+    refused("--router-approximate-cache-policy", "DYN_ROUTER_APPROXIMATE_CACHE_POLICY", why=_NO_KV),
+    refused("--router-session-affinity-ttl-secs", "DYN_ROUTER_SESSION_AFFINITY_TTL_SECS", why=_NO_SESSIONS),
+    refused("--router-session-affinity-mode", "DYN_ROUTER_SESSION_AFFINITY_MODE", why=_NO_SESSIONS),
+    refused("--[no-]enable-session-prefix-index", "DYN_ENABLE_SESSION_PREFIX_INDEX", why=_NO_SESSIONS, harmless=OFF),
+    refused("--[no-]router-replica-sync", "DYN_ROUTER_REPLICA_SYNC", why=_NO_SYNC, harmless=OFF),
+    refused("--[no-]load-aware", "DYN_ROUTER_LOAD_AWARE", why=_OTHER_LOAD_AWARE, harmless=OFF),
+    refused("--router-queue-threshold", "DYN_ROUTER_QUEUE_THRESHOLD", why=_NO_QUEUE),
+    refused("--router-queue-policy", "DYN_ROUTER_QUEUE_POLICY", why=_NO_QUEUE),
+    refused("DYN_ROUTER_OVERLAP_REFRESH_AFTER_SECS", why=_NO_QUEUE),
+    refused("--router-policy-config", "DYN_ROUTER_POLICY_CONFIG", why=_NO_POLICY_FILE),
+    refused("--router-event-threads", "DYN_ROUTER_EVENT_THREADS", why=_ONE_THREAD, harmless=("1",)),
+    refused(
+        "--router-tracking-hash",
+        "DYN_ROUTER_TRACKING_HASH",
+        why=_NO_KEYED_HASHES,
+        harmless=("public-xxh3-v1",),
+        strict=True,
+    ),
+    refused("--router-tracking-key-file", "DYN_ROUTER_TRACKING_KEY_FILE", why=_NO_KEYED_HASHES, strict=True),
+    refused("--router-tracking-key-id", "DYN_ROUTER_TRACKING_KEY_ID", why=_NO_KEYED_HASHES, strict=True),
+    refused("--router-prefill-load-model", "DYN_ROUTER_PREFILL_LOAD_MODEL", why=_NO_MODEL_OF_TIME, harmless=("none",)),
+    refused("--[no-]router-conditional-disagg", "DYN_ROUTER_CONDITIONAL_DISAGG", why=NO_DISAGGREGATION, harmless=OFF),
+    refused("--router-conditional-disagg-config", "DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG", why=NO_DISAGGREGATION),
+    refused("--router-prefill-policy", "DYN_ROUTER_PREFILL_POLICY", why=NO_DISAGGREGATION),
+    refused("--router-decode-policy", "DYN_ROUTER_DECODE_POLICY", why=NO_DISAGGREGATION),
+    refused("--[no-]use-remote-indexer", "DYN_USE_REMOTE_INDEXER", why=_NO_INDEXER, harmless=OFF),
+    refused("--[no-]serve-indexer", "DYN_SERVE_INDEXER", why=_NO_INDEXER, harmless=OFF),
+    refused("--shared-cache-multiplier", "DYN_SHARED_CACHE_MULTIPLIER", why=_NO_SHARED_CACHE),
+    refused("--shared-cache-type", "DYN_SHARED_CACHE_TYPE", why=_NO_SHARED_CACHE, harmless=("none",)),
+    refused("--[no-]router-durable-kv-events", "DYN_ROUTER_DURABLE_KV_EVENTS", why=_NO_STREAM, harmless=OFF),
+    refused("--[no-]durable-kv-events", why=_NO_STREAM, harmless=OFF),
+    refused("--router-snapshot-threshold", "DYN_ROUTER_SNAPSHOT_THRESHOLD", why=_NO_STREAM),
+    refused("--[no-]router-reset-states", "DYN_ROUTER_RESET_STATES", why=_NO_STREAM, harmless=OFF),
+    refused("DYN_ENCODER_CUDA_TO_CPU_RATIO", why=_NO_DEVICES),
+    refused("--endpoint", "DYN_ROUTER_ENDPOINT", why=_NO_ROUTER),
+    refused("--router-block-size", "--block-size", "DYN_ROUTER_BLOCK_SIZE", why=_NO_ROUTER),
+    refused("--ais-perf-config", why=_NO_MODEL_OF_TIME),
+    *(
+        refused(f"--ais-{name}", f"--aic-{name}", why=_NO_MODEL_OF_TIME)
+        for name in (
+            *("backend", "system", "backend-version", "tp-size", "model-path", "moe-tp-size", "moe-ep-size"),
+            *("attention-dp-size", "nextn", "nextn-accept-rates", "mtp-seed"),
+        )
+    ),
+)
