@@ -8,6 +8,7 @@
 # make bench-scale   what routing and simulating cost as they grow
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
+# make flags    regenerate docs/flags.md
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +20,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 ARGS ?=
 
-.PHONY: up install model test test-index check bench bench-router bench-scale completions schema clean
+.PHONY: up install model test test-index check bench bench-router bench-scale completions schema flags clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -55,6 +56,9 @@ completions: $(READY)
 
 schema: $(READY)
 	@file=dynamo_cli/topology/topology.schema.json; $(BIN)/dynamo topology schema > $$file.new && mv $$file.new $$file
+
+flags: $(READY)
+	@file=docs/flags.md; $(BIN)/python -m dynamo_cli.runtime.flags.page > $$file.new && mv $$file.new $$file
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -27,16 +27,16 @@ __dynamo_options() {
     doctor) list='--thorough --thorough-check --json --json-output --terse --runtime-check-only --no-gpu-check --no-framework-check -h --help' ;;
     down) list='--all --timeout -h --help' ;;
     events) list='--json -h --help' ;;
-    frontend) list='-h --help --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --router-kv-policy --router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight --router-host-cache-hit-weight --router-disk-cache-hit-weight --router-temperature --router-ttl-secs --router-max-tree-size --router-prune-target-ratio --router-predicted-ttl-secs --router-session-affinity-ttl-secs --kv-cache-block-size --router-kv-events --kv-events --no-router-kv-events --no-kv-events --router-track-active-blocks --track-active-blocks --no-router-track-active-blocks --no-track-active-blocks --router-track-output-blocks --track-output-blocks --no-router-track-output-blocks --no-track-output-blocks --router-session-affinity-mode --migration-limit --migration-max-seq-len --active-decode-blocks-threshold --active-prefill-tokens-threshold --active-prefill-tokens-threshold-frac --metrics-prefix --request-trace --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    frontend) list='-h --help --version --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --router-kv-policy --router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight --router-host-cache-hit-weight --router-disk-cache-hit-weight --router-temperature --router-ttl-secs --router-max-tree-size --router-prune-target-ratio --router-predicted-ttl-secs --router-session-affinity-ttl-secs --kv-cache-block-size --router-kv-events --kv-events --no-router-kv-events --no-kv-events --router-track-active-blocks --track-active-blocks --no-router-track-active-blocks --no-track-active-blocks --router-track-output-blocks --track-output-blocks --no-router-track-output-blocks --no-track-output-blocks --router-session-affinity-mode --migration-limit --migration-max-seq-len --active-decode-blocks-threshold --busy-threshold --active-prefill-tokens-threshold --active-prefill-tokens-threshold-frac --metrics-prefix --request-trace --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     logs) list='-f --follow -n --tail --since --until --grep --level -t --timestamps --json -d --deployment -h --help' ;;
-    mocker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    mocker) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     plan) list='--set --json --commands -h --help' ;;
     ps) list='-a --all --json -h --help' ;;
     pull) list='-h --help' ;;
     replay) list='--policy --workers --cache-fraction --blocks --speed -n --requests --max-num-seqs --max-num-batched-tokens --speedup --seed --plot --json -h --help' ;;
     restart) list='-d --deployment --no-wait --timeout -h --help' ;;
     scale) list='-d --deployment --no-wait --timeout -h --help' ;;
-    sglang) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    sglang) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     start) list='-d --deployment --no-wait --timeout -h --help' ;;
     status) list='--json -w --watch --interval --wait --timeout -h --help' ;;
     stop) list='-d --deployment --no-wait --timeout -h --help' ;;
@@ -44,10 +44,10 @@ __dynamo_options() {
     'topology list') list='--json -h --help' ;;
     'topology show') list='--set --json -h --help' ;;
     'topology schema') list='-h --help' ;;
-    trtllm) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    trtllm) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     up) list='-d --detach --set --no-deps --share-gpus --timeout --json -h --help' ;;
-    vllm) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
-    worker) list='-h --help --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    vllm) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    worker) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     *) list= ;;
     esac
 }
@@ -133,7 +133,7 @@ __dynamo_option() {
     'frontend --router-session-affinity-mode') kind='=hard soft' ;;
     'frontend --migration-limit') : ;;
     'frontend --migration-max-seq-len') : ;;
-    'frontend --active-decode-blocks-threshold') : ;;
+    'frontend --active-decode-blocks-threshold' | 'frontend --busy-threshold') : ;;
     'frontend --active-prefill-tokens-threshold') : ;;
     'frontend --active-prefill-tokens-threshold-frac') : ;;
     'frontend --metrics-prefix') : ;;

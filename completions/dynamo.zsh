@@ -240,6 +240,7 @@ __dynamo_frontend() {
     _arguments -s -S \
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
+        '(--version)--version[print the version]' \
         '(--http-host)--http-host=[address to listen on (DYN_HTTP_HOST; default 127.0.0.1)]:value: ' \
         '(--http-port)--http-port=[port (DYN_HTTP_PORT; default 8000; 0\: any)]:value: ' \
         '(--listen-fd)--listen-fd=[serve on this inherited listening socket]:value: ' \
@@ -249,8 +250,8 @@ __dynamo_frontend() {
         '(--api-keys-file)--api-keys-file=[one API key a line, one of which each request needs (DYN_API_KEYS_FILE; DYN_API_KEYS\: the keys)]:value:_files' \
         '(--cors-allow-origin)--cors-allow-origin=[web pages that may ask, or *; repeatable (DYN_CORS_ALLOW_ORIGINS, comma separated)]:value: ' \
         '(--router-mode)--router-mode=[round-robin, random, power-of-two, least-loaded, kv, direct (DYN_ROUTER_MODE; default round-robin)]:value:(round-robin random power-of-two least-loaded kv direct)' \
-        '(--model-name --served-model-name)--model-name=[serve only this model; default\: all]:value: ' \
-        '(--model-name --served-model-name)--served-model-name=[serve only this model; default\: all]:value: ' \
+        '(--model-name --served-model-name)--model-name=[serve only this model (DYN_MODEL_NAME; default\: all)]:value: ' \
+        '(--model-name --served-model-name)--served-model-name=[serve only this model (DYN_MODEL_NAME; default\: all)]:value: ' \
         '(--router-kv-policy)--router-kv-policy=[its cost\: kv, reference, least-tokens (DYN_ROUTER_KV_POLICY; default kv)]:value:(kv reference least-tokens)' \
         '(--router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight)--router-kv-overlap-score-credit=[blocks saved for each block found at a worker; 0 looks at load alone (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT; default 1)]:value: ' \
         '(--router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight)--router-kv-overlap-score-weight=[blocks saved for each block found at a worker; 0 looks at load alone (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT; default 1)]:value: ' \
@@ -279,7 +280,8 @@ __dynamo_frontend() {
         '(--router-session-affinity-mode)--router-session-affinity-mode=[hard, or soft\: unless waiting there is longer (DYN_ROUTER_SESSION_AFFINITY_MODE; default hard)]:value:(hard soft)' \
         '(--migration-limit)--migration-limit=[how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0\: never)]:value: ' \
         '(--migration-max-seq-len)--migration-max-seq-len=[a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default\: no limit)]:value: ' \
-        '(--active-decode-blocks-threshold)--active-decode-blocks-threshold=[a worker with a larger share of its KV blocks in use is busy, 0 to 1 (DYN_ACTIVE_DECODE_BLOCKS_THRESHOLD)]:value: ' \
+        '(--active-decode-blocks-threshold --busy-threshold)--active-decode-blocks-threshold=[a worker with a larger share of its KV blocks in use is busy, 0 to 1 (DYN_ACTIVE_DECODE_BLOCKS_THRESHOLD)]:value: ' \
+        '(--active-decode-blocks-threshold --busy-threshold)--busy-threshold=[a worker with a larger share of its KV blocks in use is busy, 0 to 1 (DYN_ACTIVE_DECODE_BLOCKS_THRESHOLD)]:value: ' \
         '(--active-prefill-tokens-threshold)--active-prefill-tokens-threshold=[a worker with more prompt tokens still to be prefilled is busy (DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD)]:value: ' \
         '(--active-prefill-tokens-threshold-frac)--active-prefill-tokens-threshold-frac=[the same, as a multiple of the worker'\''s max_num_batched_tokens (DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD_FRAC)]:value: ' \
         '(--metrics-prefix)--metrics-prefix=[what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)]:value: ' \
@@ -316,12 +318,13 @@ __dynamo_mocker() {
     _arguments -s -S \
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
+        '(--version)--version[print the version]' \
         '(--engine)--engine=[auto, llamacpp, mock or echo]:value:(auto llamacpp mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
         '(--model-name --served-model-name)--served-model-name=[the name clients use]:value: ' \
-        '(--endpoint)--endpoint=[namespace.component.endpoint to serve]:value: ' \
+        '(--endpoint)--endpoint=[namespace.component.endpoint to serve (DYN_ENDPOINT)]:value: ' \
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
@@ -406,12 +409,13 @@ __dynamo_sglang() {
     _arguments -s -S \
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
+        '(--version)--version[print the version]' \
         '(--engine)--engine=[auto, llamacpp, mock or echo]:value:(auto llamacpp mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
         '(--model-name --served-model-name)--served-model-name=[the name clients use]:value: ' \
-        '(--endpoint)--endpoint=[namespace.component.endpoint to serve]:value: ' \
+        '(--endpoint)--endpoint=[namespace.component.endpoint to serve (DYN_ENDPOINT)]:value: ' \
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
@@ -505,12 +509,13 @@ __dynamo_trtllm() {
     _arguments -s -S \
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
+        '(--version)--version[print the version]' \
         '(--engine)--engine=[auto, llamacpp, mock or echo]:value:(auto llamacpp mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
         '(--model-name --served-model-name)--served-model-name=[the name clients use]:value: ' \
-        '(--endpoint)--endpoint=[namespace.component.endpoint to serve]:value: ' \
+        '(--endpoint)--endpoint=[namespace.component.endpoint to serve (DYN_ENDPOINT)]:value: ' \
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
@@ -542,12 +547,13 @@ __dynamo_vllm() {
     _arguments -s -S \
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
+        '(--version)--version[print the version]' \
         '(--engine)--engine=[auto, llamacpp, mock or echo]:value:(auto llamacpp mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
         '(--model-name --served-model-name)--served-model-name=[the name clients use]:value: ' \
-        '(--endpoint)--endpoint=[namespace.component.endpoint to serve]:value: ' \
+        '(--endpoint)--endpoint=[namespace.component.endpoint to serve (DYN_ENDPOINT)]:value: ' \
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
@@ -564,12 +570,13 @@ __dynamo_worker() {
     _arguments -s -S \
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
+        '(--version)--version[print the version]' \
         '(--engine)--engine=[auto, llamacpp, mock or echo]:value:(auto llamacpp mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
         '(--model-name --served-model-name)--served-model-name=[the name clients use]:value: ' \
-        '(--endpoint)--endpoint=[namespace.component.endpoint to serve]:value: ' \
+        '(--endpoint)--endpoint=[namespace.component.endpoint to serve (DYN_ENDPOINT)]:value: ' \
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \

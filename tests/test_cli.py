@@ -47,7 +47,7 @@ def test_version() -> None:
         (("wroker",), "did you mean `dynamo worker`?"),
         (("frontend", "--http-port", "x"), "--http-port: invalid int value: 'x'; try dynamo frontend --help"),
         (("frontend", "--metrics-prefix", "a-b"), "metrics prefix 'a-b': use letters, digits, _ and :"),
-        (("frontend", "extra"), "unrecognized arguments: extra; try dynamo frontend --help"),
+        (("frontend", "extra"), "unexpected argument 'extra'; try dynamo frontend --help"),
         (("worker", "--engine"), "--engine: expected one argument; try dynamo worker --help"),
         (("worker", "--engine", "mock", "--options", "{"), "--options: not valid JSON"),
         (("mocker", "--tp", "x"), "--tp: invalid int value: 'x'"),

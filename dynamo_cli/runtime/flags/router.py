@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dynamo_cli.runtime.flags.flag import OFF, Flag, Reason, refused, supported
+from dynamo_cli.runtime.flags.flag import OFF, ON, Flag, Reason, alias, refused, supported
 from dynamo_cli.runtime.flags.reasons import NO_DISAGGREGATION
 
-_NO_KV = Reason("router mode kv is not available", "use another --router-mode, such as least-loaded")
-_NO_SESSIONS = Reason(
-    "requests of a session are not kept together",
-    "pin requests with nvext.backend_instance_id and --router-mode direct",
+_NO_WEIGHT = Reason("the cost of a worker has no such part", "leave it out, or choose a cost by --router-kv-policy")
+_ALWAYS_SHARED = Reason("blocks that requests have in common always count once", "leave it out")
+_ALWAYS_PREFILL = Reason("prompt tokens that are still to be computed always count", "leave it out")
+_BY_TIME = Reason(
+    "what is guessed of a cache is forgotten by its age", "set --router-ttl-secs and --router-max-tree-size"
 )
+_NO_SESSIONS = Reason("sessions have no index of their own", "leave it out")
 _NO_SYNC = Reason("a frontend balances by its own requests alone", "leave it out")
 _NO_QUEUE = Reason(
     "the router keeps no queue",
@@ -27,34 +29,47 @@ _NO_KEYED_HASHES = Reason("hashes of prompts have no key", "leave it out: they s
 _NO_DEVICES = Reason("there is no router mode device-aware-weighted", "use --router-mode least-loaded")
 
 ROUTER: tuple[Flag, ...] = (
-    supported("--router-mode", "DYN_ROUTER_MODE", note="round-robin, random, power-of-two, least-loaded, direct"),
-    refused("--kv-cache-block-size", "DYN_KV_CACHE_BLOCK_SIZE", why=_NO_KV),
-    refused("--router-kv-overlap-score-credit", "DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT", why=_NO_KV),
-    refused("--router-kv-overlap-score-weight", "DYN_ROUTER_KV_OVERLAP_SCORE_WEIGHT", why=_NO_KV),
-    refused("--kv-overlap-score-weight", "DYN_KV_OVERLAP_SCORE_WEIGHT", why=_NO_KV),
-    refused("--router-kv-overlap-score-credit-decay", "DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY", why=_NO_KV),
-    refused("--router-prefill-load-scale", "DYN_ROUTER_PREFILL_LOAD_SCALE", why=_NO_KV),
-    refused("--router-decode-active-request-weight", "DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT", why=_NO_KV),
-    refused("--router-host-cache-hit-weight", "DYN_ROUTER_HOST_CACHE_HIT_WEIGHT", why=_NO_KV),
-    refused("--router-disk-cache-hit-weight", "DYN_ROUTER_DISK_CACHE_HIT_WEIGHT", why=_NO_KV),
-    refused("--router-temperature", "DYN_ROUTER_TEMPERATURE", why=_NO_KV),
-    refused("--[no-]router-kv-events", "DYN_ROUTER_USE_KV_EVENTS", why=_NO_KV),
-    refused("--[no-]kv-events", "DYN_KV_EVENTS", why=_NO_KV),
-    refused("--[no-]router-track-active-blocks", "DYN_ROUTER_TRACK_ACTIVE_BLOCKS", why=_NO_KV),
-    refused("--[no-]track-active-blocks", why=_NO_KV),
-    refused("--[no-]router-track-output-blocks", "DYN_ROUTER_TRACK_OUTPUT_BLOCKS", why=_NO_KV),
-    refused("--[no-]track-output-blocks", why=_NO_KV),
-    refused("--[no-]router-assume-kv-reuse", "DYN_ROUTER_ASSUME_KV_REUSE", why=_NO_KV),
-    refused("--[no-]assume-kv-reuse", why=_NO_KV),
-    refused("--[no-]router-track-prefill-tokens", "DYN_ROUTER_TRACK_PREFILL_TOKENS", why=_NO_KV),
-    refused("--router-ttl-secs", "DYN_ROUTER_TTL_SECS", why=_NO_KV),
-    refused("--router-ttl", "DYN_ROUTER_TTL", why=_NO_KV),
-    refused("--router-max-tree-size", "DYN_ROUTER_MAX_TREE_SIZE", why=_NO_KV),
-    refused("--router-prune-target-ratio", "DYN_ROUTER_PRUNE_TARGET_RATIO", why=_NO_KV),
-    refused("--router-predicted-ttl-secs", "DYN_ROUTER_PREDICTED_TTL_SECS", why=_NO_KV),
-    refused("--router-approximate-cache-policy", "DYN_ROUTER_APPROXIMATE_CACHE_POLICY", why=_NO_KV),
-    refused("--router-session-affinity-ttl-secs", "DYN_ROUTER_SESSION_AFFINITY_TTL_SECS", why=_NO_SESSIONS),
-    refused("--router-session-affinity-mode", "DYN_ROUTER_SESSION_AFFINITY_MODE", why=_NO_SESSIONS),
+    supported("--router-mode", "DYN_ROUTER_MODE", note="round-robin, random, power-of-two, least-loaded, kv, direct"),
+    supported("--kv-cache-block-size", "DYN_KV_CACHE_BLOCK_SIZE"),
+    supported("--router-kv-overlap-score-credit", "DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT"),
+    alias(
+        "--router-kv-overlap-score-weight",
+        "DYN_ROUTER_KV_OVERLAP_SCORE_WEIGHT",
+        of="--router-kv-overlap-score-credit",
+        note="the older name",
+    ),
+    alias(
+        "--kv-overlap-score-weight",
+        "DYN_KV_OVERLAP_SCORE_WEIGHT",
+        of="--router-kv-overlap-score-credit",
+        note="the older name",
+    ),
+    refused("--router-kv-overlap-score-credit-decay", "DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY", why=_NO_WEIGHT),
+    refused("--router-prefill-load-scale", "DYN_ROUTER_PREFILL_LOAD_SCALE", why=_NO_WEIGHT),
+    refused("--router-decode-active-request-weight", "DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT", why=_NO_WEIGHT),
+    supported("--router-host-cache-hit-weight", "DYN_ROUTER_HOST_CACHE_HIT_WEIGHT"),
+    supported("--router-disk-cache-hit-weight", "DYN_ROUTER_DISK_CACHE_HIT_WEIGHT"),
+    supported("--router-temperature", "DYN_ROUTER_TEMPERATURE"),
+    supported("--[no-]router-kv-events", "DYN_ROUTER_USE_KV_EVENTS"),
+    alias("--[no-]kv-events", of="--router-kv-events", note="the older name"),
+    refused("DYN_KV_EVENTS", why=Reason("it is called DYN_ROUTER_USE_KV_EVENTS", "set that")),
+    supported("--[no-]router-track-active-blocks", "DYN_ROUTER_TRACK_ACTIVE_BLOCKS"),
+    alias("--[no-]track-active-blocks", of="--router-track-active-blocks", note="the older name"),
+    supported("--[no-]router-track-output-blocks", "DYN_ROUTER_TRACK_OUTPUT_BLOCKS"),
+    alias("--[no-]track-output-blocks", of="--router-track-output-blocks", note="the older name"),
+    refused("--[no-]router-assume-kv-reuse", "DYN_ROUTER_ASSUME_KV_REUSE", why=_ALWAYS_SHARED, harmless=ON),
+    refused("--[no-]assume-kv-reuse", why=_ALWAYS_SHARED, harmless=ON),
+    refused("--[no-]router-track-prefill-tokens", "DYN_ROUTER_TRACK_PREFILL_TOKENS", why=_ALWAYS_PREFILL, harmless=ON),
+    supported("--router-ttl-secs", "DYN_ROUTER_TTL_SECS"),
+    refused("--router-ttl", "DYN_ROUTER_TTL", why=Reason("it is called --router-ttl-secs", "use that")),
+    supported("--router-max-tree-size", "DYN_ROUTER_MAX_TREE_SIZE"),
+    supported("--router-prune-target-ratio", "DYN_ROUTER_PRUNE_TARGET_RATIO"),
+    supported("--router-predicted-ttl-secs", "DYN_ROUTER_PREDICTED_TTL_SECS"),
+    refused(
+        "--router-approximate-cache-policy", "DYN_ROUTER_APPROXIMATE_CACHE_POLICY", why=_BY_TIME, harmless=("ttl",)
+    ),
+    supported("--router-session-affinity-ttl-secs", "DYN_ROUTER_SESSION_AFFINITY_TTL_SECS"),
+    supported("--router-session-affinity-mode", "DYN_ROUTER_SESSION_AFFINITY_MODE"),
     refused("--[no-]enable-session-prefix-index", "DYN_ENABLE_SESSION_PREFIX_INDEX", why=_NO_SESSIONS, harmless=OFF),
     refused("--[no-]router-replica-sync", "DYN_ROUTER_REPLICA_SYNC", why=_NO_SYNC, harmless=OFF),
     refused("--[no-]load-aware", "DYN_ROUTER_LOAD_AWARE", why=_OTHER_LOAD_AWARE, harmless=OFF),

@@ -13,7 +13,7 @@ _NO_PLANE_TLS = Reason(
     "connections between frontends and workers are not encrypted",
     "keep them on loopback or on a network you trust, and use --tls-cert-path for the public port",
 )
-_NO_CHOICE_OF_EVENTS = Reason("there is neither ZeroMQ nor NATS to choose here", "leave it out")
+_ONE_HOST = Reason("both planes listen on one address", "set DYN_TCP_RPC_HOST")
 _ONE_CONNECTION = Reason("an answer comes back on the connection of its request", "leave it out")
 _ONE_PLANE = Reason("the request plane has no such setting", "leave it out")
 _NO_SYSTEM_SERVER = Reason(
@@ -48,8 +48,8 @@ SHARED: tuple[Flag, ...] = (
     supported("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
     supported("OTEL_SERVICE_NAME"),
     refused("--response-plane", "DYN_RESPONSE_PLANE", why=_ONE_CONNECTION, harmless=("tcp",), strict=True),
-    refused("--event-plane", "DYN_EVENT_PLANE", why=_NO_CHOICE_OF_EVENTS),
-    refused("DYN_EVENT_PLANE_HOST", why=_NO_CHOICE_OF_EVENTS),
+    supported("--event-plane", "DYN_EVENT_PLANE", note="tcp or mem; zmq and nats are an error"),
+    refused("DYN_EVENT_PLANE_HOST", why=_ONE_HOST),
     refused("--tcp-tls-cert-path", "DYN_TCP_TLS_CERT_PATH", why=_NO_PLANE_TLS, strict=True),
     refused("--tcp-tls-key-path", "DYN_TCP_TLS_KEY_PATH", why=_NO_PLANE_TLS, strict=True),
     refused("--tcp-tls-ca-cert-path", "DYN_TCP_TLS_CA_CERT_PATH", why=_NO_PLANE_TLS, strict=True),
