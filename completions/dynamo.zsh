@@ -277,6 +277,8 @@ __dynamo_frontend() {
         '(--router-track-output-blocks --track-output-blocks)--track-output-blocks[weigh the blocks of their answers too (DYN_ROUTER_TRACK_OUTPUT_BLOCKS; default off)]' \
         '(--no-router-track-output-blocks --no-track-output-blocks)--no-router-track-output-blocks[not so\: router-track-output-blocks]' \
         '(--no-router-track-output-blocks --no-track-output-blocks)--no-track-output-blocks[not so\: router-track-output-blocks]' \
+        '(--router-replica-sync)--router-replica-sync[several frontends tell each other what they route (DYN_ROUTER_REPLICA_SYNC; default on)]' \
+        '(--no-router-replica-sync)--no-router-replica-sync[not so\: router-replica-sync]' \
         '(--router-session-affinity-mode)--router-session-affinity-mode=[hard, or soft\: unless waiting there is longer (DYN_ROUTER_SESSION_AFFINITY_MODE; default hard)]:value:(hard soft)' \
         '(--migration-limit)--migration-limit=[how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0\: never)]:value: ' \
         '(--migration-max-seq-len)--migration-max-seq-len=[a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default\: no limit)]:value: ' \

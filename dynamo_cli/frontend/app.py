@@ -19,6 +19,8 @@ from dynamo_cli.frontend.metrics.kept import Kept
 from dynamo_cli.frontend.metrics.options import MetricsOptions
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import Peers
+from dynamo_cli.frontend.router_view import PATH as ROUTER_PATH
+from dynamo_cli.frontend.router_view import RouterView
 from dynamo_cli.frontend.routes import Routes
 from dynamo_cli.protocol.load import NO_THRESHOLDS, BusyThresholds
 from dynamo_cli.routing.kv_feed import KvFeed
@@ -26,6 +28,7 @@ from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import DEFAULT_MODE
 from dynamo_cli.routing.registry import ModelRegistry, RoutedModel
+from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import SharedThresholds, Thresholds
 from dynamo_cli.runtime.http.limits import Limits
 from dynamo_cli.runtime.http.server import HttpServer
@@ -62,13 +65,13 @@ class Frontend:
     def __init__(self, runtime: DistributedRuntime, options: FrontendOptions) -> None:
         self._runtime = runtime
         self._options = options
-        self.peers = Peers(runtime)
+        self._shared = SharedSequences(lambda: runtime.events, runtime.instance_id)
+        self.peers = Peers(runtime, self._other_came)
         thresholds = Thresholds(options.thresholds)
         self.thresholds = SharedThresholds(runtime, thresholds)
         self._feed = KvFeed(lambda: runtime.events)
-        self.models = Models(
-            options.router_mode, options.migration, options.metrics.buckets, thresholds, options.kv, self._feed
-        )
+        kv = options.kv, self._feed, self._shared
+        self.models = Models(options.router_mode, options.migration, options.metrics.buckets, thresholds, *kv)
         self.registry = ModelRegistry(
             runtime,
             namespace=runtime.config.namespace,
@@ -84,6 +87,7 @@ class Frontend:
         busy = BusyThresholdRoutes(self.models, self.thresholds) if options.admin_api else None
         routes = Routes(self.models, self.registry, generator, self.metrics, busy, options.gate.asks_keys)
         self.routes = routes.table
+        self.routes.add("GET", ROUTER_PATH, RouterView(self.models, self._shared, options.router_mode).show)
         ended = Journal(options.following.listeners).ended if options.following.listeners else None
         self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls, ended)
 
@@ -111,8 +115,14 @@ class Frontend:
         await self.peers.close()
         await self.models.close()
         await self._feed.close()
+        await self._shared.close()
         await self.registry.close()
         self._runtime.config.paths.tidy()
+
+    def _other_came(self) -> None:
+        options = self._options
+        if options.router_mode == "kv" and options.kv.replica_sync:
+            self._shared.start()
 
     def _model_changed(self, model: RoutedModel) -> None:
         self.models.changed(model)

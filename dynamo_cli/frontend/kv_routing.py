@@ -128,6 +128,12 @@ _SWITCHES = (
         "DYN_ROUTER_TRACK_OUTPUT_BLOCKS",
         "weigh the blocks of their answers too",
     ),
+    _Switch(
+        "replica_sync",
+        ("router-replica-sync",),
+        "DYN_ROUTER_REPLICA_SYNC",
+        "several frontends tell each other what they route",
+    ),
 )
 _POLICY, _POLICY_VARIABLE = "--router-kv-policy", "DYN_ROUTER_KV_POLICY"
 _MODE, _MODE_VARIABLE = "--router-session-affinity-mode", "DYN_ROUTER_SESSION_AFFINITY_MODE"

@@ -18,6 +18,7 @@ from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import make_dispatcher
 from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Models:
         thresholds: Thresholds | None = None,
         kv: KvRoutingOptions | None = None,
         feed: KvFeed | None = None,
+        shared: SharedSequences | None = None,
     ) -> None:
         self.counts: dict[str, ModelCounts] = {}
         self._migration = migration
@@ -73,6 +75,7 @@ class Models:
         self._mode = router_mode
         self._kv = kv
         self._feed = feed
+        self._shared = shared
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -154,6 +157,7 @@ class Models:
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
         dispatcher = self._dispatchers.get(routed.name)
         if dispatcher is None:
-            dispatcher = make_dispatcher(routed, self._mode, self._migration, self._thresholds, self._kv, self._feed)
+            routing = self._thresholds, self._kv, self._feed, self._shared
+            dispatcher = make_dispatcher(routed, self._mode, self._migration, *routing)
             self._dispatchers[routed.name] = dispatcher
         return dispatcher

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,13 +51,17 @@ class PeerAnswer(NamedTuple):
 
 
 class Peers:
-    """Follows the other frontends once it is started; they learn of this one when it is announced."""
+    """Follows the other frontends once it is started; they learn of this one when it is announced.
 
-    def __init__(self, runtime: DistributedRuntime) -> None:
+    `on_other` is called when another one has come.
+    """
+
+    def __init__(self, runtime: DistributedRuntime, on_other: Callable[[], None] = lambda: None) -> None:
         config = runtime.config
         self.own = Peer(config.service or f"pid-{os.getpid()}", str(config.paths.admin_socket(config.service)))
         self._key = f"{FRONTENDS_PREFIX}{runtime.instance_id:x}"
         self._others: dict[str, Peer] = {}
+        self._on_other = on_other
         self._settled = time.monotonic() + SETTLED_S
         self._discovery = runtime.discovery
         self._task: asyncio.Task[None] | None = None
@@ -123,6 +128,8 @@ class Peers:
                 self._others[event.key] = msgspec.msgpack.decode(event.value, type=Peer)
             except msgspec.MsgspecError as error:
                 log.warning("frontend %s is unreadable: %s", event.key, error)
+            else:
+                self._on_other()
 
 
 async def _ask(peer: Peer, method: str, path: str, body: bytes, timeout_s: float) -> PeerAnswer:

@@ -32,3 +32,14 @@ class SequenceFreed(msgspec.Struct, tag="freed", array_like=True, frozen=True):
 
 
 SequenceEvent = SequenceAdded | PrefillCompleted | SequenceFreed
+
+SEQUENCES_PLACE = "dynamo", "router"
+SEQUENCES_TOPIC = "sequences"
+"""Where they tell it on the event plane: one place for the whole deployment, as a router may serve many namespaces."""
+
+
+class SequenceNews(msgspec.Struct, array_like=True, frozen=True):
+    """What a router has to say of one model's requests, in order."""
+
+    model: str
+    events: list[SequenceEvent]

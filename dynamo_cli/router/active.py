@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from dynamo_cli.protocol.sequences import PrefillCompleted, SequenceAdded, SequenceEvent, SequenceFreed
 from dynamo_cli.router.prefixes import PrefixTree
@@ -12,11 +13,22 @@ SWEEP_EVERY_S = 60.0
 
 
 class _Sequence:
-    __slots__ = ("expected_output", "hashes", "output", "prefill", "seen", "worker")
+    __slots__ = ("expected_output", "hashes", "output", "overlap_blocks", "prefill", "seen", "tokens", "worker")
 
-    def __init__(self, worker: int, hashes: Sequence[int], prefill: int, expected_output: int, seen: float) -> None:
+    def __init__(
+        self,
+        worker: int,
+        hashes: Sequence[int],
+        tokens: int,
+        overlap_blocks: int,
+        prefill: int,
+        expected_output: int,
+        seen: float,
+    ) -> None:
         self.worker = worker
         self.hashes = hashes
+        self.tokens = tokens
+        self.overlap_blocks = overlap_blocks
         self.prefill = prefill
         self.expected_output = expected_output
         self.output = 0.0
@@ -24,6 +36,14 @@ class _Sequence:
 
 
 _Key = str | tuple[str, str]
+Publish = Callable[[SequenceEvent], object]
+
+
+class Share(NamedTuple):
+    """What one router has sent to one worker; `prefill_tokens` are still to be computed."""
+
+    requests: int = 0
+    prefill_tokens: int = 0
 
 
 class ActiveSequences:
@@ -33,13 +53,15 @@ class ActiveSequences:
     A worker with nothing to do is in none of them, so an idle router holds empty dicts.
 
     Calls may be repeated, late or in any order: an unknown request is ignored, a known one that is added again has
-    moved. A request nobody has spoken of for five minutes is taken for lost. `publish` hears what other routers have
-    to know; `hear` takes what they say.
+    moved. A request nobody has spoken of for five minutes is taken for lost.
+
+    `publish` hears what other routers have to know, now or once it is set; `hear` takes what they say, and believes
+    it until they say otherwise or are forgotten. Each router speaks for its own requests alone, so all have the same
+    counters once everybody has heard everything; but `generated` is of one's own requests.
     """
 
-    def __init__(
-        self, block_size: int, *, router: str = "", publish: Callable[[SequenceEvent], object] | None = None
-    ) -> None:
+    def __init__(self, block_size: int, *, router: str = "", publish: Publish | None = None) -> None:
+        self.publish = publish
         self.requests: dict[int, int] = {}
         self.prefill_tokens: dict[int, int] = {}
         self.blocks: dict[int, int] = {}
@@ -48,7 +70,6 @@ class ActiveSequences:
         self._sequences: dict[_Key, _Sequence] = {}
         self._block_size = block_size
         self._router = router
-        self._publish = publish
         self._swept = float("-inf")
 
     def __len__(self) -> int:
@@ -73,19 +94,19 @@ class ActiveSequences:
     ) -> None:
         """A request of `tokens` prompt tokens goes to a worker, which need not compute `overlap_blocks` of them."""
         self._add(request_id, worker, hashes, tokens, overlap_blocks, expected_output, now)
-        if self._publish is not None:
+        if self.publish is not None:
             told = list(hashes), tokens, overlap_blocks, expected_output
-            self._publish(SequenceAdded(self._router, request_id, worker, *told))
+            self.publish(SequenceAdded(self._router, request_id, worker, *told))
 
     def first_token(self, request_id: str, now: float = 0.0) -> None:
         """Its prompt has been computed."""
-        if self._prefilled(request_id, now) and self._publish is not None:
-            self._publish(PrefillCompleted(self._router, request_id))
+        if self._prefilled(request_id, now) and self.publish is not None:
+            self.publish(PrefillCompleted(self._router, request_id))
 
     def free(self, request_id: str) -> None:
         """It has ended: answered, cancelled or failed."""
-        if self._free(request_id) and self._publish is not None:
-            self._publish(SequenceFreed(self._router, request_id))
+        if self._free(request_id) and self.publish is not None:
+            self.publish(SequenceFreed(self._router, request_id))
 
     def output(self, request_id: str, tokens: int, now: float = 0.0) -> None:
         """It has `tokens` tokens of output so far. Their blocks weigh less as the expected end comes near."""
@@ -115,24 +136,55 @@ class ActiveSequences:
             self._free(key)
         return known != isinstance(event, SequenceAdded)
 
-    def remove_worker(self, worker: int) -> None:
-        """Nothing is in flight there any more."""
-        for key in [key for key, sequence in self._sequences.items() if sequence.worker == worker]:
+    def forget(self, router: str) -> None:
+        """Another router is gone, or begins anew: nothing of what it said counts."""
+        for key in [key for key in self._sequences if isinstance(key, tuple) and key[0] == router]:
             self._free(key)
 
-    def sweep(self, now: float, own: bool = True) -> list[str]:
-        """Forget lost requests; looks once a minute, however often it is called. Returns those of this router.
+    def told(self) -> list[SequenceEvent]:
+        """What this router has in flight, as events that build it from nothing."""
+        return [event for key in self._sequences if isinstance(key, str) for event in self._events(key)]
 
-        `own` False: only other routers' requests can be lost.
-        """
+    def heard(self) -> list[SequenceEvent]:
+        """The same of all other routers."""
+        return [event for key in self._sequences if isinstance(key, tuple) for event in self._events(key)]
+
+    def shares(self, worker: int) -> dict[str, Share]:
+        """A worker's load by who sent it."""
+        shares: dict[str, Share] = {}
+        for key, sequence in self._sequences.items():
+            if sequence.worker == worker:
+                router = self._router if isinstance(key, str) else key[0]
+                share = shares.get(router, Share())
+                shares[router] = Share(share.requests + 1, share.prefill_tokens + sequence.prefill)
+        return shares
+
+    def remove_worker(self, worker: int) -> None:
+        """Nothing of this router's is in flight there any more. Others speak for themselves."""
+        for key in [key for key, sequence in self._sequences.items() if sequence.worker == worker]:
+            if isinstance(key, str):
+                self.free(key)
+
+    def sweep(self, now: float) -> list[str]:
+        """Forget lost requests of this router; looks once a minute, however often it is called."""
         if now - self._swept < SWEEP_EVERY_S:
             return []
         self._swept = now
-        silent = [key for key, one in self._sequences.items() if now - one.seen > STALE_AFTER_S]
-        lost = silent if own else [key for key in silent if not isinstance(key, str)]
-        for key in lost:
-            self._free(key)
-        return [key for key in lost if isinstance(key, str)]
+        lost = [
+            key
+            for key, sequence in self._sequences.items()
+            if isinstance(key, str) and now - sequence.seen > STALE_AFTER_S
+        ]
+        for request_id in lost:
+            self.free(request_id)
+        return lost
+
+    def _events(self, key: _Key) -> list[SequenceEvent]:
+        sequence = self._sequences[key]
+        router, request_id = (self._router, key) if isinstance(key, str) else key
+        told = sequence.tokens, sequence.overlap_blocks, sequence.expected_output
+        added = SequenceAdded(router, request_id, sequence.worker, list(sequence.hashes), *told)
+        return [added] if sequence.prefill else [added, PrefillCompleted(router, request_id)]
 
     def _add(
         self,
@@ -147,7 +199,7 @@ class ActiveSequences:
         if key in self._sequences:
             self._free(key)
         prefill = max(0, tokens - overlap_blocks * self._block_size)
-        self._sequences[key] = _Sequence(worker, hashes, prefill, expected_output, now)
+        self._sequences[key] = _Sequence(worker, hashes, tokens, overlap_blocks, prefill, expected_output, now)
         self.requests[worker] = self.requests.get(worker, 0) + 1
         if prefill:
             self.prefill_tokens[worker] = self.prefill_tokens.get(worker, 0) + prefill

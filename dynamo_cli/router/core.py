@@ -6,7 +6,7 @@ any clock that does not go back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from dynamo_cli.errors import UsageError
 from dynamo_cli.protocol.kv import Cleared, KvEvent
 from dynamo_cli.protocol.sequences import SequenceAdded, SequenceEvent
-from dynamo_cli.router.active import ActiveSequences
+from dynamo_cli.router.active import ActiveSequences, Publish
 from dynamo_cli.router.affinity import SessionAffinity
 from dynamo_cli.router.index import ApproximateIndex, EventIndex, Overlaps
 from dynamo_cli.router.policies.base import Decision, Policy, RoutingRequest, State
@@ -56,7 +56,7 @@ class KvRouter:
         predict: ApproximateIndex | None = None,
         affinity: SessionAffinity | None = None,
         router_id: str = "",
-        publish: Callable[[SequenceEvent], object] | None = None,
+        publish: Publish | None = None,
         track_blocks: bool = True,
         always_freed: bool = False,
     ) -> None:
@@ -114,7 +114,10 @@ class KvRouter:
             self._predict.add_worker(worker, total_blocks)
 
     def remove_worker(self, worker: int) -> None:
-        """A worker that is gone: its blocks, its requests and its sessions are forgotten."""
+        """A worker that is gone: its blocks, its requests and its sessions are forgotten.
+
+        What other routers have there is theirs to take back; it weighs nothing while the worker is no candidate.
+        """
         if self.workers.pop(worker, None) is None:
             return
         self.index.remove_worker(worker)
@@ -182,28 +185,28 @@ class KvRouter:
         One candidate is a choice made by the caller. Whoever routes says `first_token` and `free` for the same
         request id. A request that is routed again has moved.
         """
-        for lost in self.active.sweep(now, own=not self._always_freed):
-            self._end_session(lost, now)
+        if not self._always_freed:
+            for lost in self.active.sweep(now):
+                self._end_session(lost, now)
         decision = self.decide(request, candidates, now)
         self._record(request, decision.worker, decision.overlap_blocks, now)
         return decision
 
     def hear(self, event: SequenceEvent, now: float) -> None:
-        """Take what another router of the same workers says of its requests; one's own words are ignored."""
-        if isinstance(event, SequenceAdded) and event.worker not in self.workers:
-            self.unheard += 1
-            return
+        """Take what another router of the same workers says of its requests; one's own words are ignored.
+
+        The worker may still be unknown here: who routed there has seen it first.
+        """
         if self.active.hear(event, now) and isinstance(event, SequenceAdded):
             self._computes(event.worker, event.tokens, event.overlap_blocks, now)
+            self._guess_stored(event.worker, event.hashes, now)
 
     def _record(self, request: RoutingRequest, worker: int, overlap_blocks: int, now: float) -> None:
         hashes, request_id = request.hashes, request.request_id
         tracked = hashes if self._track_blocks else ()
         self.active.add(request_id, worker, tracked, request.tokens, overlap_blocks, request.expected_output, now)
         self._computes(worker, request.tokens, overlap_blocks, now)
-        for guesses in (self._guess, self._predict):
-            if guesses is not None:
-                guesses.routed(worker, hashes, now)
+        self._guess_stored(worker, hashes, now)
         if self._affinity is not None and request.session:
             self._end_session(request_id, now)
             self._affinity.started(request.session, worker, now)
@@ -252,6 +255,11 @@ class KvRouter:
 
     def _computes(self, worker: int, tokens: int, overlap_blocks: int, now: float) -> None:
         self.recent.add(worker, max(0, tokens - overlap_blocks * self.block_size), now)
+
+    def _guess_stored(self, worker: int, hashes: Sequence[int], now: float) -> None:
+        for guesses in (self._guess, self._predict):
+            if guesses is not None:
+                guesses.routed(worker, hashes, now)
 
     def _end_session(self, request_id: str, now: float) -> None:
         entry = self._sessions.pop(request_id, None)

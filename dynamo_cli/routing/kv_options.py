@@ -17,6 +17,7 @@ class KvRoutingOptions:
     `use_events`: believe what workers tell of their caches; without it, and for workers that tell nothing, it is
     guessed: `ttl_s` long, at most `max_tree_size` blocks of all workers, which are cut to `prune_ratio` of that.
     `predicted_ttl_s`, with events: routed blocks count as present for so long; None: as long as their request runs.
+    `replica_sync`: frontends tell each other what they route, when there are several.
     `block_size`: in tokens, of workers that tell none; None is DEFAULT_BLOCK_SIZE. `session_ttl_s`: None keeps none.
     """
 
@@ -32,6 +33,7 @@ class KvRoutingOptions:
     predicted_ttl_s: float | None = None
     track_active_blocks: bool = True
     track_output_blocks: bool = False
+    replica_sync: bool = True
     session_ttl_s: float | None = None
     session_mode: AffinityMode = "hard"
     block_size: int | None = None

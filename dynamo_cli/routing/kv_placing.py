@@ -10,6 +10,8 @@ from time import monotonic
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.instance import EndpointId, ModelCard
 from dynamo_cli.protocol.kv import KvEvent, block_hashes
+from dynamo_cli.protocol.sequences import SequenceEvent
+from dynamo_cli.router.active import Publish
 from dynamo_cli.router.affinity import SessionAffinity
 from dynamo_cli.router.core import KvRouter
 from dynamo_cli.router.index import ApproximateIndex
@@ -23,6 +25,7 @@ from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import DEFAULT_BLOCK_SIZE, KvRoutingOptions
 from dynamo_cli.routing.placing import Placed, Placer
 from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.routing.shared_sequences import SharedSequences
 
 Clock = Callable[[], float]
 log = logging.getLogger(__name__)
@@ -87,9 +90,12 @@ class KvPlacer(Placer):
         rng: random.Random,
         clock: Clock = monotonic,
         feed: KvFeed | None = None,
+        shared: SharedSequences | None = None,
     ) -> None:
         super().__init__(model)
         self._feed = feed
+        self._router_id = shared.router_id if shared is not None else ""
+        self._publish: Publish | None = None
         self._followed: dict[int, EndpointId] = {}
         self.options = options
         self.clock = clock
@@ -98,6 +104,8 @@ class KvPlacer(Placer):
         self._rng = rng
         self.router = self._new_router()
         self.workers_changed()
+        if shared is not None:
+            shared.join(model.name, self)
 
     def place(
         self, request: EngineRequest, request_id: str, candidates: Sequence[int], pinned: bool, hints: RoutingHints
@@ -122,7 +130,7 @@ class KvPlacer(Placer):
         if self._block_size != self.router.block_size:
             for worker in list(self.router.workers):
                 self._leave(worker)
-            self.router = self._new_router()
+            self._begin_anew()
         router, cards = self.router, self.model.cards
         for worker in router.workers.keys() - cards.keys():
             router.remove_worker(worker)
@@ -143,6 +151,30 @@ class KvPlacer(Placer):
         apply = self.router.apply
         for event in events:
             apply(worker, event)
+
+    # Member of SharedSequences
+
+    def tell(self, publish: Publish | None) -> None:
+        self._publish = self.router.active.publish = publish
+
+    def in_flight(self) -> list[SequenceEvent]:
+        return self.router.active.told()
+
+    def hear_routers(self, events: list[SequenceEvent]) -> None:
+        hear, now = self.router.hear, self._clock()
+        for event in events:
+            hear(event, now)
+
+    def forget_router(self, router: str) -> None:
+        self.router.active.forget(router)
+
+    def _begin_anew(self) -> None:
+        """Hash blocks of another size. What other routers have in flight stays known."""
+        before = self.router
+        for worker in list(before.workers):
+            before.remove_worker(worker)
+        self.router = self._new_router()
+        self.hear_routers(before.active.heard())
 
     def _leave(self, worker: int) -> None:
         self.diagnosis.left(worker)
@@ -180,6 +212,8 @@ class KvPlacer(Placer):
             guess=self._index(options.ttl_s),
             predict=None if predicted is None else self._index(predicted),
             affinity=None if options.session_ttl_s is None else _affinity(options),
+            router_id=self._router_id,
+            publish=self._publish,
             track_blocks=options.track_active_blocks,
             always_freed=True,
         )

@@ -12,6 +12,7 @@ from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.placing import Placer, PolicyPlacer
 from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
 
 __all__ = ["DEFAULT_MODE", "KV_POLICIES", "MODES", "check_mode", "make_dispatcher"]
@@ -24,12 +25,18 @@ def make_dispatcher(
     thresholds: Thresholds | None = None,
     kv: KvRoutingOptions | None = None,
     feed: KvFeed | None = None,
+    shared: SharedSequences | None = None,
 ) -> Dispatcher:
-    """A dispatcher with a policy of its own; `kv` and `feed` are for mode kv. Raises UsageError for an unknown mode."""
-    return Dispatcher(_placer(model, mode, kv or KvRoutingOptions(), feed), migration, thresholds)
+    """A dispatcher with a policy of its own; what follows `thresholds` is for mode kv.
+
+    Raises UsageError for an unknown mode.
+    """
+    return Dispatcher(_placer(model, mode, kv or KvRoutingOptions(), feed, shared), migration, thresholds)
 
 
-def _placer(model: RoutedModel, mode: str, kv: KvRoutingOptions, feed: KvFeed | None) -> Placer:
+def _placer(
+    model: RoutedModel, mode: str, kv: KvRoutingOptions, feed: KvFeed | None, shared: SharedSequences | None
+) -> Placer:
     if mode == "kv":
-        return KvPlacer(model, kv, random.Random(), feed=feed)
+        return KvPlacer(model, kv, random.Random(), feed=feed, shared=shared)
     return PolicyPlacer(model, make_policy(mode, random.Random()))

@@ -48,6 +48,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     predicted_ttl_s: float | None = None
     track_active_blocks: bool | None = None
     track_output_blocks: bool | None = None
+    replica_sync: bool | None = None
     session_affinity_ttl_s: int | None = None
     session_affinity_mode: str | None = None
 

@@ -24,6 +24,7 @@ _SWITCHES = {
     "kv_events": "router-kv-events",
     "track_active_blocks": "router-track-active-blocks",
     "track_output_blocks": "router-track-output-blocks",
+    "replica_sync": "router-replica-sync",
 }
 
 

@@ -42,6 +42,7 @@ def options(*words: str, **environ: str) -> KvRoutingOptions:
             "track_active_blocks",
             False,
         ),
+        (["--no-router-replica-sync"], {"DYN_ROUTER_REPLICA_SYNC": "false"}, "replica_sync", False),
         (["--track-output-blocks"], {"DYN_ROUTER_TRACK_OUTPUT_BLOCKS": "true"}, "track_output_blocks", True),
         (
             ["--router-session-affinity-ttl-secs=60"],

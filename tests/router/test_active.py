@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo_cli.protocol.sequences import SequenceEvent
-from dynamo_cli.router.active import ActiveSequences
+from dynamo_cli.router.active import ActiveSequences, Share
 from tests.router.index.model import Chains
 
 PROMPT = list(range(100, 110))
@@ -71,6 +71,52 @@ def test_lost_requests_are_forgotten_after_five_minutes_of_silence() -> None:
     assert "spoken" in active and active.requests == {1: 1}
 
 
+def test_what_another_router_said_counts_until_that_one_takes_it_back() -> None:
+    told: list[SequenceEvent] = []
+    here, there = ActiveSequences(16, router="here", publish=told.append), ActiveSequences(16, router="there")
+    here.add("r", 1, PROMPT, 160, now=0.0)
+    here.add("s", 2, PROMPT, 160, now=0.0)
+    there.add("r", 1, PROMPT, 160, now=0.0)
+    for event in told:
+        there.hear(event, 0.0)
+    there.remove_worker(1)
+    assert there.sweep(1000.0) == []
+    assert figures(there) == figures(here)
+    there.forget("nobody")
+    here.remove_worker(1)
+    assert here.sweep(1000.0) == ["s"]
+    for event in told:
+        there.hear(event, 0.0)
+    assert figures(there) == ({}, {}, {}, {})
+
+
+def test_shares_say_who_sent_what() -> None:
+    told: list[SequenceEvent] = []
+    here, there = ActiveSequences(16, router="here", publish=told.append), ActiveSequences(16, router="there")
+    here.add("a", 1, PROMPT, 160, overlap_blocks=4)
+    here.add("b", 1, PROMPT, 160)
+    here.first_token("b")
+    there.add("a", 1, PROMPT, 160)
+    for event in told:
+        there.hear(event, 0.0)
+    assert there.shares(1) == {"here": Share(2, 96), "there": Share(1, 160)}
+    assert there.shares(2) == {}
+
+
+def test_what_is_in_flight_can_be_told_again() -> None:
+    here = ActiveSequences(16, router="here")
+    here.add("a", 1, PROMPT, 160, overlap_blocks=4)
+    here.add("b", 2, PROMPT, 160, expected_output=9)
+    here.first_token("b")
+    copy, third = ActiveSequences(16, router="copy"), ActiveSequences(16, router="third")
+    for event in here.told():
+        copy.hear(event, 0.0)
+    assert figures(copy) == figures(here) and copy.told() == [] and here.heard() == []
+    for event in copy.heard():
+        third.hear(event, 0.0)
+    assert figures(third) == figures(here) and third.heard() == here.told()
+
+
 def test_a_worker_that_is_gone_has_nothing_in_flight() -> None:
     active = ActiveSequences(16)
     active.add("a", 1, PROMPT, 160)
@@ -115,7 +161,7 @@ def test_every_counter_is_gone_when_idle_whatever_was_called_when(seed: int, los
         here.free(name)
         here.first_token(name)
     assert figures(here) == ({}, {}, {}, {}) and not here._prefixes
-    there.sweep(1000.0)
+    there.forget("here")
     assert figures(there) == ({}, {}, {}, {}) and not there._prefixes
 
 

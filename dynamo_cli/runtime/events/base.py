@@ -91,9 +91,19 @@ class EventPlane(ABC):
 
     @abstractmethod
     async def subscribe(
-        self, namespace: str, component: str, topic: str, sink: EventSink, payload_type: Any = Any
+        self,
+        namespace: str,
+        component: str,
+        topic: str,
+        sink: EventSink,
+        payload_type: Any = Any,
+        *,
+        others_only: bool = False,
     ) -> Subscription:
-        """Follow a topic. Messages are decoded as `payload_type`; a publisher of others is not believed."""
+        """Follow a topic. Messages are decoded as `payload_type`; a publisher of others is not believed.
+
+        `others_only`: not this process's own publisher.
+        """
 
     @abstractmethod
     async def close(self) -> None:

@@ -76,8 +76,9 @@ class MemoryPublisher(Publisher):
 class MemorySubscription(Subscription):
     """All that is to be said waits in `_queue` for the next pass of the loop, in order."""
 
-    def __init__(self, hub: MemoryHub, path: str, sink: EventSink, payload_type: Any) -> None:
+    def __init__(self, hub: MemoryHub, path: str, sink: EventSink, payload_type: Any, ignored: int | None) -> None:
         self.path = path
+        self._ignored = ignored
         self._hub = hub
         self._sink = sink
         self._decode = msgspec.msgpack.Decoder(payload_type).decode
@@ -86,6 +87,8 @@ class MemorySubscription(Subscription):
         self._queue: list[Callable[[], None]] = []
 
     def join(self, topic: _Topic) -> None:
+        if topic.publisher == self._ignored:
+            return
         topic.followers.append(self)
         self._standing[topic] = Standing(True, False, 0, 0)
         self._say(lambda: self._reset(topic))
@@ -181,9 +184,17 @@ class MemoryEventPlane(EventPlane):
         return publisher
 
     async def subscribe(
-        self, namespace: str, component: str, topic: str, sink: EventSink, payload_type: Any = Any
+        self,
+        namespace: str,
+        component: str,
+        topic: str,
+        sink: EventSink,
+        payload_type: Any = Any,
+        *,
+        others_only: bool = False,
     ) -> Subscription:
-        subscription = MemorySubscription(self._hub, topic_path(namespace, component, topic), sink, payload_type)
+        path, ignored = topic_path(namespace, component, topic), self._instance_id if others_only else None
+        subscription = MemorySubscription(self._hub, path, sink, payload_type, ignored)
         self._hub.subscriptions.append(subscription)
         for known in self._hub.topics.values():
             if known.path == subscription.path:

@@ -47,9 +47,17 @@ class TcpEventPlane(EventPlane):
         return publisher
 
     async def subscribe(
-        self, namespace: str, component: str, topic: str, sink: EventSink, payload_type: Any = Any
+        self,
+        namespace: str,
+        component: str,
+        topic: str,
+        sink: EventSink,
+        payload_type: Any = Any,
+        *,
+        others_only: bool = False,
     ) -> Subscription:
-        subscription = TcpSubscription(self._token, topic_path(namespace, component, topic), sink, payload_type)
+        path, ignored = topic_path(namespace, component, topic), self._instance_id if others_only else None
+        subscription = TcpSubscription(self._token, path, sink, payload_type, ignored)
         self._subscriptions.append(subscription)
         await subscription.start(self._discovery)
         return subscription

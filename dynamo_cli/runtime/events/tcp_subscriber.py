@@ -215,9 +215,10 @@ class Followed:
 
 
 class TcpSubscription(Subscription):
-    """Follows the announcements of a topic."""
+    """Follows the announcements of a topic, except those of the publisher `ignored`."""
 
-    def __init__(self, token: bytes, path: str, sink: EventSink, payload_type: Any) -> None:
+    def __init__(self, token: bytes, path: str, sink: EventSink, payload_type: Any, ignored: int | None = None) -> None:
+        self._ignored = ignored
         self.token = token
         self.path = path
         self._sink = sink
@@ -271,6 +272,8 @@ class TcpSubscription(Subscription):
 
     def _put(self, key: str, value: bytes) -> None:
         publisher = _publisher(key)
+        if publisher == self._ignored:
+            return
         try:
             announcement = _decode_announcement(value)
         except msgspec.DecodeError as error:

@@ -291,3 +291,17 @@ async def test_what_was_published_before_the_end_still_comes(join: Join) -> None
     await publisher.close()
     await until(lambda: heard.calls[-1] == ("gone", 1))
     assert heard.calls == [("reset", 1), (1, "last words"), ("gone", 1)]
+
+
+async def test_a_process_may_follow_the_others_alone(join: Join) -> None:
+    own, other = join(1), join(2)
+    mine = await own.publisher(*PLACE, {"kv": no_state})
+    theirs = await other.publisher(*PLACE, {"kv": no_state})
+    heard = Heard()
+    subscription = await own.subscribe(*PLACE, "kv", heard, others_only=True)
+    await until(lambda: whole(subscription, 2))
+    mine.publish("kv", "mine")
+    theirs.publish("kv", "theirs")
+    await until(lambda: len(heard.calls) > 1)
+    assert heard.calls == [("reset", 2), (2, "theirs")]
+    assert set(subscription.publishers()) == {2}
