@@ -161,7 +161,7 @@ class KvPlacer(Placer):
         return self.router.active.told()
 
     def hear_routers(self, events: list[SequenceEvent]) -> None:
-        hear, now = self.router.hear, self._clock()
+        hear, now = self.router.hear, self.clock()
         for event in events:
             hear(event, now)
 
