@@ -44,7 +44,8 @@ class SharedSequences(EventSink):
         self._members: dict[str, Member] = {}
         self._early: dict[str, HeldSequences] = {}
         self._opening: asyncio.Task[None] | None = None
-        self._unsaid: list[SequenceNews] = []
+        self._unsaid: dict[str, list[SequenceEvent]] = {}
+        self._saying = False
         self._publisher: Publisher | None = None
         self._subscription: Subscription | None = None
 
@@ -60,6 +61,7 @@ class SharedSequences(EventSink):
     def start(self) -> None:
         """There is another router. Idempotent."""
         if self._opening is None:
+            self._loop = asyncio.get_running_loop()
             for model, member in self._members.items():
                 member.tell(partial(self._tell, model))
             self._opening = asyncio.ensure_future(self._open())
@@ -81,11 +83,8 @@ class SharedSequences(EventSink):
 
     async def _open(self) -> None:
         plane = self._plane()
-        publisher = await plane.publisher(*SEQUENCES_PLACE, {SEQUENCES_TOPIC: self._dump})
-        unsaid, self._unsaid = self._unsaid, []
-        for news in unsaid:
-            publisher.publish(SEQUENCES_TOPIC, news)
-        self._publisher = publisher
+        self._publisher = await plane.publisher(*SEQUENCES_PLACE, {SEQUENCES_TOPIC: self._dump})
+        self._say()
         self._subscription = await plane.subscribe(
             *SEQUENCES_PLACE, SEQUENCES_TOPIC, self, SequenceNews, others_only=True
         )
@@ -100,14 +99,29 @@ class SharedSequences(EventSink):
                 member.tell(None)
 
     def _tell(self, model: str, event: SequenceEvent) -> None:
-        """While it is being opened somebody may have got a dump already, so nothing may be left out."""
-        news = SequenceNews(model, [event])
-        if self._publisher is not None:
-            self._publisher.publish(SEQUENCES_TOPIC, news)
-        else:
-            self._unsaid.append(news)
+        """What changes in one pass of the event loop is said together.
+
+        While it is being opened somebody may have got a dump already, so then too nothing may be left out.
+        """
+        unsaid = self._unsaid.get(model)
+        if unsaid is not None:
+            unsaid.append(event)
+            return
+        self._unsaid[model] = [event]
+        if not self._saying and self._publisher is not None:
+            self._saying = True
+            self._loop.call_soon(self._say)
+
+    def _say(self) -> None:
+        self._saying = False
+        unsaid, self._unsaid = self._unsaid, {}
+        publisher = self._publisher
+        assert publisher is not None
+        for model, events in unsaid.items():
+            publisher.publish(SEQUENCES_TOPIC, SequenceNews(model, events))
 
     def _dump(self) -> list[SequenceNews]:
+        """What is unsaid is in it already, and is said again: that changes nothing."""
         news = []
         for model, member in self._members.items():
             events, most = member.in_flight(), 2 * _REQUESTS_A_MESSAGE
