@@ -13,8 +13,8 @@ from dynamo_cli.protocol.sequences import SEQUENCES_PLACE, SEQUENCES_TOPIC, Sequ
 from dynamo_cli.runtime.events.base import EventPlane, EventSink, Publisher, Subscription
 
 log = logging.getLogger(__name__)
-_REQUESTS_A_MESSAGE = 16
-"""Of a dump. The hashes of 16 prompts of a million tokens each still fit into one message."""
+_EVENTS_A_MESSAGE = 16
+"""The hashes of so many prompts of a million tokens each still fit into one message."""
 
 
 class Member(Protocol):
@@ -118,15 +118,12 @@ class SharedSequences(EventSink):
         publisher = self._publisher
         assert publisher is not None
         for model, events in unsaid.items():
-            publisher.publish(SEQUENCES_TOPIC, SequenceNews(model, events))
+            for news in _messages(model, events):
+                publisher.publish(SEQUENCES_TOPIC, news)
 
     def _dump(self) -> list[SequenceNews]:
         """What is unsaid is in it already, and is said again: that changes nothing."""
-        news = []
-        for model, member in self._members.items():
-            events, most = member.in_flight(), 2 * _REQUESTS_A_MESSAGE
-            news += [SequenceNews(model, events[at : at + most]) for at in range(0, len(events), most)]
-        return news
+        return [news for model, member in self._members.items() for news in _messages(model, member.in_flight())]
 
     # EventSink
 
@@ -148,6 +145,11 @@ class SharedSequences(EventSink):
 
     def on_gone(self, publisher: int) -> None:
         self.on_reset(publisher)
+
+
+def _messages(model: str, events: list[SequenceEvent]) -> list[SequenceNews]:
+    most = _EVENTS_A_MESSAGE
+    return [SequenceNews(model, events[at : at + most]) for at in range(0, len(events), most)]
 
 
 def name_of(instance_id: int) -> str:

@@ -255,3 +255,18 @@ async def test_who_cannot_tell_routes_alone_and_says_so(caplog: pytest.LogCaptur
     assert "without knowing what others route: no port is free" in caplog.text
     assert frontend.active.publish is None and not frontend.shared._unsaid
     await frontend.shared.close()
+
+
+async def test_many_long_prompts_at_once_are_told_in_messages_that_fit() -> None:
+    """A message over 16 MiB would be refused, and lost."""
+    one, other = await together(1, 2)
+    hashes = list(range(1 << 63, (1 << 63) + 65_536))
+    for number in range(40):
+        one.active.add(f"{number}", 1, hashes, 1 << 20)
+    await passes()
+    assert other.active.requests == {1: 40} and other.active.blocks == {1: 65_536}
+    late = Frontend(other.plane._hub, 3)
+    late.have(1, 2)
+    late.shared.start()
+    await passes()
+    assert late.active.requests == {1: 40}
