@@ -24,6 +24,7 @@ KEYS = {
     "predicted_ttl_s": (3.0, "predicted_ttl_s"),
     "track_active_blocks": (False, "track_active_blocks"),
     "track_output_blocks": (True, "track_output_blocks"),
+    "replica_sync": (False, "replica_sync"),
     "session_affinity_ttl_s": (60, "session_ttl_s"),
     "session_affinity_mode": ("soft", "session_mode"),
 }
