@@ -6,7 +6,10 @@ import msgspec
 
 
 class SequenceAdded(msgspec.Struct, tag="added", array_like=True, frozen=True):
-    """A request went to a worker. `hashes`: chained, of its full blocks; `overlap_blocks`: those not to be computed."""
+    """A request went to a worker. `hashes`: chained, of its full blocks; `overlap_blocks`: those not to be computed.
+
+    `session` is what the client calls the conversation, if it does.
+    """
 
     router: str
     request_id: str
@@ -15,6 +18,7 @@ class SequenceAdded(msgspec.Struct, tag="added", array_like=True, frozen=True):
     tokens: int
     overlap_blocks: int = 0
     expected_output: int = 0
+    session: str = ""
 
 
 class PrefillCompleted(msgspec.Struct, tag="prefilled", array_like=True, frozen=True):

@@ -13,7 +13,17 @@ SWEEP_EVERY_S = 60.0
 
 
 class _Sequence:
-    __slots__ = ("expected_output", "hashes", "output", "overlap_blocks", "prefill", "seen", "tokens", "worker")
+    __slots__ = (
+        "expected_output",
+        "hashes",
+        "output",
+        "overlap_blocks",
+        "prefill",
+        "seen",
+        "session",
+        "tokens",
+        "worker",
+    )
 
     def __init__(
         self,
@@ -24,6 +34,7 @@ class _Sequence:
         prefill: int,
         expected_output: int,
         seen: float,
+        session: str,
     ) -> None:
         self.worker = worker
         self.hashes = hashes
@@ -33,6 +44,7 @@ class _Sequence:
         self.expected_output = expected_output
         self.output = 0.0
         self.seen = seen
+        self.session = session
 
 
 _Key = str | tuple[str, str]
@@ -91,11 +103,12 @@ class ActiveSequences:
         overlap_blocks: int = 0,
         expected_output: int = 0,
         now: float = 0.0,
+        session: str = "",
     ) -> None:
         """A request of `tokens` prompt tokens goes to a worker, which need not compute `overlap_blocks` of them."""
-        self._add(request_id, worker, hashes, tokens, overlap_blocks, expected_output, now)
+        self._add(request_id, worker, hashes, tokens, overlap_blocks, expected_output, now, session)
         if self.publish is not None:
-            told = list(hashes), tokens, overlap_blocks, expected_output
+            told = list(hashes), tokens, overlap_blocks, expected_output, session
             self.publish(SequenceAdded(self._router, request_id, worker, *told))
 
     def first_token(self, request_id: str, now: float = 0.0) -> None:
@@ -129,7 +142,7 @@ class ActiveSequences:
         known = key in self._sequences
         if isinstance(event, SequenceAdded):
             what = event.hashes, event.tokens, event.overlap_blocks, event.expected_output
-            self._add(key, event.worker, *what, now)
+            self._add(key, event.worker, *what, now, event.session)
         elif isinstance(event, PrefillCompleted):
             self._prefilled(key, now)
         else:
@@ -182,7 +195,7 @@ class ActiveSequences:
     def _events(self, key: _Key) -> list[SequenceEvent]:
         sequence = self._sequences[key]
         router, request_id = (self._router, key) if isinstance(key, str) else key
-        told = sequence.tokens, sequence.overlap_blocks, sequence.expected_output
+        told = sequence.tokens, sequence.overlap_blocks, sequence.expected_output, sequence.session
         added = SequenceAdded(router, request_id, sequence.worker, list(sequence.hashes), *told)
         return [added] if sequence.prefill else [added, PrefillCompleted(router, request_id)]
 
@@ -195,11 +208,12 @@ class ActiveSequences:
         overlap_blocks: int,
         expected_output: int,
         now: float,
+        session: str,
     ) -> None:
         if key in self._sequences:
             self._free(key)
         prefill = max(0, tokens - overlap_blocks * self._block_size)
-        self._sequences[key] = _Sequence(worker, hashes, tokens, overlap_blocks, prefill, expected_output, now)
+        self._sequences[key] = _Sequence(worker, hashes, tokens, overlap_blocks, prefill, expected_output, now, session)
         self.requests[worker] = self.requests.get(worker, 0) + 1
         if prefill:
             self.prefill_tokens[worker] = self.prefill_tokens.get(worker, 0) + prefill

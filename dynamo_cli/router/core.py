@@ -13,7 +13,7 @@ import msgspec
 
 from dynamo_cli.errors import UsageError
 from dynamo_cli.protocol.kv import Cleared, KvEvent
-from dynamo_cli.protocol.sequences import SequenceAdded, SequenceEvent
+from dynamo_cli.protocol.sequences import SequenceAdded, SequenceEvent, SequenceFreed
 from dynamo_cli.router.active import ActiveSequences, Publish
 from dynamo_cli.router.affinity import SessionAffinity
 from dynamo_cli.router.index import ApproximateIndex, EventIndex, Overlaps
@@ -63,6 +63,7 @@ class KvRouter:
         self.block_size = block_size
         self.workers: dict[int, Worker] = {}
         self.active = ActiveSequences(block_size, router=router_id, publish=publish)
+        self._router_id = router_id
         self.index = EventIndex()
         self.recent = RecentWork()
         self.unheard = 0
@@ -73,7 +74,7 @@ class KvRouter:
         self._track_blocks = track_blocks
         self._always_freed = always_freed
         self._affinity = affinity
-        self._sessions: dict[str, tuple[str, int]] = {}
+        self._sessions: dict[tuple[str, str], tuple[str, int]] = {}
         active, recent = self.active, self.recent
         self._state = State(
             active.requests,
@@ -187,7 +188,7 @@ class KvRouter:
         """
         if not self._always_freed:
             for lost in self.active.sweep(now):
-                self._end_session(lost, now)
+                self._end_session(self._router_id, lost, now)
         decision = self.decide(request, candidates, now)
         self._record(request, decision.worker, decision.overlap_blocks, now)
         return decision
@@ -200,17 +201,27 @@ class KvRouter:
         if self.active.hear(event, now) and isinstance(event, SequenceAdded):
             self._computes(event.worker, event.tokens, event.overlap_blocks, now)
             self._guess_stored(event.worker, event.hashes, now)
+        if self._affinity is None or event.router == self._router_id:
+            return
+        if isinstance(event, SequenceAdded):
+            self._start_session(event.router, event.request_id, event.session, event.worker, now)
+        elif isinstance(event, SequenceFreed):
+            self._end_session(event.router, event.request_id, now)
+
+    def forget_router(self, router: str, now: float) -> None:
+        """Another router is gone, or says everything anew: none of its requests is in flight."""
+        self.active.forget(router)
+        for name, request_id in [key for key in self._sessions if key[0] == router]:
+            self._end_session(name, request_id, now)
 
     def _record(self, request: RoutingRequest, worker: int, overlap_blocks: int, now: float) -> None:
         hashes, request_id = request.hashes, request.request_id
         tracked = hashes if self._track_blocks else ()
-        self.active.add(request_id, worker, tracked, request.tokens, overlap_blocks, request.expected_output, now)
+        told = request.tokens, overlap_blocks, request.expected_output, now, request.session
+        self.active.add(request_id, worker, tracked, *told)
         self._computes(worker, request.tokens, overlap_blocks, now)
         self._guess_stored(worker, hashes, now)
-        if self._affinity is not None and request.session:
-            self._end_session(request_id, now)
-            self._affinity.started(request.session, worker, now)
-            self._sessions[request_id] = request.session, worker
+        self._start_session(self._router_id, request_id, request.session, worker, now)
 
     def first_token(self, request_id: str, now: float = 0.0) -> None:
         self.active.first_token(request_id, now)
@@ -222,7 +233,7 @@ class KvRouter:
     def free(self, request_id: str, now: float = 0.0) -> None:
         """It has ended, however; more calls do nothing."""
         self.active.free(request_id)
-        self._end_session(request_id, now)
+        self._end_session(self._router_id, request_id, now)
 
     def _look(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> State:
         state = self._state
@@ -261,8 +272,16 @@ class KvRouter:
             if guesses is not None:
                 guesses.routed(worker, hashes, now)
 
-    def _end_session(self, request_id: str, now: float) -> None:
-        entry = self._sessions.pop(request_id, None)
+    def _start_session(self, router: str, request_id: str, session: str, worker: int, now: float) -> None:
+        if self._affinity is not None and session:
+            self._end_session(router, request_id, now)
+            self._affinity.started(session, worker, now)
+            self._sessions[router, request_id] = session, worker
+
+    def _end_session(self, router: str, request_id: str, now: float) -> None:
+        if not self._sessions:
+            return
+        entry = self._sessions.pop((router, request_id), None)
         if entry is not None and self._affinity is not None:
             self._affinity.ended(*entry, now)
 

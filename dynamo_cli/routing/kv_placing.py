@@ -166,7 +166,7 @@ class KvPlacer(Placer):
             hear(event, now)
 
     def forget_router(self, router: str) -> None:
-        self.router.active.forget(router)
+        self.router.forget_router(router, self.clock())
 
     def _begin_anew(self) -> None:
         """Hash blocks of another size. What other routers have in flight stays known."""

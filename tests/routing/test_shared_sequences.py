@@ -17,7 +17,7 @@ from dynamo_cli.errors import ResourceMissing
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.instance import EndpointId, Instance, ModelCard, ModelIdentity
 from dynamo_cli.router.active import ActiveSequences
-from dynamo_cli.routing.hints import NO_HINTS
+from dynamo_cli.routing.hints import NO_HINTS, RoutingHints
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.placing import Placed
@@ -62,13 +62,13 @@ class Frontend:
             self.placer = KvPlacer(self.model, self._options, random.Random(1), lambda: 0.0, shared=self.shared)
         self.placer.workers_changed()
 
-    def route(self, prompt: list[int] = PROMPT, worker: int | None = None) -> str:
+    def route(self, prompt: list[int] = PROMPT, worker: int | None = None, session: str = "") -> str:
         """Returns the request's id; the same ids are used by all frontends."""
         assert self.placer is not None
         name = f"r{next(self._numbers)}"
         candidates = list(self.model.cards) if worker is None else [worker]
-        placed = self.placer.place(EngineRequest("m", prompt), name, candidates, worker is not None, NO_HINTS)[1]
-        self.placed[name] = placed
+        hints, pinned = RoutingHints(session=session) if session else NO_HINTS, worker is not None
+        self.placed[name] = self.placer.place(EngineRequest("m", prompt), name, candidates, pinned, hints)[1]
         return name
 
     def end(self, name: str) -> None:
@@ -122,7 +122,7 @@ def test_every_view_is_the_union_once_nothing_is_under_way(seed: int) -> None:
 async def a_random_life(rng: random.Random) -> None:
     """Frontends come, learn of the others, of the model and of workers, when they do; route; and are killed."""
     hub, numbers = MemoryHub(), count(1)
-    frontends = [Frontend(hub, next(numbers)) for _ in range(3)]
+    frontends = [Frontend(hub, next(numbers), session_ttl_s=60.0) for _ in range(3)]
     for _ in range(rng.randrange(10, 80)):
         await step(rng, hub, frontends, numbers)
         await passes(rng.choice((0, 0, 1, 3)))
@@ -139,6 +139,7 @@ async def a_random_life(rng: random.Random) -> None:
     await passes()
     for frontend in frontends:
         assert figures(frontend.active) == ({}, {}, {}) and len(frontend.active) == 0
+        assert frontend.placer is not None and not frontend.placer.router._sessions
         await frontend.die()
 
 
@@ -146,7 +147,8 @@ async def step(rng: random.Random, hub: MemoryHub, frontends: list[Frontend], nu
     at, act = rng.randrange(3), rng.random()
     frontend = frontends[at]
     if act < 0.45 and frontend.model.cards:
-        frontend.route(list(range(rng.choice((0, 5, 16, 40, 80)))) + rng.choices(range(3), k=rng.randrange(40)))
+        prompt = list(range(rng.choice((0, 5, 16, 40, 80)))) + rng.choices(range(3), k=rng.randrange(40))
+        frontend.route(prompt, session=rng.choice(("", "a", "b")))
     elif act < 0.6 and frontend.placed:
         rng.choice(list(frontend.placed.values())).heard(rng.randrange(3))
     elif act < 0.75 and frontend.placed:
@@ -159,7 +161,7 @@ async def step(rng: random.Random, hub: MemoryHub, frontends: list[Frontend], nu
         lose_something(rng, hub)
     elif act < 0.97:
         await frontend.die()
-        frontends[at] = Frontend(hub, next(numbers))
+        frontends[at] = Frontend(hub, next(numbers), session_ttl_s=60.0)
 
 
 def lose_something(rng: random.Random, hub: MemoryHub) -> None:
@@ -226,6 +228,28 @@ async def test_requests_of_others_stay_known_when_blocks_have_another_size() -> 
     await passes()
     assert other.active.requests == {7: 1} and one.active.requests == {7: 1}
     assert other.active.blocks == one.active.blocks == {7: 2}
+
+
+async def test_sessions_stay_where_any_frontend_began_them() -> None:
+    hub, sticky = MemoryHub(), {"session_ttl_s": 60.0, "policy": "least-tokens"}
+    one, other = Frontend(hub, 1, **sticky), Frontend(hub, 2, **sticky)
+    for frontend in (one, other):
+        frontend.have(1, 2)
+        frontend.shared.start()
+    await passes()
+    first = one.route(worker=2, session="s")
+    await passes()
+    for number in range(2):
+        other.route([number] * 50, session="s")
+    assert other.active.requests == {2: 3}
+    one.end(first)
+    await one.die()
+    await passes()
+    other.route([7] * 50, session="s")
+    assert other.active.requests == {2: 3}
+    for name in list(other.placed):
+        other.end(name)
+    assert other.placer is not None and not other.placer.router._sessions
 
 
 async def test_alone_nothing_is_opened_and_nothing_is_told() -> None:
