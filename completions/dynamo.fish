@@ -267,6 +267,8 @@ complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-track-active-blocks -
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l no-router-track-active-blocks -l no-track-active-blocks -d 'not so: router-track-active-blocks'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-track-output-blocks -l track-output-blocks -d 'weigh the blocks of their answers too (DYN_ROUTER_TRACK_OUTPUT_BLOCKS; default off)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l no-router-track-output-blocks -l no-track-output-blocks -d 'not so: router-track-output-blocks'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-replica-sync -d 'several frontends tell each other what they route (DYN_ROUTER_REPLICA_SYNC; default on)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l no-router-replica-sync -d 'not so: router-replica-sync'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-session-affinity-mode -x -k -a 'hard soft' -d 'hard, or soft: unless waiting there is longer (DYN_ROUTER_SESSION_AFFINITY_MODE; default hard)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l migration-limit -x -d 'how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0: never)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l migration-max-seq-len -x -d 'a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default: no limit)'

@@ -84,7 +84,7 @@ SAMPLES = {
     "--router-track-output-blocks": Sample("true"),
     "--router-assume-kv-reuse": Sample("false"),
     "--router-track-prefill-tokens": Sample("false"),
-    "--router-replica-sync": Sample("true"),
+    "--router-replica-sync": Sample("false"),
     "--router-ttl-secs": Sample("5", "6.5"),
     "--router-max-tree-size": Sample("1000", "2000"),
     "--router-prune-target-ratio": Sample("0.5", "0.25"),

@@ -12,7 +12,6 @@ _BY_TIME = Reason(
     "what is guessed of a cache is forgotten by its age", "set --router-ttl-secs and --router-max-tree-size"
 )
 _NO_SESSIONS = Reason("sessions have no index of their own", "leave it out")
-_NO_SYNC = Reason("a frontend balances by its own requests alone", "leave it out")
 _NO_QUEUE = Reason(
     "the router keeps no queue",
     "use --active-decode-blocks-threshold and the like to refuse while all workers are busy",
@@ -71,7 +70,7 @@ ROUTER: tuple[Flag, ...] = (
     supported("--router-session-affinity-ttl-secs", "DYN_ROUTER_SESSION_AFFINITY_TTL_SECS"),
     supported("--router-session-affinity-mode", "DYN_ROUTER_SESSION_AFFINITY_MODE"),
     refused("--[no-]enable-session-prefix-index", "DYN_ENABLE_SESSION_PREFIX_INDEX", why=_NO_SESSIONS, harmless=OFF),
-    refused("--[no-]router-replica-sync", "DYN_ROUTER_REPLICA_SYNC", why=_NO_SYNC, harmless=OFF),
+    supported("--[no-]router-replica-sync", "DYN_ROUTER_REPLICA_SYNC", note="on unless switched off"),
     refused("--[no-]load-aware", "DYN_ROUTER_LOAD_AWARE", why=_OTHER_LOAD_AWARE, harmless=OFF),
     refused("--router-queue-threshold", "DYN_ROUTER_QUEUE_THRESHOLD", why=_NO_QUEUE),
     refused("--router-queue-policy", "DYN_ROUTER_QUEUE_POLICY", why=_NO_QUEUE),
