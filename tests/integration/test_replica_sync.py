@@ -111,7 +111,8 @@ def test_kill_9_of_one_under_load_takes_its_requests_out_of_the_others_view(dyna
         while set(deployment.requests(1)) != {killed, left}:
             assert len(connections) < 200, "one of them takes nothing"
             connections += [deployment.begin(f"{len(connections)} {number} " * 100) for number in range(8)]
-            until(lambda: sum(deployment.requests(1).values()) == len(connections), 10.0, "all requests")
+            begun = len(connections)
+            until(lambda all_of=begun: sum(deployment.requests(1).values()) == all_of, 10.0, "all requests")
         until(lambda: deployment.requests(0) == deployment.requests(1), 5.0, "the same view")
         its_own = deployment.requests(1)[left]
         kill(pid)
