@@ -82,7 +82,6 @@ def test_a_flag_goes_before_its_variable() -> None:
         (["--router-prune-target-ratio=2"], {}, "--router-prune-target-ratio '2': want a number, from 0 to 1"),
         ([], {"DYN_ROUTER_USE_KV_EVENTS": "maybe"}, "DYN_ROUTER_USE_KV_EVENTS='maybe': want true or false"),
         (["--router-kv-policy=best"], {}, "--router-kv-policy 'best': use kv, reference or least-tokens"),
-        (["--router-queue-threshold=2"], {}, "unrecognized arguments: --router-queue-threshold=2"),
     ],
 )
 def test_what_is_wrong_is_one_line(words: list[str], variables: dict[str, str], says: str) -> None:
