@@ -82,9 +82,9 @@ def test_sending_ends_after_the_duration_and_answers_are_waited_for() -> None:
 @pytest.mark.parametrize("changes", [{"concurrency": 10}, {"rate": 100.0, "arrivals": "constant"}])
 def test_a_ramp_begins_slowly(changes: dict) -> None:
     with serving() as server:
-        records = level(server, "slow", duration_s=0.6, ramp_s=0.5, **changes).records
-    early = [record for record in records if record.sent_ms < 250]
-    late = [record for record in records if 250 <= record.sent_ms < 500]
+        records = level(server, "slow", duration_s=1.7, ramp_s=1.6, **changes).records
+    early = [record for record in records if record.sent_ms < 800]
+    late = [record for record in records if 800 <= record.sent_ms < 1600]
     assert 1 < len(early) * 1.8 < len(late)
 
 
