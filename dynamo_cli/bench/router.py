@@ -8,7 +8,6 @@ first token and of its end. Times are CPU times.
 
 from __future__ import annotations
 
-import argparse
 import random
 import statistics
 import sys
@@ -17,9 +16,10 @@ import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, cycle, islice
 
+from dynamo_cli.bench.budgets.arguments import row_parser, wanted_rows
 from dynamo_cli.bench.budgets.result import Result, as_json, as_table
 from dynamo_cli.bench.budgets.rows import Row
-from dynamo_cli.errors import DynamoError, UsageError
+from dynamo_cli.errors import DynamoError
 from dynamo_cli.protocol.kv import Removed, Stored, block_hashes
 from dynamo_cli.router.core import KvRouter
 from dynamo_cli.router.index import ApproximateIndex, BlockIndex
@@ -183,31 +183,19 @@ def measure(wanted: Sequence[str], runs: int, scale: float) -> Iterator[Result]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """A table, or JSON, on stdout and the progress on stderr; 0 also when a budget is not met: it measures."""
-    arguments = _parser().parse_args(argv)
-    names = [row.name for row in ROWS]
-    unknown = set(arguments.rows) - set(names)
+    arguments = row_parser("make bench-router", "Measure what a routing decision costs.").parse_args(argv)
     try:
-        if unknown:
-            raise UsageError(f"there is no row {', '.join(sorted(unknown))}; the rows are {' '.join(names)}")
+        wanted = wanted_rows(arguments.rows, ROWS)
     except DynamoError as error:
         sys.stderr.write(f"dynamo: {error}\n")
         return error.exit_code
     results = []
     runs, scale = (1, 0.05) if arguments.quick else (max(1, arguments.runs), 1.0)
-    for result in measure(arguments.rows or names, runs, scale):
+    for result in measure(wanted, runs, scale):
         sys.stderr.write(f"{result.row}: {result.measured:g} {result.unit} (budget {result.budget:g})\n")
         results.append(result)
     sys.stdout.write(as_json(results) if arguments.json else as_table(results))
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="make bench-router", description="Measure what a routing decision costs.")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="only these rows")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each row; the median counts (default 5)")
-    parser.add_argument("--quick", action="store_true", help="one short run of each row")
-    parser.add_argument("--json", action="store_true", help="print only JSON")
-    return parser
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -54,11 +53,6 @@ class Record:
     def duration_s(self) -> float:
         """Until now."""
         return perf_counter() - self.began
-
-    @property
-    def received_at(self) -> float:
-        """Seconds since the epoch."""
-        return time.time() - self.duration_s
 
     @property
     def finish(self) -> str:

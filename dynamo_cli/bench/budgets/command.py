@@ -8,22 +8,19 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from dynamo_cli.bench.budgets.arguments import row_parser, wanted_rows
 from dynamo_cli.bench.budgets.measure import Budgets
 from dynamo_cli.bench.budgets.reference import Reference, installed_reference
 from dynamo_cli.bench.budgets.result import Result, as_json, as_table
 from dynamo_cli.bench.budgets.rig import Rig
 from dynamo_cli.bench.budgets.rows import ROWS
-from dynamo_cli.errors import DynamoError, UsageError
+from dynamo_cli.errors import DynamoError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 also when a budget is not met: it measures."""
     arguments = _parser().parse_args(argv)
-    names = [row.name for row in ROWS]
-    unknown = set(arguments.rows) - set(names)
     try:
-        if unknown:
-            raise UsageError(f"there is no row {', '.join(sorted(unknown))}; the rows are {' '.join(names)}")
         results = _measure(arguments)
     except DynamoError as error:
         sys.stderr.write(f"dynamo: {error}\n")
@@ -33,11 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="make bench", description="Measure the performance budgets.")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="only these rows")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each row; the median counts (default 5)")
-    parser.add_argument("--quick", action="store_true", help="one short run of each row")
-    parser.add_argument("--json", action="store_true", help="print only JSON")
+    parser = row_parser("make bench", "Measure the performance budgets.")
     parser.add_argument(
         "--reference",
         action="store_true",
@@ -48,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(arguments: argparse.Namespace) -> list[Result]:
     runs, scale = (1, 0.1) if arguments.quick else (max(1, arguments.runs), 1.0)
-    wanted = arguments.rows or [row.name for row in ROWS]
+    wanted = wanted_rows(arguments.rows, ROWS)
     results = []
     with tempfile.TemporaryDirectory(prefix="dyn-", ignore_cleanup_errors=True) as home:
         beside = _reference(Path(home)) if arguments.reference else None

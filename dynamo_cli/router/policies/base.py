@@ -37,6 +37,16 @@ class RoutingRequest(msgspec.Struct, frozen=True):
     expected_output: int = 0
     overrides: Overrides | None = None
 
+    def wants(self, overlap_credit: float, temperature: float) -> tuple[float, float]:
+        """Credit and temperature, where the request does not want them otherwise than a policy's options say."""
+        own = self.overrides
+        if own is None:
+            return overlap_credit, temperature
+        return (
+            overlap_credit if own.overlap_credit is None else own.overlap_credit,
+            temperature if own.temperature is None else own.temperature,
+        )
+
 
 ANY = RoutingRequest()
 

@@ -56,11 +56,7 @@ class Kv(Policy):
         self._options = options or KvOptions()
 
     def decide(self, request: RoutingRequest, candidates: Sequence[int], state: State, now: float) -> Decision:
-        credit, temperature = self._options.overlap_credit, self._options.temperature
-        overrides = request.overrides
-        if overrides is not None:
-            credit = credit if overrides.overlap_credit is None else overrides.overlap_credit
-            temperature = temperature if overrides.temperature is None else overrides.temperature
+        credit, temperature = request.wants(self._options.overlap_credit, self._options.temperature)
         costs = self._costs(request, candidates, state, credit * state.block_size)
         worker = candidates[drawn(costs, temperature, self._rng)]
         found = max(state.stored.device.get(worker, 0), state.predicted.get(worker, 0))

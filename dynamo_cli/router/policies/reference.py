@@ -38,11 +38,7 @@ class Reference(Policy):
         self._options = options or ReferenceOptions()
 
     def decide(self, request: RoutingRequest, candidates: Sequence[int], state: State, now: float) -> Decision:
-        credit, temperature = self._options.overlap_credit, self._options.temperature
-        overrides = request.overrides
-        if overrides is not None:
-            credit = credit if overrides.overlap_credit is None else overrides.overlap_credit
-            temperature = temperature if overrides.temperature is None else overrides.temperature
+        credit, temperature = request.wants(self._options.overlap_credit, self._options.temperature)
         costs = self._costs(request, candidates, state, credit)
         place = drawn(costs, temperature, self._rng)
         worker = candidates[place]
