@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,13 +15,23 @@ from dynamo_cli.protocol.kv import KvEvent
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 
+Control = Literal["clear_kv_blocks", "sleep", "wake_up", "pause", "resume", "start_profile", "stop_profile"]
+
+
+class Adapter(msgspec.Struct, frozen=True):
+    """LoRA weights in the directory `path`, served as the model `name`."""
+
+    name: str
+    path: str
+
 
 class EngineInfo(msgspec.Struct, frozen=True):
     """What a started engine tells the model card. Counts are of tokens or KV blocks; 0 is unknown.
 
     `guided`: the fields of GuidedDecoding it can follow. Nobody asks it for what it does not declare.
     `resumes` is about input "text": see ModelIdentity. `kv_events`: it calls `on_kv_events`.
-    `prefix_caching`: a prompt that begins like an earlier one costs less.
+    `prefix_caching`: a prompt that begins like an earlier one costs less. `controls`: what `control` can do.
+    `max_adapters`: how many it serves at once.
     """
 
     input: InputKind = "tokens"
@@ -34,6 +45,8 @@ class EngineInfo(msgspec.Struct, frozen=True):
     guided: tuple[str, ...] = ()
     kv_events: bool = False
     prefix_caching: bool = True
+    controls: tuple[Control, ...] = ()
+    max_adapters: int = 0
 
 
 class Engine(ABC):
@@ -63,6 +76,28 @@ class Engine(ABC):
         does not change after `start`.
         """
         return None
+
+    def metrics(self) -> str:
+        """The engine's own series in Prometheus' text form, each family with its # TYPE line; "" when it has none."""
+        return ""
+
+    async def control(self, name: Control, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Do one of `EngineInfo.controls`; the answer is JSON. Raises InvalidRequest for arguments it cannot take.
+
+        A cleared KV cache is also told to `on_kv_events`.
+        """
+        raise NotImplementedError(name)
+
+    async def add_adapter(self, adapter: Adapter) -> None:
+        """Serve it from now on: a request whose `model` is its name is generated with it.
+
+        Raises InvalidRequest when it cannot be loaded or all places are taken.
+        """
+        raise NotImplementedError
+
+    async def remove_adapter(self, name: str) -> None:
+        """Requests that run go on."""
+        raise NotImplementedError
 
     async def drain(self) -> None:  # noqa: B027
         """Called when no new request will come; running ones go on."""
