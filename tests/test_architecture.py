@@ -50,6 +50,7 @@ ONLY_HERE = {
     "tensorrt_llm": "workers/engines/trtllm/",
     "pynvml": "gpus/",
     "huggingface_hub": "hub/",
+    "gguf": "hub/",
     "tokenizers": "text/",
     "minijinja": "text/",
     "typer": "cli/",

@@ -30,7 +30,7 @@ from dynamo_cli.workers.handling import handled
 from dynamo_cli.workers.kv_events import KvEventTeller
 from dynamo_cli.workers.limit import RequestLimit
 from dynamo_cli.workers.load import LoadReport
-from dynamo_cli.workers.model import PreparedModel, prepare_model
+from dynamo_cli.workers.model import PreparedModel, prepare_model, readable
 from dynamo_cli.workers.selftest import generate_one_token
 from dynamo_cli.workers.signals import StopSignals, until
 
@@ -136,12 +136,17 @@ class WorkerHost:
                 raise EngineMissing(why_not)
             if not spec.needs_model:
                 return spec, None
-            return spec, await asyncio.to_thread(prepare_model, self._arguments.model)
+            return spec, await self._readable(spec, await asyncio.to_thread(prepare_model, self._arguments.model))
         model = await asyncio.to_thread(prepare_model, self._arguments.model)
         gpus = len([gpu for gpu in self._environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu])
         spec, reason = registry.choose(gpus, model.kind)
         _log.info("engine %s", reason)
-        return spec, model
+        return spec, await self._readable(spec, model)
+
+    async def _readable(self, spec: EngineSpec, model: PreparedModel) -> PreparedModel:
+        if spec.formats and model.kind not in spec.formats:
+            self._admin.set_health("loading", f"converting {model.name} for {spec.name}")
+        return await asyncio.to_thread(readable, model, spec)
 
     def _launch(self, spec: EngineSpec, model: PreparedModel | None, name: str) -> EngineLaunch:
         arguments = self._arguments

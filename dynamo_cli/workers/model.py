@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
+from dynamo_cli.errors import ModelMissing
 from dynamo_cli.hub.catalogue import DEFAULT_MODEL
 from dynamo_cli.hub.resolve import resolve_model
+from dynamo_cli.workers.engines.base import EngineSpec
 
 
 @dataclass(frozen=True)
@@ -47,3 +49,20 @@ def prepare_model(name: str) -> PreparedModel:
         context_length=facts.context_length,
         has_template=(bundle / "chat_template.jinja").exists(),
     )
+
+
+def readable(model: PreparedModel, spec: EngineSpec) -> PreparedModel:
+    """The model in a format the engine reads, converted when it has to be: that takes seconds, once.
+
+    Its text stays what it was, so that workers with engines of both kinds serve one model. Raises ModelMissing when
+    there is no way, ResourceMissing for a full disk, EngineMissing when what converts is not installed.
+    """
+    from dynamo_cli.hub.convert import convert_gguf
+
+    if not spec.formats or model.kind in spec.formats:
+        return model
+    if model.kind == "gguf" and model.text_path:
+        return replace(model, path=convert_gguf(model.path, Path(model.text_path)), kind="hf")
+    form = {"gguf": "a GGUF file", "hf": "in Hugging Face format"}
+    wanted = " or ".join(form[one] for one in spec.formats)
+    raise ModelMissing(f"model {model.name} is {form[model.kind]}, and engine {spec.name} wants it {wanted}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
     from dynamo_cli.workers.engine import Engine
+
+ModelFormat = Literal["gguf", "hf"]
 
 
 class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -45,6 +47,8 @@ class EngineSpec(ABC):
     modules: ClassVar[tuple[str, ...]] = ()
     """What it imports beyond this package's own dependencies."""
     needs_model: ClassVar[bool] = True
+    formats: ClassVar[tuple[ModelFormat, ...]] = ()
+    """Of model files, those it reads; () is any."""
     gpus: ClassVar[int] = 0
     """GPUs one replica wants when the topology says gpus = "auto"."""
     ports: ClassVar[tuple[str, ...]] = ()

@@ -28,6 +28,7 @@ class LlamaCppSpec(EngineSpec):
     name = "llamacpp"
     summary = "llama.cpp on the CPU; GGUF models"
     modules = ("xllamacpp",)
+    formats = ("gguf",)
     options_type = LlamaCppOptions
 
     def available(self) -> str | None:
