@@ -5,6 +5,7 @@
 # make check    ruff and mypy
 # make bench    the performance budgets, measured; with REFERENCE=1 beside NVIDIA Dynamo
 # make bench-router  what a routing decision costs
+# make bench-events  what KV events cost a frontend and its requests
 # make bench-scale   what routing and simulating cost as they grow
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
@@ -20,7 +21,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 ARGS ?=
 
-.PHONY: up install model test test-index check bench bench-router bench-scale completions schema flags clean
+.PHONY: up install model test test-index check bench bench-router bench-events bench-scale completions schema flags clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -46,6 +47,9 @@ bench: $(READY) model
 
 bench-router: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.router $(ARGS)
+
+bench-events: $(READY) model
+	@$(BIN)/python -m dynamo_cli.bench.events $(ARGS)
 
 bench-scale: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.replay.scale $(ARGS)

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -55,11 +55,17 @@ class Rig:
         cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return Finished(done.stdout, cpu_s, wall)
 
+    def start_beside(self, module: str, *args: str) -> subprocess.Popen[str]:
+        """A module as a process that belongs to the deployment which is being served; it is told and asked by pipes."""
+        env = self._env | {"DYNAMO_DEPLOYMENT": TOPOLOGY.stem}
+        command = [sys.executable, "-m", module, *args]
+        return subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
     @contextmanager
-    def serve(self, *, delay: bool) -> Iterator[Served]:
-        """One frontend and one mock worker."""
-        sets = (*ONE_WORKER, f"workers.decode.options.speedup_ratio={int(delay)}")
-        options = [word for value in sets for word in ("--set", value)]
+    def serve(self, *, delay: bool, sets: Sequence[str] = ()) -> Iterator[Served]:
+        """One frontend and one mock worker; `sets`: more settings of the topology."""
+        settings = (*ONE_WORKER, f"workers.decode.options.speedup_ratio={int(delay)}", *sets)
+        options = [word for value in settings for word in ("--set", value)]
         try:
             up = self.dynamo("up", "-d", str(TOPOLOGY), "--json", *options)
             yield _served(msgspec.json.decode(up.stdout, type=DeploymentStatus))
