@@ -17,6 +17,7 @@ from dynamo_cli.errors import DynamoError
 
 BLOCKS = 100_000
 LEAST_OF_RATE = 0.9
+TURNS, TURN_REQUESTS = 5, 400
 FRONTEND = Row("frontend", "frontend's CPU for 100,000 blocks/s stored and as many removed", "cores", 0.5)
 PUBLISHERS = Row("publishers", "all publishers' CPU for the same", "cores", 0.5)
 E2E_P50 = Row("e2e-p50", "E2E p50 of a 62-in/1-out request, with events to without", "x", 2.0)
@@ -65,17 +66,25 @@ class Measures:
         return frontend / hundred_thousand, publishers / hundred_thousand
 
     def _latency(self, *, stream: bool) -> tuple[float, float]:
-        """p50 and p99, with events to without."""
-        quiet, told = (self._spread(stream, telling) for telling in (False, True))
-        return told.p50 / quiet.p50, told.p99 / quiet.p99
+        """p50 and p99, with events to without; short turns, because a machine is not the same for long."""
+        quiet, told = [], []
+        for _ in range(max(1, round(TURNS * self._scale))):
+            quiet.append(self._spread(stream, telling=False))
+            told.append(self._spread(stream, telling=True))
+        return _ratio(told, quiet, "p50"), _ratio(told, quiet, "p99")
 
     def _spread(self, stream: bool, telling: bool) -> Spread:
-        work = Workload(max(100, round(2_000 * self._scale)), 1, shape=Shape(osl=1), stream=stream, warmup=50)
+        work = Workload(TURN_REQUESTS, 1, shape=Shape(osl=1), stream=stream, warmup=50)
         with self._publishers.telling() if telling else nullcontext():
             report = self._served.load(62, work)
         spread = report.ttft_ms if stream else report.e2e_ms
         assert spread is not None
         return spread
+
+
+def _ratio(told: Iterable[Spread], quiet: Iterable[Spread], rank: str) -> float:
+    with_events, without = (statistics.median(getattr(each, rank) for each in side) for side in (told, quiet))
+    return float(with_events / without)
 
 
 def _result(row: Row, values: Iterable[float]) -> Result:
