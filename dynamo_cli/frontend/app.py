@@ -19,8 +19,8 @@ from dynamo_cli.frontend.metrics.kept import Kept
 from dynamo_cli.frontend.metrics.options import MetricsOptions
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import Peers
+from dynamo_cli.frontend.router_view import BLOCKS_PATH, ONE_PATH, RouterView
 from dynamo_cli.frontend.router_view import PATH as ROUTER_PATH
-from dynamo_cli.frontend.router_view import RouterView
 from dynamo_cli.frontend.routes import Routes
 from dynamo_cli.protocol.load import NO_THRESHOLDS, BusyThresholds
 from dynamo_cli.routing.kv_feed import KvFeed
@@ -87,7 +87,10 @@ class Frontend:
         busy = BusyThresholdRoutes(self.models, self.thresholds) if options.admin_api else None
         routes = Routes(self.models, self.registry, generator, self.metrics, busy, options.gate.asks_keys)
         self.routes = routes.table
-        self.routes.add("GET", ROUTER_PATH, RouterView(self.models, self._shared, options.router_mode).show)
+        view = RouterView(self.models, self._shared, options.router_mode)
+        self.routes.add("GET", ROUTER_PATH, view.show)
+        for path in (BLOCKS_PATH, ONE_PATH):
+            self.routes.add("GET", path, view.show_blocks)
         ended = Journal(options.following.listeners).ended if options.following.listeners else None
         self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls, ended)
 

@@ -1,4 +1,8 @@
-"""GET /router on the admin socket: what this frontend's KV-aware routers know of the workers."""
+"""GET /router on the admin socket: what this frontend's KV-aware routers know of the workers.
+
+GET /router/blocks: a digest of the blocks known of each, and GET /router/blocks/WORKER: the blocks themselves. A worker
+tells its own in the same form (GET /kv_blocks).
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,19 @@ from typing import Any
 
 from dynamo_cli.errors import RouteMissing
 from dynamo_cli.frontend.models import Models
+from dynamo_cli.protocol.held_blocks import HeldView, held_view
+from dynamo_cli.protocol.kv import TIERS, Tier
 from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.runtime.http.exchange import Exchange
 
 PATH = "/router"
+BLOCKS_PATH = f"{PATH}/blocks"
+ONE_PATH = f"{BLOCKS_PATH}/"
 
 
 class RouterView:
-    """`show` is the handler; `routers` of the answer says of which others all is known."""
+    """`show` and `show_blocks` are the handlers, and raise RouteMissing on the public port."""
 
     def __init__(self, models: Models, shared: SharedSequences, mode: str) -> None:
         self._models = models
@@ -22,14 +30,39 @@ class RouterView:
         self._mode = mode
 
     def show(self, exchange: Exchange) -> None:
-        """Raises RouteMissing on the public port."""
-        if not exchange.request.trusted:
-            raise RouteMissing(f"there is no {exchange.request.path} here")
-        placers = [dispatcher.placer for dispatcher in self._models.dispatchers]
-        models = {placer.model.name: _model(placer) for placer in placers if isinstance(placer, KvPlacer)}
-        shared = self._shared
+        """`routers` of the answer says of which others all is known."""
+        _check(exchange)
+        shared, models = self._shared, {placer.model.name: _model(placer) for placer in self._placers()}
         view = {"mode": self._mode, "router": shared.router_id, "routers": shared.routers(), "models": models}
         exchange.send_json(view)
+
+    def show_blocks(self, exchange: Exchange) -> None:
+        """Of all workers, or of the one in the path. Raises RouteMissing for one that no router knows."""
+        _check(exchange)
+        _, _, wanted = exchange.request.path.partition(ONE_PATH)
+        models = {}
+        for placer in self._placers():
+            workers = {f"{worker:x}": worker for worker in placer.router.workers}
+            shown = {wanted: workers[wanted]} if wanted in workers else {} if wanted else workers
+            models[placer.model.name] = {
+                "workers": {name: _blocks(placer, worker, listed=bool(wanted)) for name, worker in shown.items()}
+            }
+        if wanted and not any(model["workers"] for model in models.values()):
+            raise RouteMissing(f"no router here knows a worker {wanted}")
+        exchange.send_json({"models": models})
+
+    def _placers(self) -> list[KvPlacer]:
+        placers = [dispatcher.placer for dispatcher in self._models.dispatchers]
+        return [placer for placer in placers if isinstance(placer, KvPlacer)]
+
+
+def _check(exchange: Exchange) -> None:
+    if not exchange.request.trusted:
+        raise RouteMissing(f"there is no {exchange.request.path} here")
+
+
+def _blocks(placer: KvPlacer, worker: int, *, listed: bool) -> dict[Tier, HeldView]:
+    return {tier: held_view(placer.router.blocks_of(worker, tier), listed=listed) for tier in TIERS}
 
 
 def _model(placer: KvPlacer) -> dict[str, Any]:

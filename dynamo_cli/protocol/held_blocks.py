@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
 from itertools import islice
+from operator import xor
+
+import msgspec
 
 from dynamo_cli.protocol.kv import Cleared, KvEvent, Stored, Tier
 
 BLOCKS_A_MESSAGE = 1024
+
+
+class HeldView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The blocks of one tier, to be compared between processes: hashes are 16 hex digits.
+
+    `digest`: the XOR of all, so equal sets have equal digests; `hashes`: all in ascending order, when asked for.
+    """
+
+    blocks: int
+    digest: str
+    hashes: list[str] = []
+
+
+def held_view(hashes: Iterable[int], *, listed: bool) -> HeldView:
+    """Of different blocks in any order."""
+    known = list(hashes)
+    return HeldView(
+        len(known), f"{reduce(xor, known, 0):016x}", [f"{block:016x}" for block in sorted(known)] if listed else []
+    )
 
 
 class HeldBlocks:
@@ -29,6 +53,10 @@ class HeldBlocks:
         else:
             for block in event.hashes:
                 held.pop(block, None)
+
+    def tier(self, tier: Tier) -> Iterable[int]:
+        """In the order in which they were stored."""
+        return self._tiers.get(tier, ())
 
     def events(self) -> list[list[KvEvent]]:
         """Messages that build it from nothing, in the order in which the blocks were stored."""

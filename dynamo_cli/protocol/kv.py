@@ -17,6 +17,7 @@ import msgspec
 from xxhash import xxh3_64_intdigest
 
 Tier = Literal["device", "host", "disk"]
+TIERS: tuple[Tier, ...] = ("device", "host", "disk")
 
 KV_TOPIC = "kv"
 """On the event plane: messages are lists of KvEvent, to be applied in order."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from dynamo_cli.errors import UsageError
-from dynamo_cli.protocol.kv import Cleared, KvEvent
+from dynamo_cli.protocol.kv import Cleared, KvEvent, Tier
 from dynamo_cli.protocol.sequences import SequenceAdded, SequenceEvent, SequenceFreed
 from dynamo_cli.router.active import ActiveSequences, Publish
 from dynamo_cli.router.affinity import SessionAffinity
@@ -153,6 +153,12 @@ class KvRouter:
         if self._guess is not None and worker in self._guessed:
             return self._guess.held(worker)
         return self.index.device.held(worker)
+
+    def blocks_of(self, worker: int, tier: Tier = "device") -> list[int]:
+        """The blocks in a tier of the worker, as it told or as is guessed, in no order."""
+        if self._guess is not None and worker in self._guessed and tier == "device":
+            return self._guess.blocks_of(worker)
+        return self.index.tier(tier).blocks_of(worker)
 
     def best_overlap(self, candidates: Sequence[int]) -> int:
         """The most blocks that one of them had of the prompt decided on last."""

@@ -27,7 +27,7 @@ from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.arguments import convert_options
 from dynamo_cli.workers.engines.base import EngineLaunch, EngineSpec
 from dynamo_cli.workers.handling import handled
-from dynamo_cli.workers.kv_events import KvEventTeller
+from dynamo_cli.workers.kv_events import BLOCKS_PATH, KvEventTeller
 from dynamo_cli.workers.limit import RequestLimit
 from dynamo_cli.workers.load import LoadReport
 from dynamo_cli.workers.model import PreparedModel, prepare_model, readable
@@ -173,6 +173,7 @@ class WorkerHost:
             teller = KvEventTeller() if loaded.info.kv_events else None
             if teller is not None:
                 await teller.start(loaded.engine, runtime.events, served.instance.endpoint)
+                self._admin.route("GET", BLOCKS_PATH, teller.show)
             card = loaded.card(served.instance)
             await served.register()
             await runtime.discovery.put(card.key, msgspec.msgpack.encode(card))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dynamo_cli.protocol.held_blocks import HeldBlocks
+from dynamo_cli.protocol.held_blocks import HeldBlocks, held_view
 from dynamo_cli.protocol.instance import EndpointId
-from dynamo_cli.protocol.kv import KV_TOPIC, KvEvent
+from dynamo_cli.protocol.kv import KV_TOPIC, TIERS, KvEvent
 from dynamo_cli.runtime.events.base import EventPlane, Publisher
+from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.workers.engine import Engine
+
+BLOCKS_PATH = "/kv_blocks"
 
 
 class KvEventTeller:
@@ -29,6 +32,10 @@ class KvEventTeller:
             "# TYPE dynamo_component_kv_blocks_held gauge\n"
             f"dynamo_component_kv_blocks_held{labels} {len(self._held)}\n"
         )
+
+    def show(self, exchange: Exchange) -> None:
+        """GET BLOCKS_PATH on the admin socket: every block that routers should know of, by tier."""
+        exchange.send_json({tier: held_view(self._held.tier(tier), listed=True) for tier in TIERS})
 
     def _tell(self, events: list[KvEvent]) -> None:
         assert self._publisher is not None

@@ -15,6 +15,7 @@ from dynamo_cli.frontend.openapi.fields.field import Field
 from dynamo_cli.frontend.openapi.fields.load import THRESHOLD_CHANGE
 from dynamo_cli.frontend.openapi.fields.tokens import DETOKENIZE, TOKENIZE
 from dynamo_cli.frontend.openapi.statuses import OVERLOADED
+from dynamo_cli.frontend.router_view import BLOCKS_PATH, ONE_PATH
 from dynamo_cli.frontend.router_view import PATH as ROUTER_PATH
 from dynamo_cli.frontend.tokens import DetokenizeRequest, TokenizeRequest
 from dynamo_cli.protocol.load import BusyThresholds, ThresholdChange
@@ -49,7 +50,7 @@ TAGS = {
     "Load": "When requests are refused because all workers are busy.",
     "Operation": "For load balancers, Prometheus and people. No key is needed.",
 }
-PRIVATE = frozenset({("GET", COUNTS_PATH), ("GET", ROUTER_PATH)})
+PRIVATE = frozenset(("GET", path) for path in (COUNTS_PATH, ROUTER_PATH, BLOCKS_PATH, ONE_PATH))
 """Routes that answer on admin sockets alone: not described."""
 _MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _GENERATE = (404, 503, 504, OVERLOADED)

@@ -81,6 +81,11 @@ class ApproximateIndex:
         guess = self._guesses.get(worker)
         return len(guess.last) if guess is not None else 0
 
+    def blocks_of(self, worker: int) -> list[int]:
+        """The blocks this worker may hold."""
+        guess = self._guesses.get(worker)
+        return list(guess.last) if guess is not None else []
+
     def overlaps(self, hashes: Sequence[int], now: float) -> dict[int, int]:
         """How many of the prompt's first blocks each worker may hold; who holds none is left out."""
         self._expire(now)

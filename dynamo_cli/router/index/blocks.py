@@ -69,6 +69,16 @@ class BlockIndex:
         holding = self._holdings.get(worker)
         return holding.count if holding is not None else 0
 
+    def blocks_of(self, worker: int) -> list[int]:
+        """The blocks this worker is known to hold, in no order."""
+        holding = self._holdings.get(worker)
+        if holding is None:
+            return []
+        bit = holding.bit
+        return [
+            block for span in holding.spans for block, mask in zip(span.blocks, span.masks, strict=True) if mask & bit
+        ]
+
     def limit(self, worker: int, blocks: int) -> None:
         """No worker holds more than its capacity: beyond it, what was stored first is forgotten. 0: unknown."""
         holding = self._holding(worker)

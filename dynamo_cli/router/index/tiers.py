@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from dynamo_cli.protocol.kv import Cleared, KvEvent, Stored
+from dynamo_cli.protocol.kv import Cleared, KvEvent, Stored, Tier
 from dynamo_cli.router.index.blocks import BlockIndex
 
 
@@ -45,12 +45,15 @@ class EventIndex:
         self.host.drop(worker)
         self.disk.drop(worker)
 
+    def tier(self, tier: Tier) -> BlockIndex:
+        return self.device if tier == "device" else self.host if tier == "host" else self.disk
+
     def apply(self, worker: int, event: KvEvent) -> None:
         if isinstance(event, Cleared):
             for index in (self.device, self.host, self.disk):
                 index.clear(worker)
             return
-        index = self.device if event.tier == "device" else self.host if event.tier == "host" else self.disk
+        index = self.tier(event.tier)
         if isinstance(event, Stored):
             index.stored(worker, event.hashes)
         else:

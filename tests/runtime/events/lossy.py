@@ -1,4 +1,4 @@
-"""A TCP relay between subscribers and publishers that loses, doubles and reorders frames, and cuts connections."""
+"""A TCP relay between subscribers and publishers that loses, doubles, swaps and maims frames, and cuts connections."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from dynamo_cli.runtime.links.frames import LENGTH_BYTES, FrameReader
 from dynamo_cli.runtime.links.link import host_and_port
 
 HANDSHAKE_FRAMES = 2
+LOSSES = ("lose", "double", "swap")
+BREAKS = ("truncate", "cut")
+"""The subscriber has to connect again."""
 
 
 class Relay:
-    """Leads to one publisher. While `chance` is 0 it is a perfect connection."""
+    """Leads to one publisher. While `chance` is 0 it is a perfect connection, else a frame has one of the fates."""
 
-    def __init__(self, address: str, seed: int) -> None:
+    def __init__(self, address: str, seed: int, fates: tuple[str, ...] = LOSSES) -> None:
         self.chance = 0.0
+        self._kinds = fates
         self.fates: Counter[str] = Counter()
         self._to = host_and_port(address)
         self._random = random.Random(seed)
@@ -69,7 +73,7 @@ class Relay:
         passed = 0
         held: list[bytes] = []
         with contextlib.suppress(OSError):
-            while data := await reader.read(1 << 16):
+            while (data := await reader.read(1 << 16)) and not writer.is_closing():
                 for view in frames.feed(data):
                     frame = len(view).to_bytes(LENGTH_BYTES, "big") + bytes(view)
                     passed += 1
@@ -82,11 +86,19 @@ class Relay:
         """What goes on when this frame comes; one that is `held` goes after the next."""
         waiting = held[:]
         held.clear()
-        fate = self._random.choice(("lose", "double", "swap")) if self._random.random() < self.chance else "pass"
+        fate = self._random.choice(self._kinds) if self._random.random() < self.chance else "pass"
         self.fates[fate] += 1
         if fate == "swap":
             held.append(frame)
-        return {"lose": [], "double": [frame, frame], "swap": [], "pass": [frame]}[fate] + waiting
+        elif fate == "cut":
+            self.cut()
+        return {"double": [frame, frame], "truncate": [_truncated(frame)], "pass": [frame]}.get(fate, []) + waiting
+
+
+def _truncated(frame: bytes) -> bytes:
+    """Its first half, under a length that is right for it."""
+    half = frame[LENGTH_BYTES : LENGTH_BYTES + (len(frame) - LENGTH_BYTES) // 2]
+    return len(half).to_bytes(LENGTH_BYTES, "big") + half
 
 
 class RelayedDiscovery(MemoryDiscovery):
