@@ -21,11 +21,10 @@ IDENTITY = ModelIdentity(text_digest="toy", kv_block_size=4)
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": "hello there"}], "max_tokens": 2}
 
 
-async def view(frontend: Frontend) -> dict[str, Any]:
-    path = frontend.server.unix_listeners[0][1]
-    transport = httpx.AsyncHTTPTransport(uds=str(path))
+async def view(frontend: Frontend, path: str = "/router") -> dict[str, Any]:
+    transport = httpx.AsyncHTTPTransport(uds=str(frontend.server.unix_listeners[0][1]))
     async with httpx.AsyncClient(transport=transport, base_url="http://admin") as admin:
-        return dict((await admin.get("/router")).json())
+        return dict((await admin.get(path)).json())
 
 
 async def until(frontend: Frontend, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -105,3 +104,25 @@ async def test_other_modes_have_no_router_to_show(bare: Deployment) -> None:
     seen = await view(one)
     assert (seen["mode"], seen["routers"], seen["models"]) == ("round-robin", {}, {})
     assert one._shared._opening is None
+
+
+async def test_the_blocks_of_a_worker_are_told_by_digest_and_by_name(bare: Deployment) -> None:
+    """Those of a worker without events are what was routed to it."""
+    one, url = await bare.add_frontend(KV, service="frontend-0")
+    bare.frontend = one
+    served = await bare.add_worker(identity=IDENTITY)
+    await bare.ready()
+    worker = served.instance.hex_id
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        assert (await client.post("/v1/chat/completions", json=BODY)).status_code == 200
+        for path in ("/router/blocks", f"/router/blocks/{worker}"):
+            assert (await client.get(path)).status_code == 404
+    known = worker_of(await view(one))["blocks_known"]
+    digests = (await view(one, "/router/blocks"))["models"][MODEL]["workers"]
+    names = (await view(one, f"/router/blocks/{worker}"))["models"][MODEL]["workers"]
+    assert set(digests) == set(names) == {worker} and known > 0
+    hashes = names[worker]["device"].pop("hashes")
+    assert digests == names and len(set(hashes)) == known == digests[worker]["device"]["blocks"]
+    assert digests[worker]["host"] == digests[worker]["disk"] == {"blocks": 0, "digest": "0" * 16}
+    unknown = await view(one, "/router/blocks/beef")
+    assert unknown["error"]["message"] == "no router here knows a worker beef"

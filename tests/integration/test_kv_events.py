@@ -68,10 +68,10 @@ async def test_the_index_is_what_the_workers_hold_whatever_was_lost(deployment: 
     for worker in workers:
         held = await deployment.held(worker)
         assert len(held["device"]) > OPTIONS["num_gpu_blocks"] // 2 and held["host"]
-    deployment.mirror.disturb(0.1)
+    deployment.mirror.disturb(0.02)
     async with load(frontend) as answers:
         await answered(answers, 100)
-    await until(same(deployment, frontend, workers), 20.0, "the truth, while frames are still lost")
+    await until(same(deployment, frontend, workers), 10.0, "the truth, while frames are still lost")
 
 
 async def test_who_comes_late_is_told_all_and_a_killed_workers_blocks_are_gone_at_once(deployment: Relayed) -> None:

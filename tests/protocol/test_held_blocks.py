@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo_cli.protocol.held_blocks import BLOCKS_A_MESSAGE, HeldBlocks
+from dynamo_cli.protocol.held_blocks import BLOCKS_A_MESSAGE, HeldBlocks, HeldView, held_view
 from dynamo_cli.protocol.kv import Cleared, KvEvent, Removed, Stored
 
 BLOCKS = st.lists(st.integers(0, 20), max_size=6)
@@ -43,3 +43,13 @@ def test_messages_are_small_and_in_the_order_of_the_chain() -> None:
         1,
     ]
     assert [block for [event] in messages if isinstance(event, Stored) for block in event.hashes] == blocks
+
+
+def test_a_view_says_the_same_of_the_same_blocks_in_any_order() -> None:
+    assert held_view([], listed=False) == HeldView(0, "0" * 16)
+    assert (
+        held_view([2**64 - 1, 1], listed=False)
+        == held_view((1, 2**64 - 1), listed=False)
+        == HeldView(2, "f" * 15 + "e")
+    )
+    assert held_view([18, 1], listed=True) == HeldView(2, "0" * 14 + "13", ["0" * 15 + "1", "0" * 14 + "12"])

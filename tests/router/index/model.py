@@ -14,7 +14,10 @@ class SetIndex:
         return len(self.holders)
 
     def held(self, worker: int) -> int:
-        return sum(worker in workers for workers in self.holders.values())
+        return len(self.blocks_of(worker))
+
+    def blocks_of(self, worker: int) -> list[int]:
+        return [block for block, workers in self.holders.items() if worker in workers]
 
     def stored(self, worker: int, hashes: Iterable[int]) -> None:
         for block in hashes:

@@ -75,6 +75,7 @@ def test_answers_as_a_dict_of_sets_does(seed: int) -> None:
     check_inside(index)
     assert len(index) == len(model)
     assert all(index.held(worker) == model.held(worker) for worker in workers)
+    assert all(sorted(index.blocks_of(worker)) == sorted(model.blocks_of(worker)) for worker in workers)
     for worker in workers:
         index.drop(worker)
     assert not len(index) and not index._holdings and not index._workers.bits
