@@ -56,7 +56,7 @@ ONLY_HERE = {
     "typer": "cli/",
     "opentelemetry": "runtime/otel.py",
 }
-NEVER_IN_A_COMPONENT = ("typer", "rich", "httpx", "huggingface_hub", "pynvml", "opentelemetry")
+NEVER_IN_A_COMPONENT = ("typer", "rich", "httpx", "huggingface_hub", "pynvml", "opentelemetry", "difflib")
 
 
 def name_of(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -62,6 +61,8 @@ CATALOGUE: dict[str, CatalogueModel] = {
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, by its whole or by its part after the slash; None when none is like it."""
+    import difflib  # for mistakes alone
+
     spellings: dict[str, str] = {}
     for candidate in known:
         spellings[candidate.lower()] = candidate

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
+
+import msgspec
 
 from dynamo_cli.errors import ModelMissing
 
@@ -31,8 +32,8 @@ def _has_tensors(directory: Path) -> bool:
     index = directory / "model.safetensors.index.json"
     if index.is_file():
         try:
-            names = set(json.loads(index.read_bytes())["weight_map"].values())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            names = set(msgspec.json.decode(index.read_bytes())["weight_map"].values())
+        except (OSError, msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelMissing(f"{index}: cannot be read as an index of weights: {error}") from error
         missing = sorted(name for name in names if not (directory / name).is_file())
         if missing:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from dynamo_cli import __version__
@@ -43,6 +42,8 @@ class ComponentParser(argparse.ArgumentParser):
     def _refuse_unknown(self, word: str) -> NoReturn:
         if not word.startswith("-"):
             self.error(f"unexpected argument {word!r}")
+        from difflib import get_close_matches  # for mistakes alone
+
         near = get_close_matches(word, self._option_string_actions, 1, 0.7)
         if near:
             raise UsageError(f"no such option {word}; did you mean {near[0]}?")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from functools import lru_cache
@@ -50,6 +49,8 @@ class JsonLines(logging.Formatter):
             fields |= ids_of(trail)
         if record.exc_info:
             fields["exception"] = redact(self.formatException(record.exc_info))
+        import json  # few want such lines, and every process would wait for it
+
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
 

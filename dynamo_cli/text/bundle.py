@@ -1,24 +1,16 @@
-"""What a frontend needs to know of a model's text, as a directory that is named by its content."""
+"""A model's text as a frontend uses it."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from dynamo_cli.errors import ModelMissing
-from dynamo_cli.hub.paths import cache_dir, disk_errors
-from dynamo_cli.hub.resolve import ModelFiles
-from dynamo_cli.text.sources import TextFacts, TextSource, read_source
+from dynamo_cli.text.facts import FACTS, TEMPLATE, TOKENIZER, TextFacts
 from dynamo_cli.text.template import ChatTemplate
 from dynamo_cli.text.tokenizer import Tokenizer
-
-TOKENIZER, TEMPLATE, FACTS = "tokenizer.json", "chat_template.jinja", "text.json"
 
 
 @dataclass(frozen=True)
@@ -41,31 +33,6 @@ class TextBundle:
         return ids
 
 
-def prepare_bundle(files: ModelFiles) -> Path | None:
-    """Write the bundle of a model into the cache, unless it is there; None when only the engine can tokenize.
-
-    Raises ModelMissing for unusable files, ResourceMissing when the cache cannot be written.
-    """
-    source = read_source(files)
-    if source is None:
-        return None
-    contents = _contents(source)
-    shelf = cache_dir() / "text"
-    target = shelf / _digest(contents)
-    if target.is_dir():
-        return target
-    with disk_errors(shelf):
-        shelf.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=shelf))
-        try:
-            for name, content in contents.items():
-                (scratch / name).write_bytes(content)
-            _rename_if_first(scratch, target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    return target
-
-
 def load_bundle(path: Path) -> TextBundle:
     """Raises ModelMissing when `path` is not a whole bundle."""
     try:
@@ -83,27 +50,3 @@ def load_bundle(path: Path) -> TextBundle:
         add_bos=facts.add_bos,
         context_length=facts.context_length,
     )
-
-
-def _contents(source: TextSource) -> dict[str, bytes]:
-    contents = {TOKENIZER: source.tokenizer, FACTS: msgspec.json.encode(source.facts)}
-    if source.template is not None:
-        contents[TEMPLATE] = source.template.encode("utf-8", "replace")
-    return contents
-
-
-def _digest(contents: dict[str, bytes]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(contents):
-        digest.update(f"{name} {len(contents[name])}\n".encode())
-        digest.update(contents[name])
-    return digest.hexdigest()[:32]
-
-
-def _rename_if_first(scratch: Path, target: Path) -> None:
-    scratch.chmod(0o755)
-    try:
-        os.rename(scratch, target)
-    except OSError:
-        if not target.is_dir():  # else another process was faster, with the same content
-            raise

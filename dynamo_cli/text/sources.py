@@ -7,25 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.hub.gguf import read_metadata
 from dynamo_cli.hub.resolve import ModelFiles
 from dynamo_cli.text.endings import end_token_ids
+from dynamo_cli.text.facts import TextFacts
 from dynamo_cli.text.gguf_tokenizer import adds_bos, bos_id, eos_id, tokenizer_json
 from dynamo_cli.text.vocabulary import Vocabulary
-
-
-class TextFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """`context_length` in tokens, 0 when the model does not say. `add_bos`: before a prompt that has none."""
-
-    eos_token_ids: list[int]
-    bos_token_id: int | None = None
-    bos_token: str = ""
-    eos_token: str = ""
-    add_bos: bool = False
-    context_length: int = 0
 
 
 @dataclass(frozen=True)

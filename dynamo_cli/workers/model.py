@@ -10,6 +10,8 @@ import msgspec
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.hub.catalogue import DEFAULT_MODEL
 from dynamo_cli.hub.resolve import resolve_model
+from dynamo_cli.text.facts import FACTS, TEMPLATE, TextFacts
+from dynamo_cli.text.prepare import prepare_bundle
 from dynamo_cli.workers.engines.base import EngineSpec
 
 
@@ -26,20 +28,14 @@ class PreparedModel:
     has_template: bool = False
 
 
-class _Facts(msgspec.Struct):
-    context_length: int = 0
-
-
 def prepare_model(name: str) -> PreparedModel:
     """Find the model's files and lay out its tokenizer and template. Raises ModelMissing."""
-    from dynamo_cli.text.bundle import prepare_bundle
-
     files = resolve_model(name or DEFAULT_MODEL)
     bundle = prepare_bundle(files)
     if bundle is None:
         return PreparedModel(files.name, files.path, files.kind)
     # The tokenizer itself stays unloaded: only frontends need it.
-    facts = msgspec.json.decode((bundle / "text.json").read_bytes(), type=_Facts)
+    facts = msgspec.json.decode((bundle / FACTS).read_bytes(), type=TextFacts)
     return PreparedModel(
         name=files.name,
         path=files.path,
@@ -47,7 +43,7 @@ def prepare_model(name: str) -> PreparedModel:
         text_path=str(bundle),
         text_digest=bundle.name,
         context_length=facts.context_length,
-        has_template=(bundle / "chat_template.jinja").exists(),
+        has_template=(bundle / TEMPLATE).exists(),
     )
 
 

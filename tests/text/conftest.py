@@ -7,7 +7,8 @@ import pytest
 from dynamo_cli.hub.catalogue import DEFAULT_MODEL
 from dynamo_cli.hub.fetch import fetch_model
 from dynamo_cli.hub.resolve import ModelFiles
-from dynamo_cli.text.bundle import TextBundle, load_bundle, prepare_bundle
+from dynamo_cli.text.bundle import TextBundle, load_bundle
+from dynamo_cli.text.prepare import prepare_bundle
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from pathlib import Path
 from threading import Thread
 
@@ -10,7 +12,10 @@ from tokenizers import models
 
 from dynamo_cli.errors import ModelMissing, ResourceMissing
 from dynamo_cli.hub.resolve import ModelFiles
-from dynamo_cli.text.bundle import TextBundle, load_bundle, prepare_bundle
+from dynamo_cli.text import made, sources
+from dynamo_cli.text.bundle import TextBundle, load_bundle
+from dynamo_cli.text.prepare import prepare_bundle
+from dynamo_cli.text.sources import read_source
 from tests.text.toy_gguf import model_metadata, write_gguf
 from tests.text.vocabularies import spm_metadata
 
@@ -48,6 +53,28 @@ def test_the_directory_is_named_by_its_content(tmp_path: Path, cache: Path) -> N
     assert first == again != other
     assert load_bundle(first).digest == first.name
     assert sorted(folder.name for folder in cache.iterdir()) == sorted([first.name, other.name])
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, reads = gguf(tmp_path), []
+    monkeypatch.setattr(sources, "read_source", lambda files: reads.append(files) or read_source(files))
+    fresh = [prepare_bundle(files) for _ in range(2)]
+    assert len(reads) == 2, "it may be changing still"
+    later = time.time() + 60
+    monkeypatch.setattr(made.time, "time", lambda: later)
+    known = [prepare_bundle(files) for _ in range(3)]
+    assert len(reads) == 3 and len({*fresh, *known}) == 1
+    other = prepare_bundle(gguf(tmp_path, add_bos_token=False))
+    assert len(reads) == 4 and other not in known
+    assert other is not None
+    shutil.rmtree(other)
+    assert prepare_bundle(files) == other and len(reads) == 5
+    notes = cache.with_name("text-of-gguf")
+    shutil.rmtree(notes)
+    notes.write_text("in the way")
+    assert prepare_bundle(files) == other and len(reads) == 6
 
 
 def test_workers_that_start_together_make_one(tmp_path: Path, cache: Path) -> None:

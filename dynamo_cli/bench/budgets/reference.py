@@ -21,7 +21,7 @@ from dynamo_cli.errors import DynamoError, ResourceMissing
 from dynamo_cli.hub.catalogue import DEFAULT_MODEL
 from dynamo_cli.hub.paths import cache_dir
 from dynamo_cli.hub.resolve import resolve_model
-from dynamo_cli.text.bundle import prepare_bundle
+from dynamo_cli.text.prepare import prepare_bundle
 
 VERSION = "1.6.1"
 # Without their dependencies: one is a placeholder that only downloads from an index of NVIDIA's.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from dynamo_cli.errors import UsageError
 from dynamo_cli.router.policies.base import Policy
@@ -29,9 +28,7 @@ def check_mode(mode: str) -> str:
     """Return `mode` when it can be used; raises UsageError naming what can."""
     if mode in MODES:
         return mode
-    near = difflib.get_close_matches(mode, MODES, 1)
-    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(MODES)}"
-    raise UsageError(f"unknown router mode {mode!r}; {hint}")
+    raise UsageError(f"unknown router mode {mode!r}; {_hint(mode, MODES)}")
 
 
 def make_policy(name: str, rng: random.Random, weights: Mapping[str, float] | None = None) -> Policy:
@@ -66,6 +63,11 @@ def check_policy(name: str) -> str:
     """Return `name` when it is one of POLICIES; raises UsageError naming them."""
     if name in POLICIES:
         return name
-    near = difflib.get_close_matches(name, POLICIES, 1)
-    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(POLICIES)}"
-    raise UsageError(f"unknown policy {name!r}; {hint}")
+    raise UsageError(f"unknown policy {name!r}; {_hint(name, POLICIES)}")
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    from difflib import get_close_matches  # for mistakes alone
+
+    near = get_close_matches(name, list(known), 1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"

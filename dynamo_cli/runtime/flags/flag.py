@@ -44,31 +44,37 @@ class Flag(NamedTuple):
         return value is not None and value.strip().lower() in self.harmless
 
     def reads(self, variable: str) -> bool:
-        return variable in self.variables or any(
-            fnmatchcase(variable, pattern) for pattern in self.variables if "*" in pattern
-        )
+        for one in self.variables:
+            if one == variable or ("*" in one and fnmatchcase(variable, one)):
+                return True
+        return False
 
 
 def supported(*words: str, note: str = "") -> Flag:
     """`words`: flags (`--[no-]X` for a switch) and variables."""
-    return _flag(words)._replace(note=note)
+    return Flag(*_names(words), note=note)
 
 
 def alias(*words: str, of: str, note: str = "") -> Flag:
     """Another name of the supported flag `of`."""
-    return _flag(words)._replace(of=of, note=note)
+    return Flag(*_names(words), of, note)
 
 
 def refused(*words: str, why: Reason, harmless: tuple[str, ...] = (), strict: bool = False) -> Flag:
-    return _flag(words)._replace(reason=why, harmless=harmless, strict=strict)
+    return Flag(*_names(words), reason=why, harmless=harmless, strict=strict)
 
 
-def _flag(words: tuple[str, ...]) -> Flag:
-    flags = [word for word in words if word.startswith("-")]
-    switch = any("[no-]" in word for word in flags)
-    names = [name for word in flags for name in _spellings(word)]
-    return Flag(tuple(names), tuple(word for word in words if not word.startswith("-")), switch)
-
-
-def _spellings(word: str) -> tuple[str, ...]:
-    return (word.replace("[no-]", ""), word.replace("[no-]", "no-")) if "[no-]" in word else (word,)
+def _names(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Flags, variables, and whether it is a switch."""
+    flags: list[str] = []
+    variables: list[str] = []
+    switch = False
+    for word in words:
+        if not word.startswith("-"):
+            variables.append(word)
+        elif "[no-]" in word:
+            switch = True
+            flags += word.replace("[no-]", ""), word.replace("[no-]", "no-")
+        else:
+            flags.append(word)
+    return tuple(flags), tuple(variables), switch

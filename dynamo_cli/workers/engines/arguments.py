@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +15,8 @@ Options = TypeVar("Options", bound=EngineOptions)
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """`; did you mean X`, or nothing when no known word is close."""
+    from difflib import get_close_matches  # for mistakes alone
+
     close = get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}" if close else ""
 

@@ -1,0 +1,84 @@
+"""Lays out what frontends need to know of a model's text: a directory that is named by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dynamo_cli.hub.paths import cache_dir, disk_errors
+from dynamo_cli.hub.resolve import ModelFiles
+from dynamo_cli.text.facts import FACTS, TEMPLATE, TOKENIZER
+from dynamo_cli.text.made import Note
+
+if TYPE_CHECKING:
+    from dynamo_cli.text.sources import TextSource
+
+
+def prepare_bundle(files: ModelFiles) -> Path | None:
+    """Write the bundle of a model into the cache, unless it is there; None when only the engine can tokenize.
+
+    Raises ModelMissing for unusable files, ResourceMissing when the cache cannot be written.
+    """
+    shelf = cache_dir() / "text"
+    if files.kind != "gguf":
+        return _make(files, shelf)
+    note = Note(cache_dir() / "text-of-gguf", files.path)
+    known = note.read()
+    if known and (shelf / known).is_dir():
+        return shelf / known
+    made = _make(files, shelf)
+    if made is not None:
+        note.write(made.name)
+    return made
+
+
+def _make(files: ModelFiles, shelf: Path) -> Path | None:
+    from dynamo_cli.text.sources import read_source  # most starts need none of it
+
+    source = read_source(files)
+    if source is None:
+        return None
+    contents = _contents(source)
+    target = shelf / _digest(contents)
+    if target.is_dir():
+        return target
+    with disk_errors(shelf):
+        shelf.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=shelf))
+        try:
+            for name, content in contents.items():
+                (scratch / name).write_bytes(content)
+            _rename_if_first(scratch, target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+def _contents(source: TextSource) -> dict[str, bytes]:
+    contents = {TOKENIZER: source.tokenizer, FACTS: msgspec.json.encode(source.facts)}
+    if source.template is not None:
+        contents[TEMPLATE] = source.template.encode("utf-8", "replace")
+    return contents
+
+
+def _digest(contents: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(contents):
+        digest.update(f"{name} {len(contents[name])}\n".encode())
+        digest.update(contents[name])
+    return digest.hexdigest()[:32]
+
+
+def _rename_if_first(scratch: Path, target: Path) -> None:
+    scratch.chmod(0o755)
+    try:
+        os.rename(scratch, target)
+    except OSError:
+        if not target.is_dir():  # else another process was faster, with the same content
+            raise
