@@ -22,7 +22,6 @@ from dynamo_cli.frontend.kv_routing import add_kv_routing_arguments, kv_routing_
 from dynamo_cli.frontend.metrics.options import add_metrics_arguments, metrics_options
 from dynamo_cli.frontend.migrating import add_migration_arguments, migration_options
 from dynamo_cli.frontend.request_trace.options import add_trace_arguments
-from dynamo_cli.frontend.switches import is_on
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
@@ -36,6 +35,7 @@ from dynamo_cli.runtime.http.listener import bind, inherited
 from dynamo_cli.runtime.logs import configure_logging
 from dynamo_cli.runtime.loop import run
 from dynamo_cli.runtime.runtime import DistributedRuntime
+from dynamo_cli.runtime.switches import is_on
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000

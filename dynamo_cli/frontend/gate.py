@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dynamo_cli.runtime.http.content_type import json_only
 from dynamo_cli.runtime.http.cors import Cors
 from dynamo_cli.runtime.http.keys import ApiKeys
-from dynamo_cli.runtime.http.refusal import Refusal, refusal
+from dynamo_cli.runtime.http.refusal import Refusal
 from dynamo_cli.runtime.http.request import Request
 
 OPEN = frozenset(("/health", "/live", "/metrics", "/openapi.json", "/docs"))
@@ -32,15 +33,5 @@ class Gate:
             if wrong is not None:
                 return Refusal(wrong, wrong.status, _CHALLENGE)
         if request.method == "POST":
-            return _content_type(request.headers.get(b"content-type"))
+            return json_only(request)
         return None
-
-
-def _content_type(value: bytes | None) -> Refusal | None:
-    """JSON, or nothing said. What a web page may send to any server without asking first is refused by this, too."""
-    if value is None or value == b"application/json":
-        return None
-    kind = value.partition(b";")[0].strip().lower()
-    if kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json")):
-        return None
-    return refusal(415, f"content-type {kind[:80].decode('latin-1')!r} is not JSON; send application/json")

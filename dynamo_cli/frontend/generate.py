@@ -25,12 +25,12 @@ from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type,
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.pinning import pinned_instance
 from dynamo_cli.frontend.record import Record
-from dynamo_cli.frontend.switches import is_on
 from dynamo_cli.protocol.decode import decode_chat, decode_completion
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.openai import GenerateRequest
 from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.runtime.http.request import Request
+from dynamo_cli.runtime.switches import is_on
 from dynamo_cli.runtime.trail import Trail, begin_trail
 
 PROBE_HEADER = b"x-dynamo-probe"

@@ -16,7 +16,7 @@ from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
-from dynamo_cli.routing.modes import make_dispatcher
+from dynamo_cli.routing.modes import adapter_dispatcher, make_dispatcher
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
@@ -157,7 +157,11 @@ class Models:
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
         dispatcher = self._dispatchers.get(routed.name)
         if dispatcher is None:
-            routing = self._thresholds, self._kv, self._feed, self._shared
-            dispatcher = make_dispatcher(routed, self._mode, self._migration, *routing)
+            if routed.base is not None:
+                base = self._dispatcher(routed.base)
+                dispatcher = adapter_dispatcher(routed, base, self._migration, self._thresholds)
+            else:
+                routing = self._thresholds, self._kv, self._feed, self._shared
+                dispatcher = make_dispatcher(routed, self._mode, self._migration, *routing)
             self._dispatchers[routed.name] = dispatcher
         return dispatcher

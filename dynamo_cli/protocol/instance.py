@@ -54,6 +54,7 @@ class ModelIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
     """What must be equal in all workers of one model. `text_digest`: of the tokenizer and chat template files.
 
     `resumes`: with input "text", each delta with text is one token, and EngineRequest.generated of them are left out.
+    `base`: of an adapter, the name of the model under it, and `adapter` the digest of its files.
     """
 
     text_digest: str = ""
@@ -62,10 +63,13 @@ class ModelIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
     resumes: bool = False
     tool_call_parser: str = ""
     reasoning_parser: str = ""
+    base: str = ""
+    adapter: str = ""
 
 
 class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Published by each instance of a model beside its Instance. Counts are of tokens or KV blocks.
+    """Published by each instance of a model beside its Instance, and for each of its adapters, which are models of
+    their own. Counts are of tokens or KV blocks.
 
     `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
     `logprobs` and `guided` (fields of GuidedDecoding): what the engine can do. `kv_events`: it tells on the event plane
@@ -90,4 +94,5 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def key(self) -> str:
-        return f"{MODELS_PREFIX}{self.instance.endpoint.path}/{self.instance.hex_id}"
+        key = f"{MODELS_PREFIX}{self.instance.endpoint.path}/{self.instance.hex_id}"
+        return f"{key}/{self.name}" if self.identity.base else key

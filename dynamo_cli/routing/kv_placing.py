@@ -111,7 +111,7 @@ class KvPlacer(Placer):
         self, request: EngineRequest, request_id: str, candidates: Sequence[int], pinned: bool, hints: RoutingHints
     ) -> tuple[int, Placed]:
         router, now, tokens = self.router, self.clock(), request.token_ids
-        hashes = block_hashes(tokens, router.block_size)
+        hashes = block_hashes(tokens, router.block_size, adapter=self._adapter(request))
         if hints is NO_HINTS:
             wanted = RoutingRequest(hashes, len(tokens), request_id)
         else:
@@ -193,6 +193,12 @@ class KvPlacer(Placer):
         ]
         size = f"{request.tokens} tokens, {len(request.hashes)} blocks"
         log.debug("request %s of %s: %s", request.request_id, size, "; ".join(lines))
+
+    def _adapter(self, request: EngineRequest) -> str:
+        """That of the request, by whose name its blocks are hashed; "" for the model itself."""
+        model = self.model
+        is_adapter = request.model != model.name or (model.identity is not None and model.identity.base)
+        return request.model if is_adapter else ""
 
     @property
     def _block_size(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from dynamo_cli.router.policies import DEFAULT_MODE, KV_POLICIES, MODES, check_mode, make_policy
+from dynamo_cli.routing.adapter_placing import AdapterPlacer
 from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
@@ -15,7 +16,7 @@ from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
 
-__all__ = ["DEFAULT_MODE", "KV_POLICIES", "MODES", "check_mode", "make_dispatcher"]
+__all__ = ["DEFAULT_MODE", "KV_POLICIES", "MODES", "adapter_dispatcher", "check_mode", "make_dispatcher"]
 
 
 def make_dispatcher(
@@ -32,6 +33,13 @@ def make_dispatcher(
     Raises UsageError for an unknown mode.
     """
     return Dispatcher(_placer(model, mode, kv or KvRoutingOptions(), feed, shared), migration, thresholds)
+
+
+def adapter_dispatcher(
+    model: RoutedModel, base: Dispatcher, migration: MigrationOptions, thresholds: Thresholds | None = None
+) -> Dispatcher:
+    """Of an adapter, which shares all that is known of the workers with its base model."""
+    return Dispatcher(AdapterPlacer(model, base.placer), migration, thresholds)
 
 
 def _placer(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dynamo_cli.runtime.discovery.base import WatchEvent
     from dynamo_cli.runtime.runtime import DistributedRuntime
 
+SERVING_ROLES = ("aggregated", "decode")
+"""Roles of workers that whole requests can be sent to."""
 log = logging.getLogger(__name__)
 _decode_load = msgspec.msgpack.Decoder(WorkerLoad).decode
 
@@ -29,6 +31,7 @@ _decode_load = msgspec.msgpack.Decoder(WorkerLoad).decode
 class RoutedModel:
     """A model's workers. `candidates` are the instance ids that can be sent requests now; `loads` says how loaded.
 
+    `base`: of an adapter, the model on top of which the same workers serve it; their load is one.
     It outlives its workers: a model whose last worker has gone has no identity and no candidates.
     """
 
@@ -39,6 +42,7 @@ class RoutedModel:
         self.clients: dict[int, Client] = {}
         self.candidates: list[int] = []
         self.loads = Loads()
+        self.base: RoutedModel | None = None
         self._follows_loads = False
 
     @property
@@ -151,20 +155,31 @@ class ModelRegistry:
         namespace = card.instance.endpoint.namespace
         prefix = self._namespace_prefix
         inside = namespace.startswith(prefix) if prefix is not None else namespace == self._namespace
-        return inside and card.role == "aggregated" and self._only in (None, card.name)
+        return inside and card.role in SERVING_ROLES and self._only in (None, card.name)
 
     async def _regroup(self, names: set[str]) -> None:
-        for name in names - {""}:
+        for name in sorted(names - {""}, key=self._is_adapter):
             model = self.models.setdefault(name, RoutedModel(name))
             cards = [card for card in self._cards.values() if card.name == name]
             identity, accepted, refused = agree(cards, model.identity)
             self._note_refused(name, refused)
             model.clients = {card.instance.instance_id: await self._client(card.instance.endpoint) for card in accepted}
             model.cards = {card.instance.instance_id: card for card in accepted}
-            model.loads.keep(model.cards.keys())
             model.identity = identity
+            self._share_load(model)
             model.refresh()
             self._on_change(model)
+
+    def _is_adapter(self, name: str) -> bool:
+        return any(card.name == name and card.identity.base for card in self._cards.values())
+
+    def _share_load(self, model: RoutedModel) -> None:
+        """An adapter's requests weigh on its workers like the base model's, as long as that one is known here."""
+        base = self.models.get(model.identity.base) if model.identity is not None else None
+        if base is not None and base is not model and model.base is None and not model.loads.known():
+            model.base, model.loads = base, base.loads
+        if model.base is None:
+            model.loads.keep(model.cards.keys())
 
     def _note_refused(self, name: str, refused: list[Refusal]) -> None:
         known = set(self.refused)
@@ -188,7 +203,7 @@ class ModelRegistry:
             log.debug("worker %x reports a load that cannot be read: %s", worker, error)
             return
         for model in self.models.values():
-            if worker in model.cards:
+            if worker in model.cards and model.base is None:
                 model.loads.report(worker, load)
 
     def _instances_changed(self, *_: Any) -> None:

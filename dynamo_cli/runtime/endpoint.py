@@ -66,6 +66,10 @@ class ServedEndpoint:
     def inflight(self) -> int:
         return self._server.inflight(self._name)
 
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Until no request runs here, or the time is up."""
+        await self._server.wait_idle(timeout_s, self._name)
+
     async def drain(self, timeout_s: float) -> None:
         """Take no more requests; wait for the running ones, then stop what is left."""
         await self.unregister()

@@ -85,7 +85,7 @@ class DeploymentPaths:
         if all_ended:
             shutil.rmtree(self.runtime_dir, ignore_errors=True)
         for socket in self.runtime_dir.glob("pid-*.sock"):
-            if not _is_alive(int(socket.stem.removeprefix("pid-"))):
+            if not is_alive(int(socket.stem.removeprefix("pid-"))):
                 socket.unlink(missing_ok=True)
         if not any(self.runtime_dir.glob("*.sock")):
             for counts in self.runtime_dir.glob(f"*{COUNTS_SUFFIX}*"):
@@ -96,7 +96,7 @@ class DeploymentPaths:
             (self.root / "run").unlink(missing_ok=True)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -20,31 +21,32 @@ if TYPE_CHECKING:
     from dynamo_cli.text.sources import TextSource
 
 
-def prepare_bundle(files: ModelFiles) -> Path | None:
+def prepare_bundle(files: ModelFiles, template: str | None = None) -> Path | None:
     """Write the bundle of a model into the cache, unless it is there; None when only the engine can tokenize.
 
-    Raises ModelMissing for unusable files, ResourceMissing when the cache cannot be written.
+    `template` is used in place of the model's own. Raises ModelMissing for unusable files, ResourceMissing when the
+    cache cannot be written.
     """
     shelf = cache_dir() / "text"
-    if files.kind != "gguf":
-        return _make(files, shelf)
+    if files.kind != "gguf" or template is not None:
+        return _make(files, shelf, template)
     note = Note(cache_dir() / "text-of-gguf", files.path)
     known = note.read()
     if known and (shelf / known).is_dir():
         return shelf / known
-    made = _make(files, shelf)
+    made = _make(files, shelf, None)
     if made is not None:
         note.write(made.name)
     return made
 
 
-def _make(files: ModelFiles, shelf: Path) -> Path | None:
+def _make(files: ModelFiles, shelf: Path, template: str | None) -> Path | None:
     from dynamo_cli.text.sources import read_source  # most starts need none of it
 
     source = read_source(files)
     if source is None:
         return None
-    contents = _contents(source)
+    contents = _contents(source if template is None else dataclasses.replace(source, template=template))
     target = shelf / _digest(contents)
     if target.is_dir():
         return target

@@ -12,7 +12,7 @@ import msgspec
 
 from dynamo_cli.topology.check import Specs, check
 from dynamo_cli.topology.layers import read_layers
-from dynamo_cli.topology.parts import Frontend, Managed, Topology
+from dynamo_cli.topology.parts import Frontend, Managed, Pool, Topology
 from dynamo_cli.topology.positions import KeyPath
 from dynamo_cli.topology.report import Places, Report
 from dynamo_cli.topology.schema import TOPOLOGY, key_homes
@@ -71,7 +71,9 @@ def _completed(topology: Topology, path: Path, places: Places, environ: Mapping[
         places=places,
         workers={
             name: msgspec.structs.replace(
-                _placed(pool, ("workers", name), places), model=_model(pool.model, ("workers", name, "model"), places)
+                _placed(pool, ("workers", name), places),
+                model=_model(pool.model, ("workers", name, "model"), places),
+                adapters=_adapters(pool, ("workers", name), places),
             )
             for name, pool in topology.workers.items()
             if isinstance(pool, Managed)
@@ -99,6 +101,10 @@ def _door(frontend: Frontend, places: Places, environ: Mapping[str, str]) -> Fro
 def _placed(part: M, path: KeyPath, places: Places) -> M:
     cwd = _located(part.cwd, (*path, "cwd"), places) if part.cwd else ""
     return msgspec.structs.replace(part, name=str(path[-1]), cwd=cwd)
+
+
+def _adapters(pool: Pool, path: KeyPath, places: Places) -> dict[str, str]:
+    return {name: _located(where, (*path, "adapters", name), places) for name, where in pool.adapters.items()}
 
 
 def _model(model: str, key: KeyPath, places: Places) -> str:

@@ -75,7 +75,10 @@ class Managed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(Managed, frozen=True, kw_only=True):
-    """Identical replicas of one worker. `gpus` is per replica; `model` "" means the topology's."""
+    """Identical replicas of one worker. `gpus` is per replica; `model` "" means the topology's.
+
+    `adapters`: paths of directories by the names that clients use.
+    """
 
     engine: str = "auto"
     model: str = ""
@@ -85,6 +88,7 @@ class Pool(Managed, frozen=True, kw_only=True):
     tensor_parallel: int = 1
     args: tuple[str, ...] = ()
     options: dict[str, Any] = {}
+    adapters: dict[str, str] = {}
 
 
 class ServiceProbe(msgspec.Struct, frozen=True, kw_only=True):

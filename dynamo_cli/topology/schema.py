@@ -141,9 +141,10 @@ POOL = Table(
         "tensor_parallel": Whole(1, 1024),
         "args": ListOf(Text(empty=True), "texts"),
         "options": Anything(),
+        "adapters": MapOf(Text()),
         **MANAGED,
     },
-    later=("kv_offload", "hosts", "adapters"),
+    later=("kv_offload", "hosts"),
     docs={
         "engine": "auto, llamacpp, mock, echo or custom",
         "model": "instead of the topology's: a Hugging Face name or a path",
@@ -153,6 +154,7 @@ POOL = Table(
         "tensor_parallel": "GPUs that share one model",
         "args": "arguments handed to the engine as they are",
         "options": "the engine's own options",
+        "adapters": "LoRA weights that each worker serves as models: directories by name",
         **MANAGED_DOCS,
     },
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from dynamo_cli.errors import ModelMissing
+from dynamo_cli.errors import ModelMissing, UsageError
 from dynamo_cli.hub.catalogue import DEFAULT_MODEL
 from dynamo_cli.hub.resolve import resolve_model
 from dynamo_cli.text.facts import FACTS, TEMPLATE, TextFacts
@@ -28,11 +28,19 @@ class PreparedModel:
     has_template: bool = False
 
 
-def prepare_model(name: str) -> PreparedModel:
-    """Find the model's files and lay out its tokenizer and template. Raises ModelMissing."""
+def prepare_model(name: str, template_file: str = "") -> PreparedModel:
+    """Find the model's files and lay out its tokenizer and template, of which the file takes the place.
+
+    Raises ModelMissing, and UsageError for a template that cannot be used.
+    """
+    template = _template(template_file) if template_file else None
     files = resolve_model(name or DEFAULT_MODEL)
-    bundle = prepare_bundle(files)
+    bundle = prepare_bundle(files, template)
     if bundle is None:
+        if template is not None:
+            raise UsageError(
+                f"--custom-jinja-template: the engine alone can tokenize for {files.name}, and renders too"
+            )
         return PreparedModel(files.name, files.path, files.kind)
     # The tokenizer itself stays unloaded: only frontends need it.
     facts = msgspec.json.decode((bundle / FACTS).read_bytes(), type=TextFacts)
@@ -62,3 +70,18 @@ def readable(model: PreparedModel, spec: EngineSpec) -> PreparedModel:
     form = {"gguf": "a GGUF file", "hf": "in Hugging Face format"}
     wanted = " or ".join(form[one] for one in spec.formats)
     raise ModelMissing(f"model {model.name} is {form[model.kind]}, and engine {spec.name} wants it {wanted}")
+
+
+def _template(file: str) -> str:
+    from dynamo_cli.text.template import ChatTemplate
+
+    try:
+        source = Path(file).expanduser().read_text("utf-8")
+        ChatTemplate(source)
+    except OSError as error:
+        raise UsageError(f"--custom-jinja-template {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--custom-jinja-template {file}: is no text") from None
+    except ModelMissing as error:
+        raise UsageError(f"--custom-jinja-template {file}: {error}") from None
+    return source

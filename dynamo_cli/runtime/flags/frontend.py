@@ -31,6 +31,11 @@ _OTHER_TRACE = Reason(
 )
 _NO_POLLING = Reason("a frontend polls no endpoint for metrics", "read the metrics that /metrics adds up")
 _NO_FACTORY = Reason("there is no engine in a frontend", "run dynamo worker --engine custom")
+_SYSTEM_IS_FOR_WORKERS = Reason(
+    "a frontend has no port of its own for this, workers have",
+    "ask its public port for /health and /metrics, or use dynamo status",
+)
+_CANARY_IS_FOR_WORKERS = Reason("it is workers that are probed", "set it for them alone")
 
 FRONTEND: tuple[Flag, ...] = (
     supported("--http-host", "DYN_HTTP_HOST", note="the default is 127.0.0.1, not 0.0.0.0"),
@@ -99,4 +104,8 @@ FRONTEND: tuple[Flag, ...] = (
     refused("DYN_SGLANG_ENABLE_GENERATE", why=_NO_NATIVE_API, harmless=OFF),
     refused("DYN_VLLM_ENABLE_INFERENCE_V1_GENERATE", why=_NO_NATIVE_API, harmless=OFF),
     refused("DYN_AUDIT_*", why=_OTHER_TRACE),
+    refused("DYN_SYSTEM_*", why=_SYSTEM_IS_FOR_WORKERS, harmless=("-1",)),
+    refused("DYN_SELF_HOST_METADATA", why=_SYSTEM_IS_FOR_WORKERS, harmless=OFF),
+    refused("DYN_HEALTH_CHECK_*", why=_CANARY_IS_FOR_WORKERS, harmless=OFF),
+    refused("DYN_CANARY_WAIT_TIME", why=_CANARY_IS_FOR_WORKERS),
 )

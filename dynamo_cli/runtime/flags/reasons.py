@@ -8,6 +8,3 @@ NO_PARSING = Reason(
     "answers are not parsed for tool calls and reasoning", "leave it out: clients get the text as the model writes it"
 )
 NO_DISAGGREGATION = Reason("a worker does prefill and decoding together", "leave it out")
-NO_CANARY = Reason(
-    "idle workers are not probed with requests", "leave it out: a worker that misses three pings leaves the rotation"
-)

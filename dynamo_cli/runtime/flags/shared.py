@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dynamo_cli.runtime.flags.flag import OFF, ON, Flag, Reason, refused, supported
-from dynamo_cli.runtime.flags.reasons import NO_CANARY
 
 _NO_NATS = Reason("there is no NATS here", "leave it out: requests and events travel over TCP")
 _NO_ETCD = Reason(
@@ -16,10 +15,6 @@ _NO_PLANE_TLS = Reason(
 _ONE_HOST = Reason("both planes listen on one address", "set DYN_TCP_RPC_HOST")
 _ONE_CONNECTION = Reason("an answer comes back on the connection of its request", "leave it out")
 _ONE_PLANE = Reason("the request plane has no such setting", "leave it out")
-_NO_SYSTEM_SERVER = Reason(
-    "a process tells its health and metrics on a unix socket, not on a port of its own",
-    "ask a frontend for /health and /metrics, or use dynamo status",
-)
 _NO_DUMP = Reason("a component does not write down its settings", "use dynamo plan to see what runs with what")
 _OTHER_GRACE = Reason(
     "a worker leaves discovery at once when it stops", "set DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT for running requests"
@@ -74,13 +69,6 @@ SHARED: tuple[Flag, ...] = (
     refused("DYN_TCP_POOL_SIZE", why=_ONE_PLANE),
     refused("DYN_TCP_REQUEST_TIMEOUT", why=_ONE_PLANE),
     refused("DYN_HTTP_RPC_*", why=_ONE_PLANE),
-    refused("DYN_SYSTEM_PORT", why=_NO_SYSTEM_SERVER, harmless=("-1",)),
-    refused("DYN_SYSTEM_HOST", why=_NO_SYSTEM_SERVER),
-    refused("DYN_SYSTEM_STARTING_HEALTH_STATUS", why=_NO_SYSTEM_SERVER),
-    refused("DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS", why=_NO_SYSTEM_SERVER),
-    refused("DYN_SELF_HOST_METADATA", why=_NO_SYSTEM_SERVER, harmless=OFF),
-    refused("DYN_HEALTH_CHECK_ENABLED", why=NO_CANARY, harmless=OFF),
-    refused("DYN_CANARY_WAIT_TIME", why=NO_CANARY),
     refused("DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS", why=_OTHER_GRACE),
     refused("DYN_LOGGING_CONFIG_PATH", why=_NO_LOG_FILE),
     refused("DYN_LOGGING_SPAN_EVENTS", why=_NO_SPAN_EVENTS, harmless=OFF),

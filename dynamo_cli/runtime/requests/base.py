@@ -113,6 +113,10 @@ class RequestServer(ABC):
     def inflight(self, endpoint: str | None = None) -> int: ...
 
     @abstractmethod
+    async def wait_idle(self, timeout_s: float, endpoint: str = "") -> None:
+        """Until no request runs, or the time is up; `endpoint` "" means all."""
+
+    @abstractmethod
     async def drain(self, timeout_s: float, endpoint: str = "") -> None:
         """Refuse new requests with Draining and tell peers so; wait for the running ones, then stop what is left.
 

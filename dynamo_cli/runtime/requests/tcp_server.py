@@ -90,7 +90,7 @@ class TcpRequestServer(RequestServer):
         self.draining.add(endpoint)
         for link in self.links:
             link.out.frame(Drain(endpoint))
-        await self._wait_idle(timeout_s, endpoint)
+        await self.wait_idle(timeout_s, endpoint)
         leftover = self._of(endpoint)
         for stream in leftover:
             stream.give_up("the worker is shutting down")
@@ -123,7 +123,7 @@ class TcpRequestServer(RequestServer):
     def _of(self, endpoint: str) -> list[ServedStream]:
         return [stream for stream, name in self._streams.items() if endpoint in ("", name)]
 
-    async def _wait_idle(self, timeout_s: float, endpoint: str) -> None:
+    async def wait_idle(self, timeout_s: float, endpoint: str = "") -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s
         while self._of(endpoint):
             left = deadline - asyncio.get_running_loop().time()

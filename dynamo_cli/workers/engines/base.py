@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
+from dynamo_cli.protocol.instance import Role
+
 if TYPE_CHECKING:
     from dynamo_cli.workers.engine import Engine
 
@@ -26,7 +28,8 @@ class EngineLaunch(msgspec.Struct, frozen=True, kw_only=True):
 
     `args` are the engine's native arguments, untouched. `ports`: the ports of `EngineSpec.ports`, by name.
     `text_path` is the prepared text bundle ("" when the engine takes text). `context_length`: the tokens the model
-    was trained for, 0 when unknown.
+    was trained for, 0 when unknown. `role` is that of the worker; a `headless` engine is a secondary node of another
+    one and generates nothing by itself. `logits_processors` are import paths, `module:name`.
     """
 
     model_name: str
@@ -38,6 +41,9 @@ class EngineLaunch(msgspec.Struct, frozen=True, kw_only=True):
     ports: dict[str, int] = {}
     tensor_parallel: int = 1
     runtime_dir: str = ""
+    role: Role = "aggregated"
+    headless: bool = False
+    logits_processors: tuple[str, ...] = ()
 
 
 class EngineSpec(ABC):
@@ -53,6 +59,15 @@ class EngineSpec(ABC):
     """GPUs one replica wants when the topology says gpus = "auto"."""
     ports: ClassVar[tuple[str, ...]] = ()
     """Names of the ports a replica needs beyond the planes; exported as DYN_PORT_<NAME>."""
+    takes_text: ClassVar[bool] = False
+    """It can render and tokenize by itself when `text_path` is ""."""
+    headless: ClassVar[bool] = False
+    """It can be the secondary node of another one."""
+    logits_processors: ClassVar[bool] = False
+    has_children: ClassVar[bool] = False
+    """It starts processes that would not notice the worker's death by themselves."""
+    multiprocess_metrics: ClassVar[bool] = False
+    """Its processes share their metrics in PROMETHEUS_MULTIPROC_DIR, which must be there before it is imported."""
 
     @abstractmethod
     def available(self) -> str | None:

@@ -23,6 +23,7 @@ class EchoSpec(EngineSpec):
     summary = "streams the last user message back; no model"
     options_type = EchoOptions
     needs_model = False
+    takes_text = True
 
     def available(self) -> str | None:
         return None

@@ -30,6 +30,7 @@ class LlamaCppSpec(EngineSpec):
     modules = ("xllamacpp",)
     formats = ("gguf",)
     options_type = LlamaCppOptions
+    takes_text = True
 
     def available(self) -> str | None:
         if importlib.util.find_spec("xllamacpp") is None:

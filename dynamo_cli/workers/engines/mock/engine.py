@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from collections.abc import Sequence as Words
 from pathlib import Path
+from typing import Any
 
-from dynamo_cli.errors import EngineDied, InvalidRequest
+from dynamo_cli.errors import EngineDied, EngineFailed, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason, TokenLogprob
+from dynamo_cli.protocol.kv import adapter_seed
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
-from dynamo_cli.workers.engine import Engine, EngineInfo
+from dynamo_cli.workers.engine import Adapter, Control, Engine, EngineInfo
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.mock.logprobs import logprobs_of
 from dynamo_cli.workers.engines.mock.simulation.blocks import BlockPool
@@ -38,6 +40,8 @@ class MockEngine(Engine):
         self._words: Words[int] = ()
         self._simulator: Simulator | None = None
         self._streams: set[Stream] = set()
+        self._adapters: set[str] = set()
+        self._asleep = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -64,6 +68,8 @@ class MockEngine(Engine):
             logprobs=True,
             kv_events=options.enable_prefix_caching,
             prefix_caching=options.enable_prefix_caching,
+            controls=("clear_kv_blocks", "sleep", "wake_up"),
+            max_adapters=options.max_loras,
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
@@ -91,6 +97,23 @@ class MockEngine(Engine):
     def load(self) -> WorkerLoad | None:
         return None if self._simulator is None else WorkerLoad(*self._simulator.load())
 
+    async def control(self, name: Control, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Whoever sleeps has nothing in its cache, and ends what still runs."""
+        if name == "sleep":
+            for stream in list(self._streams):
+                self._end(stream, "cancelled")
+        self._asleep = name == "sleep" or (self._asleep and name != "wake_up")
+        if name != "wake_up" and self._simulator is not None:
+            self._simulator.clear()
+            self._tell(self._simulator)
+        return {}
+
+    async def add_adapter(self, adapter: Adapter) -> None:
+        self._adapters.add(adapter.name)
+
+    async def remove_adapter(self, name: str) -> None:
+        self._adapters.discard(name)
+
     async def stop(self) -> None:
         for stream in list(self._streams):
             self._end(stream, "error")
@@ -114,12 +137,16 @@ class MockEngine(Engine):
         simulator = self._simulator
         if simulator is None or self._task is None:
             raise EngineDied("the mock engine has stopped")
+        if self._asleep:
+            raise EngineFailed("the mock engine sleeps")
         if request.guided is not None:
             raise InvalidRequest("the mock engine cannot guide its text")
         max_tokens = self._checked_max_tokens(request)
+        adapter = request.model if request.model in self._adapters else ""
+        seed = self._options.seed ^ (adapter_seed(adapter) if adapter else 0)
         stream = Stream(
-            self._sequence(request.token_ids, max_tokens),
-            absorb_all(initial_state(self._options.seed), request.token_ids),
+            self._sequence(request.token_ids, max_tokens, adapter),
+            absorb_all(initial_state(seed), request.token_ids),
             request.stop.min_tokens,
             frozenset(request.stop.stop_token_ids),
         )
@@ -142,9 +169,9 @@ class MockEngine(Engine):
             )
         return max_tokens
 
-    def _sequence(self, token_ids: list[int], max_tokens: int) -> Sequence:
+    def _sequence(self, token_ids: list[int], max_tokens: int, adapter: str) -> Sequence:
         if self._options.enable_prefix_caching:
-            return Sequence.of_tokens(token_ids, max_tokens, self._options.block_size)
+            return Sequence.of_tokens(token_ids, max_tokens, self._options.block_size, adapter=adapter)
         return Sequence(len(token_ids), max_tokens)
 
     def _end(self, stream: Stream, finish: FinishReason) -> None:
@@ -176,6 +203,9 @@ class MockEngine(Engine):
             sequence.owner.stop("length")
         for sequence in say_one_more(simulator.decoding, self._words):
             simulator.end(sequence)
+        self._tell(simulator)
+
+    def _tell(self, simulator: Simulator) -> None:
         if self.on_kv_events is not None:
             events = simulator.drain_events()
             if events:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence as Tokens
 from typing import Any, Literal
 
-from dynamo_cli.protocol.kv import block_hashes, chain, local_hashes
+from dynamo_cli.protocol.kv import SEED, adapter_seed, block_hashes, chain, local_hashes
 
 Phase = Literal["new", "waiting", "prefilling", "decoding", "done"]
 
@@ -38,6 +38,7 @@ class Sequence:
         "phase",
         "preempted_at",
         "prompt_tokens",
+        "seed",
         "start",
         "tail",
     )
@@ -73,12 +74,18 @@ class Sequence:
         self.order = 0
         self.start = 0
         self.due = 0
+        self.seed = SEED
+        """Of the names of its blocks."""
 
     @classmethod
-    def of_tokens(cls, token_ids: Tokens[int], max_tokens: int, block_size: int, owner: Any = None) -> Sequence:
+    def of_tokens(
+        cls, token_ids: Tokens[int], max_tokens: int, block_size: int, owner: Any = None, adapter: str = ""
+    ) -> Sequence:
         """One whose tokens are known."""
-        names = block_hashes(token_ids, block_size)
-        return cls(len(token_ids), max_tokens, names, token_ids[len(names) * block_size :], owner)
+        names = block_hashes(token_ids, block_size, adapter=adapter)
+        sequence = cls(len(token_ids), max_tokens, names, token_ids[len(names) * block_size :], owner)
+        sequence.seed = adapter_seed(adapter)
+        return sequence
 
     @property
     def known(self) -> int:
@@ -92,6 +99,6 @@ class Sequence:
         return self.names[first:end]
 
     def _hash_next(self, tail: list[int], block_size: int) -> int:
-        block = local_hashes(tail[:block_size], block_size)
+        block = local_hashes(tail[:block_size], block_size, seed=self.seed)
         del tail[:block_size]
         return chain(block, self.names[-1] if self.names else None)[0]

@@ -1,4 +1,4 @@
-"""Parts of the frontend that an environment variable switches off, named as the reference names them."""
+"""What an environment variable switches on or off, named as the reference names them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,173 @@
+"""A loaded engine behind the request plane: from its registration to the end of its last request."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator
+
+from dynamo_cli.errors import Draining, EngineFailed
+from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.instance import Instance, ModelCard
+from dynamo_cli.runtime.context import Context
+from dynamo_cli.runtime.endpoint import ServedEndpoint
+from dynamo_cli.runtime.requests.base import Handler
+from dynamo_cli.runtime.runtime import DistributedRuntime
+from dynamo_cli.runtime.spans import Spans
+from dynamo_cli.workers.adapters import Adapters
+from dynamo_cli.workers.admission import admit
+from dynamo_cli.workers.arguments import WorkerArguments
+from dynamo_cli.workers.canary import Canary, canary_request
+from dynamo_cli.workers.handling import handled
+from dynamo_cli.workers.kv_events import BLOCKS_PATH, KvEventTeller
+from dynamo_cli.workers.limit import RequestLimit
+from dynamo_cli.workers.load import LoadReport
+from dynamo_cli.workers.loading import Loaded
+from dynamo_cli.workers.registration import Registration
+from dynamo_cli.workers.resting import Resting
+from dynamo_cli.workers.signals import StopSignals, until
+from dynamo_cli.workers.system.controls import ControlRoutes
+from dynamo_cli.workers.system.loras import LoraRoutes
+from dynamo_cli.workers.system.metrics import WorkerMetrics
+from dynamo_cli.workers.system.server import SystemServer
+
+_log = logging.getLogger("dynamo.worker")
+
+
+class Serving:
+    """`run` it once."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        arguments: WorkerArguments,
+        runtime: DistributedRuntime,
+        system: SystemServer,
+        spans: Spans | None,
+    ) -> None:
+        self._loaded = loaded
+        self._arguments = arguments
+        self._runtime = runtime
+        self._system = system
+        self._spans = spans
+        limit, queue = arguments.request_limit, arguments.request_queue
+        self._limit = None if limit is None else RequestLimit(limit, queue)
+        self._requests = 0
+        self._canary: Canary | None = None
+        self._teller: KvEventTeller | None = None
+        self._began = time.monotonic()
+
+    async def run(self, signals: StopSignals) -> None:
+        """Until it is asked to stop. Raises EngineFailed when the engine dies before."""
+        self._served = served = await self._serve_endpoint()
+        self._registration = Registration(served, self._runtime.discovery, self._tell_health)
+        self._card = card = self._loaded.card(served.instance)
+        self._adapters = self._make_adapters(card)
+        await self._start_telling(served.instance)
+        await self._registration.begin(card)
+        for name, path in self._arguments.adapters.items():
+            await self._adapters.load(name, path)
+        self._start_canary()
+        self._open_system(card)
+        _log.info("serving %s at %s as %s", card.name, card.instance.endpoint, card.instance.hex_id)
+        death = await until(signals.asked, self._loaded.engine.failed())
+        if self._canary is not None:
+            await self._canary.close()
+        await self._registration.end()
+        if death is not None:
+            raise EngineFailed(death)
+        await self._drain(served, signals)
+
+    async def _serve_endpoint(self) -> ServedEndpoint:
+        endpoint = self._runtime.endpoint(self._arguments.endpoint_name)
+        load = LoadReport(self._loaded.engine, lambda: served.inflight)
+        served = await endpoint.serve(self._handler(load), request_type=EngineRequest, register=False)
+        served.report(load.read)
+        return served
+
+    def _make_adapters(self, card: ModelCard) -> Adapters:
+        loaded = self._loaded
+        return Adapters(loaded.engine, loaded.engine_name, loaded.info, card, self._registration)
+
+    async def _start_telling(self, instance: Instance) -> None:
+        if self._loaded.info.kv_events:
+            self._teller = KvEventTeller()
+            await self._teller.start(self._loaded.engine, self._runtime.events, instance.endpoint)
+            self._system.route("GET", BLOCKS_PATH, self._teller.show)
+
+    def _start_canary(self) -> None:
+        options, loaded = self._arguments.canary, self._loaded
+        if options.enabled:
+            request = canary_request(loaded.model_name, loaded.info.input == "text", options)
+            self._canary = Canary(loaded.engine, request, self._registration, options)
+            self._canary.start()
+
+    def _open_system(self, card: ModelCard) -> None:
+        loaded, system = self._loaded, self._system
+        endpoint = card.instance.endpoint
+        labels = {
+            "model": card.name,
+            "engine": card.engine,
+            "dynamo_namespace": endpoint.namespace,
+            "dynamo_component": endpoint.component,
+            "dynamo_endpoint": endpoint.endpoint,
+        }
+        metrics = WorkerMetrics(labels, lambda: self._series(metrics.labels), loaded.engine.metrics)
+        system.metrics = metrics.text
+        resting = Resting(loaded.engine, self._registration, self._served, self._arguments.grace_s)
+        system.serve(ControlRoutes(card.engine, loaded.info.controls, resting), LoraRoutes(self._adapters))
+        self._tell_health()
+
+    def _tell_health(self) -> None:
+        why, card = self._registration.why_out, self._card
+        self._system.set_health(
+            "notready" if why else "ready", why, model=card.name, engine=card.engine, instance=card.instance.hex_id
+        )
+
+    def _series(self, labels: str) -> str:
+        return (
+            "# TYPE dynamo_component_requests counter\n"
+            f"dynamo_component_requests_total{labels} {self._requests}\n"
+            "# TYPE dynamo_component_inflight_requests gauge\n"
+            f"dynamo_component_inflight_requests{labels} {self._served.inflight}\n"
+            "# TYPE dynamo_component_uptime_seconds gauge\n"
+            f"dynamo_component_uptime_seconds{labels} {time.monotonic() - self._began:.3f}\n"
+            f"{self._limit.metrics() if self._limit else ''}"
+            f"{self._teller.metrics(labels) if self._teller else ''}"
+            f"{self._canary.metrics(labels) if self._canary else ''}"
+        )
+
+    def _handler(self, load: LoadReport) -> Handler:
+        loaded, spans, limit = self._loaded, self._spans, self._limit
+        generate, info, watched = loaded.engine.generate, loaded.info, self._arguments.canary.enabled
+
+        def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
+            self._requests += 1
+            _log.debug("request %s: %d prompt tokens", context.id, len(request.token_ids))
+            load.begin()
+            request = admit(request, info)
+            self._check_place(request.model)
+            deltas = generate(request, context) if limit is None else limit.generate(generate, request, context)
+            if watched and self._canary is not None:
+                deltas = self._canary.listening(deltas)
+            return deltas if spans is None else handled(spans, deltas, request, context)
+
+        return handle
+
+    def _check_place(self, model: str) -> None:
+        """Raises Draining, after which another worker is tried, for what has come too late for this one."""
+        if self._registration.resting:
+            raise Draining(f"the worker rests: {self._registration.why_out}")
+        if self._loaded.info.max_adapters and model != self._card.name and model not in self._adapters:
+            raise Draining(f"this worker does not serve {model!r} now; it serves {self._served_names()}")
+
+    def _served_names(self) -> str:
+        return ", ".join([self._card.name, *(adapter.name for adapter in self._adapters)])
+
+    async def _drain(self, served: ServedEndpoint, signals: StopSignals) -> None:
+        running = served.inflight
+        self._system.set_health("draining", f"{running} requests in flight")
+        if running:
+            _log.info("draining: %d requests in flight have %g s", running, self._arguments.grace_s)
+        await self._loaded.engine.drain()
+        await until(signals.forced, served.drain(self._arguments.grace_s))

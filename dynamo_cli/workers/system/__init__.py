@@ -1,0 +1,1 @@
+"""What a worker answers over HTTP: health, metrics, controls of its engine, adapters."""
