@@ -29,14 +29,14 @@ __dynamo_options() {
     events) list='--json -h --help' ;;
     frontend) list='-h --help --version --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --router-kv-policy --router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight --router-host-cache-hit-weight --router-disk-cache-hit-weight --router-temperature --router-ttl-secs --router-max-tree-size --router-prune-target-ratio --router-predicted-ttl-secs --router-session-affinity-ttl-secs --kv-cache-block-size --router-kv-events --kv-events --no-router-kv-events --no-kv-events --router-track-active-blocks --track-active-blocks --no-router-track-active-blocks --no-track-active-blocks --router-track-output-blocks --track-output-blocks --no-router-track-output-blocks --no-track-output-blocks --router-replica-sync --no-router-replica-sync --router-session-affinity-mode --migration-limit --migration-max-seq-len --active-decode-blocks-threshold --busy-threshold --active-prefill-tokens-threshold --active-prefill-tokens-threshold-frac --metrics-prefix --request-trace --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     logs) list='-f --follow -n --tail --since --until --grep --level -t --timestamps --json -d --deployment -h --help' ;;
-    mocker) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    mocker) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     plan) list='--set --json --commands -h --help' ;;
     ps) list='-a --all --json -h --help' ;;
     pull) list='-h --help' ;;
     replay) list='--policy --workers --cache-fraction --blocks --speed -n --requests --max-num-seqs --max-num-batched-tokens --speedup --seed --plot --json -h --help' ;;
     restart) list='-d --deployment --no-wait --timeout -h --help' ;;
     scale) list='-d --deployment --no-wait --timeout -h --help' ;;
-    sglang) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    sglang) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     start) list='-d --deployment --no-wait --timeout -h --help' ;;
     status) list='--json -w --watch --interval --wait --timeout -h --help' ;;
     stop) list='-d --deployment --no-wait --timeout -h --help' ;;
@@ -44,10 +44,10 @@ __dynamo_options() {
     'topology list') list='--json -h --help' ;;
     'topology show') list='--set --json -h --help' ;;
     'topology schema') list='-h --help' ;;
-    trtllm) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    trtllm) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     up) list='-d --detach --set --no-deps --share-gpus --timeout --json -h --help' ;;
-    vllm) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
-    worker) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    vllm) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    worker) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     *) list= ;;
     esac
 }
@@ -155,6 +155,11 @@ __dynamo_option() {
     'mocker --endpoint') : ;;
     'mocker --options') : ;;
     'mocker --tensor-parallel-size' | 'mocker --tp') : ;;
+    'mocker --custom-jinja-template') kind='file' ;;
+    'mocker --adapter') : ;;
+    'mocker --logits-processor') : ;;
+    'mocker --disaggregation-mode') kind='=agg prefill decode' ;;
+    'mocker --health-check-payload') : ;;
     'mocker --engine-request-limit') : ;;
     'mocker --namespace') : ;;
     'mocker --namespace-prefix') : ;;
@@ -183,6 +188,11 @@ __dynamo_option() {
     'sglang --endpoint') : ;;
     'sglang --options') : ;;
     'sglang --tensor-parallel-size' | 'sglang --tp') : ;;
+    'sglang --custom-jinja-template') kind='file' ;;
+    'sglang --adapter') : ;;
+    'sglang --logits-processor') : ;;
+    'sglang --disaggregation-mode') kind='=agg prefill decode' ;;
+    'sglang --health-check-payload') : ;;
     'sglang --engine-request-limit') : ;;
     'sglang --namespace') : ;;
     'sglang --namespace-prefix') : ;;
@@ -203,6 +213,11 @@ __dynamo_option() {
     'trtllm --endpoint') : ;;
     'trtllm --options') : ;;
     'trtllm --tensor-parallel-size' | 'trtllm --tp') : ;;
+    'trtllm --custom-jinja-template') kind='file' ;;
+    'trtllm --adapter') : ;;
+    'trtllm --logits-processor') : ;;
+    'trtllm --disaggregation-mode') kind='=agg prefill decode' ;;
+    'trtllm --health-check-payload') : ;;
     'trtllm --engine-request-limit') : ;;
     'trtllm --namespace') : ;;
     'trtllm --namespace-prefix') : ;;
@@ -217,6 +232,11 @@ __dynamo_option() {
     'vllm --endpoint') : ;;
     'vllm --options') : ;;
     'vllm --tensor-parallel-size' | 'vllm --tp') : ;;
+    'vllm --custom-jinja-template') kind='file' ;;
+    'vllm --adapter') : ;;
+    'vllm --logits-processor') : ;;
+    'vllm --disaggregation-mode') kind='=agg prefill decode' ;;
+    'vllm --health-check-payload') : ;;
     'vllm --engine-request-limit') : ;;
     'vllm --namespace') : ;;
     'vllm --namespace-prefix') : ;;
@@ -229,6 +249,11 @@ __dynamo_option() {
     'worker --endpoint') : ;;
     'worker --options') : ;;
     'worker --tensor-parallel-size' | 'worker --tp') : ;;
+    'worker --custom-jinja-template') kind='file' ;;
+    'worker --adapter') : ;;
+    'worker --logits-processor') : ;;
+    'worker --disaggregation-mode') kind='=agg prefill decode' ;;
+    'worker --health-check-payload') : ;;
     'worker --engine-request-limit') : ;;
     'worker --namespace') : ;;
     'worker --namespace-prefix') : ;;

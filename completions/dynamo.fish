@@ -19,7 +19,7 @@ function __dynamo_count
             echo 1
         case 'logs -n' 'logs --tail' 'logs --since' 'logs --until' 'logs --grep' 'logs --level' 'logs -d' 'logs --deployment'
             echo 1
-        case 'mocker --engine' 'mocker --model' 'mocker --model-path' 'mocker --model-name' 'mocker --served-model-name' 'mocker --endpoint' 'mocker --options' 'mocker --tensor-parallel-size' 'mocker --tp' 'mocker --engine-request-limit' 'mocker --namespace' 'mocker --namespace-prefix' 'mocker --discovery-backend' 'mocker --store-kv' 'mocker --request-plane' 'mocker --event-plane'
+        case 'mocker --engine' 'mocker --model' 'mocker --model-path' 'mocker --model-name' 'mocker --served-model-name' 'mocker --endpoint' 'mocker --options' 'mocker --tensor-parallel-size' 'mocker --tp' 'mocker --custom-jinja-template' 'mocker --adapter' 'mocker --logits-processor' 'mocker --disaggregation-mode' 'mocker --health-check-payload' 'mocker --engine-request-limit' 'mocker --namespace' 'mocker --namespace-prefix' 'mocker --discovery-backend' 'mocker --store-kv' 'mocker --request-plane' 'mocker --event-plane'
             echo 1
         case 'plan --set'
             echo 1
@@ -29,7 +29,7 @@ function __dynamo_count
             echo 1
         case 'scale -d' 'scale --deployment' 'scale --timeout'
             echo 1
-        case 'sglang --engine' 'sglang --model' 'sglang --model-path' 'sglang --model-name' 'sglang --served-model-name' 'sglang --endpoint' 'sglang --options' 'sglang --tensor-parallel-size' 'sglang --tp' 'sglang --engine-request-limit' 'sglang --namespace' 'sglang --namespace-prefix' 'sglang --discovery-backend' 'sglang --store-kv' 'sglang --request-plane' 'sglang --event-plane'
+        case 'sglang --engine' 'sglang --model' 'sglang --model-path' 'sglang --model-name' 'sglang --served-model-name' 'sglang --endpoint' 'sglang --options' 'sglang --tensor-parallel-size' 'sglang --tp' 'sglang --custom-jinja-template' 'sglang --adapter' 'sglang --logits-processor' 'sglang --disaggregation-mode' 'sglang --health-check-payload' 'sglang --engine-request-limit' 'sglang --namespace' 'sglang --namespace-prefix' 'sglang --discovery-backend' 'sglang --store-kv' 'sglang --request-plane' 'sglang --event-plane'
             echo 1
         case 'start -d' 'start --deployment' 'start --timeout'
             echo 1
@@ -39,13 +39,13 @@ function __dynamo_count
             echo 1
         case 'topology show --set'
             echo 1
-        case 'trtllm --engine' 'trtllm --model' 'trtllm --model-path' 'trtllm --model-name' 'trtllm --served-model-name' 'trtllm --endpoint' 'trtllm --options' 'trtllm --tensor-parallel-size' 'trtllm --tp' 'trtllm --engine-request-limit' 'trtllm --namespace' 'trtllm --namespace-prefix' 'trtllm --discovery-backend' 'trtllm --store-kv' 'trtllm --request-plane' 'trtllm --event-plane'
+        case 'trtllm --engine' 'trtllm --model' 'trtllm --model-path' 'trtllm --model-name' 'trtllm --served-model-name' 'trtllm --endpoint' 'trtllm --options' 'trtllm --tensor-parallel-size' 'trtllm --tp' 'trtllm --custom-jinja-template' 'trtllm --adapter' 'trtllm --logits-processor' 'trtllm --disaggregation-mode' 'trtllm --health-check-payload' 'trtllm --engine-request-limit' 'trtllm --namespace' 'trtllm --namespace-prefix' 'trtllm --discovery-backend' 'trtllm --store-kv' 'trtllm --request-plane' 'trtllm --event-plane'
             echo 1
         case 'up --set' 'up --timeout'
             echo 1
-        case 'vllm --engine' 'vllm --model' 'vllm --model-path' 'vllm --model-name' 'vllm --served-model-name' 'vllm --endpoint' 'vllm --options' 'vllm --tensor-parallel-size' 'vllm --tp' 'vllm --engine-request-limit' 'vllm --namespace' 'vllm --namespace-prefix' 'vllm --discovery-backend' 'vllm --store-kv' 'vllm --request-plane' 'vllm --event-plane'
+        case 'vllm --engine' 'vllm --model' 'vllm --model-path' 'vllm --model-name' 'vllm --served-model-name' 'vllm --endpoint' 'vllm --options' 'vllm --tensor-parallel-size' 'vllm --tp' 'vllm --custom-jinja-template' 'vllm --adapter' 'vllm --logits-processor' 'vllm --disaggregation-mode' 'vllm --health-check-payload' 'vllm --engine-request-limit' 'vllm --namespace' 'vllm --namespace-prefix' 'vllm --discovery-backend' 'vllm --store-kv' 'vllm --request-plane' 'vllm --event-plane'
             echo 1
-        case 'worker --engine' 'worker --model' 'worker --model-path' 'worker --model-name' 'worker --served-model-name' 'worker --endpoint' 'worker --options' 'worker --tensor-parallel-size' 'worker --tp' 'worker --engine-request-limit' 'worker --namespace' 'worker --namespace-prefix' 'worker --discovery-backend' 'worker --store-kv' 'worker --request-plane' 'worker --event-plane'
+        case 'worker --engine' 'worker --model' 'worker --model-path' 'worker --model-name' 'worker --served-model-name' 'worker --endpoint' 'worker --options' 'worker --tensor-parallel-size' 'worker --tp' 'worker --custom-jinja-template' 'worker --adapter' 'worker --logits-processor' 'worker --disaggregation-mode' 'worker --health-check-payload' 'worker --engine-request-limit' 'worker --namespace' 'worker --namespace-prefix' 'worker --discovery-backend' 'worker --store-kv' 'worker --request-plane' 'worker --event-plane'
             echo 1
         case '*'
             echo 0
@@ -301,6 +301,15 @@ complete -c dynamo -n '__dynamo_at \'mocker\'' -l model-name -l served-model-nam
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l endpoint -x -d 'namespace.component.endpoint to serve (DYN_ENDPOINT)'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l options -x -d 'the adapter\'s own settings'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l tensor-parallel-size -l tp -x
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l custom-jinja-template -r -F -d 'a chat template in place of the model\'s own (DYN_CUSTOM_JINJA_TEMPLATE)'
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l text-input -l no-text-input -l use-vllm-tokenizer -l no-use-vllm-tokenizer -l use-sglang-tokenizer -l no-use-sglang-tokenizer -d 'the engine gets messages and prompts as text, and tokenizes them itself'
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l adapter -x -d 'LoRA weights to serve from the start as the model NAME; may be given several times'
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l logits-processor -x -d 'a logits processor the engine imports; may be given several times'
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l disaggregation-mode -x -k -a 'agg prefill decode' -d 'what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)'
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l is-prefill-worker -l no-is-prefill-worker -d 'the same as --disaggregation-mode prefill'
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l is-decode-worker -l no-is-decode-worker -d 'the same as --disaggregation-mode decode'
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l headless -l no-headless -d 'a secondary node: the engine alone, nothing is served'
+complete -c dynamo -n '__dynamo_at \'mocker\'' -l health-check-payload -x -d 'what an idle engine is asked for, or @FILE (DYN_HEALTH_CHECK_PAYLOAD)'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l engine-request-limit -x -d 'requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
@@ -349,6 +358,15 @@ complete -c dynamo -n '__dynamo_at \'sglang\'' -l model-name -l served-model-nam
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l endpoint -x -d 'namespace.component.endpoint to serve (DYN_ENDPOINT)'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l options -x -d 'the adapter\'s own settings'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l tensor-parallel-size -l tp -x
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l custom-jinja-template -r -F -d 'a chat template in place of the model\'s own (DYN_CUSTOM_JINJA_TEMPLATE)'
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l text-input -l no-text-input -l use-vllm-tokenizer -l no-use-vllm-tokenizer -l use-sglang-tokenizer -l no-use-sglang-tokenizer -d 'the engine gets messages and prompts as text, and tokenizes them itself'
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l adapter -x -d 'LoRA weights to serve from the start as the model NAME; may be given several times'
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l logits-processor -x -d 'a logits processor the engine imports; may be given several times'
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l disaggregation-mode -x -k -a 'agg prefill decode' -d 'what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)'
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l is-prefill-worker -l no-is-prefill-worker -d 'the same as --disaggregation-mode prefill'
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l is-decode-worker -l no-is-decode-worker -d 'the same as --disaggregation-mode decode'
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l headless -l no-headless -d 'a secondary node: the engine alone, nothing is served'
+complete -c dynamo -n '__dynamo_at \'sglang\'' -l health-check-payload -x -d 'what an idle engine is asked for, or @FILE (DYN_HEALTH_CHECK_PAYLOAD)'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l engine-request-limit -x -d 'requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'sglang\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
@@ -392,6 +410,15 @@ complete -c dynamo -n '__dynamo_at \'trtllm\'' -l model-name -l served-model-nam
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l endpoint -x -d 'namespace.component.endpoint to serve (DYN_ENDPOINT)'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l options -x -d 'the adapter\'s own settings'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l tensor-parallel-size -l tp -x
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l custom-jinja-template -r -F -d 'a chat template in place of the model\'s own (DYN_CUSTOM_JINJA_TEMPLATE)'
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l text-input -l no-text-input -l use-vllm-tokenizer -l no-use-vllm-tokenizer -l use-sglang-tokenizer -l no-use-sglang-tokenizer -d 'the engine gets messages and prompts as text, and tokenizes them itself'
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l adapter -x -d 'LoRA weights to serve from the start as the model NAME; may be given several times'
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l logits-processor -x -d 'a logits processor the engine imports; may be given several times'
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l disaggregation-mode -x -k -a 'agg prefill decode' -d 'what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)'
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l is-prefill-worker -l no-is-prefill-worker -d 'the same as --disaggregation-mode prefill'
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l is-decode-worker -l no-is-decode-worker -d 'the same as --disaggregation-mode decode'
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l headless -l no-headless -d 'a secondary node: the engine alone, nothing is served'
+complete -c dynamo -n '__dynamo_at \'trtllm\'' -l health-check-payload -x -d 'what an idle engine is asked for, or @FILE (DYN_HEALTH_CHECK_PAYLOAD)'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l engine-request-limit -x -d 'requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'trtllm\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
@@ -415,6 +442,15 @@ complete -c dynamo -n '__dynamo_at \'vllm\'' -l model-name -l served-model-name 
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l endpoint -x -d 'namespace.component.endpoint to serve (DYN_ENDPOINT)'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l options -x -d 'the adapter\'s own settings'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l tensor-parallel-size -l tp -x
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l custom-jinja-template -r -F -d 'a chat template in place of the model\'s own (DYN_CUSTOM_JINJA_TEMPLATE)'
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l text-input -l no-text-input -l use-vllm-tokenizer -l no-use-vllm-tokenizer -l use-sglang-tokenizer -l no-use-sglang-tokenizer -d 'the engine gets messages and prompts as text, and tokenizes them itself'
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l adapter -x -d 'LoRA weights to serve from the start as the model NAME; may be given several times'
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l logits-processor -x -d 'a logits processor the engine imports; may be given several times'
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l disaggregation-mode -x -k -a 'agg prefill decode' -d 'what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)'
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l is-prefill-worker -l no-is-prefill-worker -d 'the same as --disaggregation-mode prefill'
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l is-decode-worker -l no-is-decode-worker -d 'the same as --disaggregation-mode decode'
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l headless -l no-headless -d 'a secondary node: the engine alone, nothing is served'
+complete -c dynamo -n '__dynamo_at \'vllm\'' -l health-check-payload -x -d 'what an idle engine is asked for, or @FILE (DYN_HEALTH_CHECK_PAYLOAD)'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l engine-request-limit -x -d 'requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'vllm\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
@@ -429,6 +465,15 @@ complete -c dynamo -n '__dynamo_at \'worker\'' -l model-name -l served-model-nam
 complete -c dynamo -n '__dynamo_at \'worker\'' -l endpoint -x -d 'namespace.component.endpoint to serve (DYN_ENDPOINT)'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l options -x -d 'the adapter\'s own settings'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l tensor-parallel-size -l tp -x
+complete -c dynamo -n '__dynamo_at \'worker\'' -l custom-jinja-template -r -F -d 'a chat template in place of the model\'s own (DYN_CUSTOM_JINJA_TEMPLATE)'
+complete -c dynamo -n '__dynamo_at \'worker\'' -l text-input -l no-text-input -l use-vllm-tokenizer -l no-use-vllm-tokenizer -l use-sglang-tokenizer -l no-use-sglang-tokenizer -d 'the engine gets messages and prompts as text, and tokenizes them itself'
+complete -c dynamo -n '__dynamo_at \'worker\'' -l adapter -x -d 'LoRA weights to serve from the start as the model NAME; may be given several times'
+complete -c dynamo -n '__dynamo_at \'worker\'' -l logits-processor -x -d 'a logits processor the engine imports; may be given several times'
+complete -c dynamo -n '__dynamo_at \'worker\'' -l disaggregation-mode -x -k -a 'agg prefill decode' -d 'what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)'
+complete -c dynamo -n '__dynamo_at \'worker\'' -l is-prefill-worker -l no-is-prefill-worker -d 'the same as --disaggregation-mode prefill'
+complete -c dynamo -n '__dynamo_at \'worker\'' -l is-decode-worker -l no-is-decode-worker -d 'the same as --disaggregation-mode decode'
+complete -c dynamo -n '__dynamo_at \'worker\'' -l headless -l no-headless -d 'a secondary node: the engine alone, nothing is served'
+complete -c dynamo -n '__dynamo_at \'worker\'' -l health-check-payload -x -d 'what an idle engine is asked for, or @FILE (DYN_HEALTH_CHECK_PAYLOAD)'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l engine-request-limit -x -d 'requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default: no limit)'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'worker\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'

@@ -330,6 +330,23 @@ __dynamo_mocker() {
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
+        '(--custom-jinja-template)--custom-jinja-template=[a chat template in place of the model'\''s own (DYN_CUSTOM_JINJA_TEMPLATE)]:value:_files' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--text-input[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-text-input[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--use-vllm-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-use-vllm-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--use-sglang-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-use-sglang-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--adapter)--adapter=[LoRA weights to serve from the start as the model NAME; may be given several times]:value: ' \
+        '(--logits-processor)--logits-processor=[a logits processor the engine imports; may be given several times]:value: ' \
+        '(--disaggregation-mode)--disaggregation-mode=[what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)]:value:(agg prefill decode)' \
+        '(--is-prefill-worker --no-is-prefill-worker)--is-prefill-worker[the same as --disaggregation-mode prefill]' \
+        '(--is-prefill-worker --no-is-prefill-worker)--no-is-prefill-worker[the same as --disaggregation-mode prefill]' \
+        '(--is-decode-worker --no-is-decode-worker)--is-decode-worker[the same as --disaggregation-mode decode]' \
+        '(--is-decode-worker --no-is-decode-worker)--no-is-decode-worker[the same as --disaggregation-mode decode]' \
+        '(--headless --no-headless)--headless[a secondary node\: the engine alone, nothing is served]' \
+        '(--headless --no-headless)--no-headless[a secondary node\: the engine alone, nothing is served]' \
+        '(--health-check-payload)--health-check-payload=[what an idle engine is asked for, or @FILE (DYN_HEALTH_CHECK_PAYLOAD)]:value: ' \
         '(--engine-request-limit)--engine-request-limit=[requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default\: no limit)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
@@ -421,6 +438,23 @@ __dynamo_sglang() {
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
+        '(--custom-jinja-template)--custom-jinja-template=[a chat template in place of the model'\''s own (DYN_CUSTOM_JINJA_TEMPLATE)]:value:_files' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--text-input[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-text-input[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--use-vllm-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-use-vllm-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--use-sglang-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-use-sglang-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--adapter)--adapter=[LoRA weights to serve from the start as the model NAME; may be given several times]:value: ' \
+        '(--logits-processor)--logits-processor=[a logits processor the engine imports; may be given several times]:value: ' \
+        '(--disaggregation-mode)--disaggregation-mode=[what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)]:value:(agg prefill decode)' \
+        '(--is-prefill-worker --no-is-prefill-worker)--is-prefill-worker[the same as --disaggregation-mode prefill]' \
+        '(--is-prefill-worker --no-is-prefill-worker)--no-is-prefill-worker[the same as --disaggregation-mode prefill]' \
+        '(--is-decode-worker --no-is-decode-worker)--is-decode-worker[the same as --disaggregation-mode decode]' \
+        '(--is-decode-worker --no-is-decode-worker)--no-is-decode-worker[the same as --disaggregation-mode decode]' \
+        '(--headless --no-headless)--headless[a secondary node\: the engine alone, nothing is served]' \
+        '(--headless --no-headless)--no-headless[a secondary node\: the engine alone, nothing is served]' \
+        '(--health-check-payload)--health-check-payload=[what an idle engine is asked for, or @FILE (DYN_HEALTH_CHECK_PAYLOAD)]:value: ' \
         '(--engine-request-limit)--engine-request-limit=[requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default\: no limit)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
@@ -521,6 +555,23 @@ __dynamo_trtllm() {
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
+        '(--custom-jinja-template)--custom-jinja-template=[a chat template in place of the model'\''s own (DYN_CUSTOM_JINJA_TEMPLATE)]:value:_files' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--text-input[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-text-input[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--use-vllm-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-use-vllm-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--use-sglang-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-use-sglang-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--adapter)--adapter=[LoRA weights to serve from the start as the model NAME; may be given several times]:value: ' \
+        '(--logits-processor)--logits-processor=[a logits processor the engine imports; may be given several times]:value: ' \
+        '(--disaggregation-mode)--disaggregation-mode=[what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)]:value:(agg prefill decode)' \
+        '(--is-prefill-worker --no-is-prefill-worker)--is-prefill-worker[the same as --disaggregation-mode prefill]' \
+        '(--is-prefill-worker --no-is-prefill-worker)--no-is-prefill-worker[the same as --disaggregation-mode prefill]' \
+        '(--is-decode-worker --no-is-decode-worker)--is-decode-worker[the same as --disaggregation-mode decode]' \
+        '(--is-decode-worker --no-is-decode-worker)--no-is-decode-worker[the same as --disaggregation-mode decode]' \
+        '(--headless --no-headless)--headless[a secondary node\: the engine alone, nothing is served]' \
+        '(--headless --no-headless)--no-headless[a secondary node\: the engine alone, nothing is served]' \
+        '(--health-check-payload)--health-check-payload=[what an idle engine is asked for, or @FILE (DYN_HEALTH_CHECK_PAYLOAD)]:value: ' \
         '(--engine-request-limit)--engine-request-limit=[requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default\: no limit)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
@@ -559,6 +610,23 @@ __dynamo_vllm() {
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
+        '(--custom-jinja-template)--custom-jinja-template=[a chat template in place of the model'\''s own (DYN_CUSTOM_JINJA_TEMPLATE)]:value:_files' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--text-input[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-text-input[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--use-vllm-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-use-vllm-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--use-sglang-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-use-sglang-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--adapter)--adapter=[LoRA weights to serve from the start as the model NAME; may be given several times]:value: ' \
+        '(--logits-processor)--logits-processor=[a logits processor the engine imports; may be given several times]:value: ' \
+        '(--disaggregation-mode)--disaggregation-mode=[what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)]:value:(agg prefill decode)' \
+        '(--is-prefill-worker --no-is-prefill-worker)--is-prefill-worker[the same as --disaggregation-mode prefill]' \
+        '(--is-prefill-worker --no-is-prefill-worker)--no-is-prefill-worker[the same as --disaggregation-mode prefill]' \
+        '(--is-decode-worker --no-is-decode-worker)--is-decode-worker[the same as --disaggregation-mode decode]' \
+        '(--is-decode-worker --no-is-decode-worker)--no-is-decode-worker[the same as --disaggregation-mode decode]' \
+        '(--headless --no-headless)--headless[a secondary node\: the engine alone, nothing is served]' \
+        '(--headless --no-headless)--no-headless[a secondary node\: the engine alone, nothing is served]' \
+        '(--health-check-payload)--health-check-payload=[what an idle engine is asked for, or @FILE (DYN_HEALTH_CHECK_PAYLOAD)]:value: ' \
         '(--engine-request-limit)--engine-request-limit=[requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default\: no limit)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
@@ -582,6 +650,23 @@ __dynamo_worker() {
         '(--options)--options=[the adapter'\''s own settings]:value: ' \
         '(--tensor-parallel-size --tp)--tensor-parallel-size=[]:value: ' \
         '(--tensor-parallel-size --tp)--tp=[]:value: ' \
+        '(--custom-jinja-template)--custom-jinja-template=[a chat template in place of the model'\''s own (DYN_CUSTOM_JINJA_TEMPLATE)]:value:_files' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--text-input[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-text-input[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--use-vllm-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-use-vllm-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--use-sglang-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer)--no-use-sglang-tokenizer[the engine gets messages and prompts as text, and tokenizes them itself]' \
+        '(--adapter)--adapter=[LoRA weights to serve from the start as the model NAME; may be given several times]:value: ' \
+        '(--logits-processor)--logits-processor=[a logits processor the engine imports; may be given several times]:value: ' \
+        '(--disaggregation-mode)--disaggregation-mode=[what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)]:value:(agg prefill decode)' \
+        '(--is-prefill-worker --no-is-prefill-worker)--is-prefill-worker[the same as --disaggregation-mode prefill]' \
+        '(--is-prefill-worker --no-is-prefill-worker)--no-is-prefill-worker[the same as --disaggregation-mode prefill]' \
+        '(--is-decode-worker --no-is-decode-worker)--is-decode-worker[the same as --disaggregation-mode decode]' \
+        '(--is-decode-worker --no-is-decode-worker)--no-is-decode-worker[the same as --disaggregation-mode decode]' \
+        '(--headless --no-headless)--headless[a secondary node\: the engine alone, nothing is served]' \
+        '(--headless --no-headless)--no-headless[a secondary node\: the engine alone, nothing is served]' \
+        '(--health-check-payload)--health-check-payload=[what an idle engine is asked for, or @FILE (DYN_HEALTH_CHECK_PAYLOAD)]:value: ' \
         '(--engine-request-limit)--engine-request-limit=[requests the engine is given at a time; 16 more wait, the rest is refused (DYN_ENGINE_REQUEST_LIMIT; default\: no limit)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
