@@ -17,7 +17,9 @@ _log = logging.getLogger("dynamo.worker")
 
 
 class Registration:
-    """While there is a reason to be out of rotation the cards stay, and the instance, to which requests go, does not.
+    """Nobody hears of the worker before `begin`.
+
+    While there is a reason to be out of rotation the cards stay, and the instance, to which requests go, does not.
 
     `on_change` is called when the first reason comes and when the last one goes.
     """
@@ -30,6 +32,7 @@ class Registration:
         self._cards: dict[str, ModelCard] = {}
         self._out: dict[str, str] = {}
         self._turn = asyncio.Lock()
+        self._begun = False
         self._over = False
         self.on_change = on_change
 
@@ -47,15 +50,21 @@ class Registration:
         return reason in self._out
 
     async def begin(self, card: ModelCard) -> None:
-        """Let clients find the worker, and its model."""
+        """Let clients find the worker, its model, and the adapters on top of it."""
         async with self._turn:
+            self._begun = True
             if not self._out:
                 await self._served.register()
-            await self._put(card)
+            for each in (card, *self._cards.values()):
+                await self._put(each)
+            self._cards = {card.name: card, **self._cards}
 
     async def add(self, card: ModelCard) -> None:
         async with self._turn:
-            if not self._over:
+            if self._over:
+                return
+            self._cards[card.name] = card
+            if self._begun:
                 await self._put(card)
 
     async def remove(self, name: str) -> None:
@@ -92,5 +101,4 @@ class Registration:
             await self._served.unregister()
 
     async def _put(self, card: ModelCard) -> None:
-        self._cards[card.name] = card
         await self._discovery.put(card.key, msgspec.msgpack.encode(card))

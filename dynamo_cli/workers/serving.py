@@ -64,9 +64,9 @@ class Serving:
         self._card = card = self._loaded.card(served.instance)
         self._adapters = self._make_adapters(card)
         await self._start_telling(served.instance)
-        await self._registration.begin(card)
         for name, path in self._arguments.adapters.items():
             await self._adapters.load(name, path)
+        await self._registration.begin(card)
         self._start_canary()
         self._open_system(card)
         _log.info("serving %s at %s as %s", card.name, card.instance.endpoint, card.instance.hex_id)

@@ -44,8 +44,8 @@ TABLE = {
         GOOD + '"a\\nb" = 1',
         [
             'F:4: workers.decode."a\\nb": unknown key; known here: engine, model, role, replicas, gpus, '
-            "tensor_parallel, args, options, adapters, env, cwd, depends_on, restart, liveness, memory_limit, stop_timeout_s, "
-            "ready_timeout_s",
+            "tensor_parallel, args, options, adapters, env, cwd, depends_on, restart, liveness, memory_limit, "
+            "stop_timeout_s, ready_timeout_s",
         ],
     ),
     "dotted key": (
