@@ -16,7 +16,7 @@ from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
-from dynamo_cli.routing.modes import adapter_dispatcher, make_dispatcher
+from dynamo_cli.routing.modes import adapter_dispatcher, is_of_adapter, make_dispatcher
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
@@ -156,7 +156,7 @@ class Models:
 
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
         dispatcher = self._dispatchers.get(routed.name)
-        if dispatcher is None:
+        if dispatcher is None or (routed.base is not None) != is_of_adapter(dispatcher):
             if routed.base is not None:
                 base = self._dispatcher(routed.base)
                 dispatcher = adapter_dispatcher(routed, base, self._migration, self._thresholds)

@@ -115,10 +115,12 @@ class Routes:
 
 
 def _describe(model: ServedModel) -> dict[str, Any]:
+    base = model.identity.base if model.identity is not None else ""
     return {
         "id": model.name,
         "object": "model",
         "created": model.created,
         "owned_by": "dynamo",
         "context_window": model.context_length,
+        **({"parent": base} if base else {}),
     }

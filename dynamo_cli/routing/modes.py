@@ -16,7 +16,15 @@ from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
 
-__all__ = ["DEFAULT_MODE", "KV_POLICIES", "MODES", "adapter_dispatcher", "check_mode", "make_dispatcher"]
+__all__ = [
+    "DEFAULT_MODE",
+    "KV_POLICIES",
+    "MODES",
+    "adapter_dispatcher",
+    "check_mode",
+    "is_of_adapter",
+    "make_dispatcher",
+]
 
 
 def make_dispatcher(
@@ -40,6 +48,10 @@ def adapter_dispatcher(
 ) -> Dispatcher:
     """Of an adapter, which shares all that is known of the workers with its base model."""
     return Dispatcher(AdapterPlacer(model, base.placer), migration, thresholds)
+
+
+def is_of_adapter(dispatcher: Dispatcher) -> bool:
+    return isinstance(dispatcher.placer, AdapterPlacer)
 
 
 def _placer(

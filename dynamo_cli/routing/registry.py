@@ -175,7 +175,9 @@ class ModelRegistry:
 
     def _share_load(self, model: RoutedModel) -> None:
         """An adapter's requests weigh on its workers like the base model's, as long as that one is known here."""
-        base = self.models.get(model.identity.base) if model.identity is not None else None
+        base = self.models.get(model.identity.base) if model.identity is not None else model.base
+        if model.base is not None and base is not model.base:
+            model.base, model.loads = None, Loads()
         if base is not None and base is not model and model.base is None and not model.loads.known():
             model.base, model.loads = base, base.loads
         if model.base is None:

@@ -16,6 +16,7 @@ from dynamo_cli.workers.engines.registry import LATER
 
 AUTO = "auto"
 Specs = Mapping[str, EngineSpec]
+SYSTEM_PORT = "DYN_SYSTEM_PORT"
 
 
 def check(topology: Topology, specs: Specs, report: Report) -> None:
@@ -47,6 +48,10 @@ class _PoolCheck:
             self.check_model()
         if self.sound("gpus", "tensor_parallel"):
             self.check_gpus()
+        if self.pool.adapters and self.pool.options.get("command"):
+            self.add("adapters", "a command of your own loads its adapters itself; leave this out")
+        if self.sound("env", "replicas"):
+            self.check_system_port()
 
     def engine_known(self) -> bool:
         engine = self.pool.engine
@@ -77,6 +82,12 @@ class _PoolCheck:
             return
         if self.pool.engine == AUTO or self.specs[self.pool.engine].needs_model:
             self.add("model", 'no model; write model = "ORG/NAME" at the top of the file or in this pool')
+
+    def check_system_port(self) -> None:
+        port = self.pool.env.get(SYSTEM_PORT, "")
+        if port.isdecimal() and int(port) and self.pool.replicas > 1:
+            what = f"the {self.pool.replicas} replicas cannot all listen on port {port}; write 0 for any free one"
+            self.report.add((*self.path, "env", SYSTEM_PORT), what)
 
     def check_gpus(self) -> None:
         gpus, size = self.pool.gpus, self.pool.tensor_parallel

@@ -67,7 +67,12 @@ class Adapters:
             await self._engine.add_adapter(adapter)
             self._loaded[name] = adapter
             identity = msgspec.structs.replace(self._card.identity, base=self._card.name, adapter=digest)
-            await self._registration.add(msgspec.structs.replace(self._card, name=name, identity=identity))
+            try:
+                await self._registration.add(msgspec.structs.replace(self._card, name=name, identity=identity))
+            except BaseException:
+                del self._loaded[name]
+                await self._engine.remove_adapter(name)
+                raise
         _log.info("serving adapter %s of %s", name, adapter.path)
         return adapter
 

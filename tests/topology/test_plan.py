@@ -257,3 +257,20 @@ def test_short_of_gpus(tmp_path: Path, text: str, inventory: object, line: str) 
         plan(tmp_path, text, inventory)  # type: ignore[arg-type]
     assert str(caught.value) == line
     assert caught.value.exit_code == 4
+
+
+def test_adapters_are_models_that_every_worker_loads(tmp_path: Path) -> None:
+    text = MOCK + 'args = ["--x"]\nadapters = { "org/lora" = "loras/one", two = "/loras/two" }\n'
+    made = plan(tmp_path, text, machine())
+    assert made.models == ("org/model", "org/lora", "two")
+    argv = worker(made).argv
+    at = argv.index("--adapter")
+    assert argv[at:] == (
+        "--adapter",
+        f"org/lora={tmp_path}/loras/one",
+        "--adapter",
+        "two=/loras/two",
+        "--",
+        "--x",
+    )
+    assert plan(tmp_path, text.replace('engine = "mock"', 'engine = "mock"\nreplicas = 0'), machine()).models == ()

@@ -360,6 +360,17 @@ TABLE = {
             "F:9: services.a.liveness.failures: must be between 1 and 1000, found 0",
         ],
     ),
+    "a system port for several": (
+        GOOD + 'replicas = 2\nenv = { DYN_SYSTEM_PORT = "8081" }',
+        [
+            "F:5: workers.decode.env.DYN_SYSTEM_PORT: the 2 replicas cannot all listen on port 8081; "
+            "write 0 for any free one"
+        ],
+    ),
+    "adapters of a command": (
+        '[workers.decode]\nengine = "custom"\noptions.command = ["x"]\nadapters = { a = "b" }',
+        ["F:4: workers.decode.adapters: a command of your own loads its adapters itself; leave this out"],
+    ),
 }
 
 

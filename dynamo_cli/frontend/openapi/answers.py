@@ -191,6 +191,9 @@ class Model(msgspec.Struct):
     created: Created
     owned_by: Annotated[str, _about("Who serves it.", "dynamo")]
     context_window: Annotated[Count, _about("The most tokens of prompt and answer together; 0 is unknown.", 8192)]
+    parent: Annotated[str, _about("Of an adapter: the model on top of which it works.", "org/model")] | UnsetType = (
+        UNSET
+    )
 
 
 class ModelList(msgspec.Struct):

@@ -7,13 +7,13 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 
 import msgspec
 
 from dynamo_cli.errors import EngineFailed, UsageError
+from dynamo_cli.workers.engines.last_lines import LastLines, how_it_ended
 from dynamo_cli.workers.engines.llamacpp.child import ChildConfig
 from dynamo_cli.workers.engines.llamacpp.flags import Settings
 
@@ -31,15 +31,19 @@ class LlamaProcess:
         self._settings = settings
         self._runtime_dir = runtime_dir
         self._directory: str | None = None
+        self._lines: LastLines | None = None
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Return when the model is loaded. Raises EngineFailed when it cannot be, UsageError for a wrong setting."""
         self._directory = _private_directory(self._runtime_dir)
         self.socket = os.path.join(self._directory, "engine.sock")
+        self._lines = LastLines()
+        pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", _CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-m", _CHILD, stdin=pipe, stdout=pipe, stderr=self._lines.writing
         )
+        self._lines.started()
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
         config = ChildConfig(self._model, self.socket, self.key, os.getpid(), self._settings)
@@ -60,12 +64,10 @@ class LlamaProcess:
 
     async def died(self) -> str:
         """Wait for the process to end; how it ended, in words."""
-        if self._process is None:
+        if self._process is None or self._lines is None:
             return "it was never started"
         code = await self._process.wait()
-        if code >= 0:
-            return f"llama.cpp exited with code {code}"
-        return f"llama.cpp was ended by {signal.Signals(-code).name}"
+        return how_it_ended("llama.cpp", code, await asyncio.to_thread(self._lines.ended))
 
     async def stop(self) -> None:
         """Idempotent. Nothing of it is worth waiting for."""

@@ -1,0 +1,74 @@
+"""What is done around an engine that starts processes of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dynamo_cli.workers import guard, loading
+from dynamo_cli.workers.arguments import parse_arguments
+from dynamo_cli.workers.engine import Engine
+from dynamo_cli.workers.engines.base import EngineLaunch, EngineSpec
+from dynamo_cli.workers.engines.registry import SPECS
+from dynamo_cli.workers.loading import Loader
+from tests.workers.served import ObedientEngine
+
+
+class ManyProcesses(EngineSpec):
+    """`seen`: what was so when its adapter was to be imported."""
+
+    name = "many"
+    summary = "of the tests"
+    needs_model = False
+    has_children = True
+    multiprocess_metrics = True
+    logits_processors = True
+    headless = True
+    seen: dict[str, object]
+
+    def available(self) -> str | None:
+        return None
+
+    def create(self, launch: EngineLaunch) -> Engine:
+        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+        self.seen = {"directory": directory, "there": os.path.isdir(directory), "launch": launch, "guarded": guarded}
+        return ObedientEngine()
+
+
+guarded = 0
+
+
+@pytest.mark.parametrize("words", [[], ["--headless"]])
+async def test_the_engine_finds_what_it_needs_before_it_is_imported(
+    words: list[str], clean_environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    global guarded
+
+    def count() -> None:
+        global guarded
+        guarded += 1
+
+    guarded = 0
+    monkeypatch.setattr(loading, "guard_children", count)
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    monkeypatch.setitem(SPECS, "many", ManyProcesses())
+    arguments = parse_arguments(
+        ["--engine", "many", "--logits-processor", "a.b:C", "--is-decode-worker", *words, "--", "--native"], os.environ
+    )
+    arguments.runtime.paths.ensure()
+    told: list[str] = []
+    loader = Loader(arguments, os.environ, lambda model, engine, what: told.append(what))
+    loaded = await loader.load()
+    seen = SPECS["many"].seen  # type: ignore[attr-defined]
+    assert seen["there"] and str(seen["directory"]).startswith(str(arguments.runtime.paths.runtime_dir))
+    assert seen["guarded"] == 1
+    launch = seen["launch"]
+    assert (launch.role, launch.headless, launch.logits_processors) == ("decode", bool(words), ("a.b:C",))
+    assert launch.args == ("--native",)
+    assert ("generating a first token" in told) != launch.headless
+    assert len(loaded.engine.asked) == (not words)  # type: ignore[attr-defined]
+    await loader.close()
+    assert not os.path.exists(str(seen["directory"]))
+    assert guard._Guard.pipe is None
