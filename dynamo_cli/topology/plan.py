@@ -71,7 +71,6 @@ class _Planner:
             groups[name] = list(self._pool(pool))
         for name, service in self.topology.services.items():
             groups[name] = [self._service(service)]
-        adapters = [name for pool in self.topology.workers.values() if pool.replicas for name in pool.adapters]
         processes = [self._with_dependencies(process, groups) for name in self._order() for process in groups[name]]
         return Plan(
             deployment=self.topology.name,
@@ -79,7 +78,7 @@ class _Planner:
             host=self.topology.frontend.host,
             port=self.topology.frontend.port,
             tls=bool(self.topology.frontend.tls_cert_path),
-            models=tuple(dict.fromkeys([*(p.model for p in processes if p.model and p.kind == "worker"), *adapters])),
+            models=tuple(dict.fromkeys(p.model for p in processes if p.model and p.kind == "worker")),
             processes=tuple(processes),
             warnings=tuple(dict.fromkeys([*self.warnings, *self.gpus.warnings])),
         )
