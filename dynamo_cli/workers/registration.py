@@ -21,7 +21,7 @@ class Registration:
 
     While there is a reason to be out of rotation the cards stay, and the instance, to which requests go, does not.
 
-    `on_change` is called when the first reason comes and when the last one goes.
+    `on_change` is called when a reason comes or goes, until the end.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Registration:
             if was_in and not self._over:
                 await self._served.unregister()
                 _log.warning("out of rotation: %s", why)
-        self.on_change()
+        self._tell()
 
     async def come_back(self, reason: str) -> None:
         """This reason is no more. Idempotent."""
@@ -90,7 +90,7 @@ class Registration:
             if was_out and not self._out and not self._over:
                 await self._served.register()
                 _log.info("in rotation again")
-        self.on_change()
+        self._tell()
 
     async def end(self) -> None:
         """Nobody new comes from now on: first the adapters' cards go, then the model's, then the instance."""
@@ -99,6 +99,10 @@ class Registration:
             for name in reversed([*self._cards]):
                 await self._discovery.delete(self._cards.pop(name).key)
             await self._served.unregister()
+
+    def _tell(self) -> None:
+        if not self._over:
+            self.on_change()
 
     async def _put(self, card: ModelCard) -> None:
         await self._discovery.put(card.key, msgspec.msgpack.encode(card))
