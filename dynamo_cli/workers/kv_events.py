@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dynamo_cli.errors import RouteMissing
 from dynamo_cli.protocol.held_blocks import HeldBlocks, held_view
 from dynamo_cli.protocol.instance import EndpointId
 from dynamo_cli.protocol.kv import KV_TOPIC, TIERS, KvEvent
@@ -34,7 +35,9 @@ class KvEventTeller:
         )
 
     def show(self, exchange: Exchange) -> None:
-        """GET BLOCKS_PATH on the admin socket: every block that routers should know of, by tier."""
+        """Every block that routers should know of, by tier. Raises RouteMissing on any but the admin socket."""
+        if not exchange.request.trusted:
+            raise RouteMissing(f"there is no {exchange.request.path} here")
         exchange.send_json({tier: held_view(self._held.tier(tier), listed=True) for tier in TIERS})
 
     def _tell(self, events: list[KvEvent]) -> None:
