@@ -18,10 +18,10 @@ from dynamo_cli.frontend import busy_threshold, door
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
 from dynamo_cli.frontend.following import follow
 from dynamo_cli.frontend.keepalive import KeepAliveOptions
-from dynamo_cli.frontend.kv_routing import add_kv_routing_arguments, kv_routing_options
 from dynamo_cli.frontend.metrics.options import add_metrics_arguments, metrics_options
 from dynamo_cli.frontend.migrating import add_migration_arguments, migration_options
 from dynamo_cli.frontend.request_trace.options import add_trace_arguments
+from dynamo_cli.routing.kv_arguments import add_kv_routing_arguments, kv_routing_options
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments

@@ -19,8 +19,6 @@ from dynamo_cli.frontend.metrics.kept import Kept
 from dynamo_cli.frontend.metrics.options import MetricsOptions
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import Peers
-from dynamo_cli.frontend.router_view import BLOCKS_PATH, ONE_PATH, RouterView
-from dynamo_cli.frontend.router_view import PATH as ROUTER_PATH
 from dynamo_cli.frontend.routes import Routes
 from dynamo_cli.protocol.load import NO_THRESHOLDS, BusyThresholds
 from dynamo_cli.routing.kv_feed import KvFeed
@@ -28,6 +26,7 @@ from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import DEFAULT_MODE
 from dynamo_cli.routing.registry import ModelRegistry, RoutedModel
+from dynamo_cli.routing.router_view import RouterView
 from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import SharedThresholds, Thresholds
 from dynamo_cli.runtime.http.limits import Limits
@@ -87,10 +86,7 @@ class Frontend:
         busy = BusyThresholdRoutes(self.models, self.thresholds) if options.admin_api else None
         routes = Routes(self.models, self.registry, generator, self.metrics, busy, options.gate.asks_keys)
         self.routes = routes.table
-        view = RouterView(self.models, self._shared, options.router_mode)
-        self.routes.add("GET", ROUTER_PATH, view.show)
-        for path in (BLOCKS_PATH, ONE_PATH):
-            self.routes.add("GET", path, view.show_blocks)
+        RouterView(self.models.placers, self._shared, options.router_mode).add_to(self.routes.add)
         ended = Journal(options.following.listeners).ended if options.following.listeners else None
         self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls, ended)
 

@@ -17,6 +17,7 @@ from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import adapter_dispatcher, is_of_adapter, make_dispatcher
+from dynamo_cli.routing.placing import Placer
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
@@ -92,6 +93,9 @@ class Models:
     def dispatchers(self) -> list[Dispatcher]:
         """Of all models that were ever served."""
         return list(self._dispatchers.values())
+
+    def placers(self) -> list[Placer]:
+        return [dispatcher.placer for dispatcher in self._dispatchers.values()]
 
     def get(self, name: str) -> ServedModel:
         """Raises ModelMissing, which lists what is served, or NotReady. A model without workers is still known."""

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from dynamo_cli.errors import DynamoError, EngineFailed
 from dynamo_cli.runtime.runtime import DistributedRuntime, parse_endpoint
+from dynamo_cli.runtime.signals import StopSignals, until
 from dynamo_cli.runtime.spans import Spans, open_spans
 from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.loading import Loaded, Loader
 from dynamo_cli.workers.serving import Serving
-from dynamo_cli.workers.signals import StopSignals, until
 from dynamo_cli.workers.system.server import SystemServer
 
 _log = logging.getLogger("dynamo.worker")

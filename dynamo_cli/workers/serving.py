@@ -13,6 +13,7 @@ from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.endpoint import ServedEndpoint
 from dynamo_cli.runtime.requests.base import Handler
 from dynamo_cli.runtime.runtime import DistributedRuntime
+from dynamo_cli.runtime.signals import StopSignals, until
 from dynamo_cli.runtime.spans import Spans
 from dynamo_cli.workers.adapters import Adapters
 from dynamo_cli.workers.admission import admit
@@ -25,7 +26,6 @@ from dynamo_cli.workers.load import LoadReport
 from dynamo_cli.workers.loading import Loaded
 from dynamo_cli.workers.registration import Registration
 from dynamo_cli.workers.resting import Resting
-from dynamo_cli.workers.signals import StopSignals, until
 from dynamo_cli.workers.system.controls import ControlRoutes
 from dynamo_cli.workers.system.loras import LoraRoutes
 from dynamo_cli.workers.system.metrics import WorkerMetrics

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dynamo_cli.frontend import busy_threshold
-from dynamo_cli.frontend.kv_routing import add_kv_routing_arguments, kv_routing_options
+from dynamo_cli.routing.kv_arguments import add_kv_routing_arguments, kv_routing_options
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.topology.parts import Router
 from dynamo_cli.topology.router_flags import router_flags

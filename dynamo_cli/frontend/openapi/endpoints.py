@@ -15,8 +15,6 @@ from dynamo_cli.frontend.openapi.fields.field import Field
 from dynamo_cli.frontend.openapi.fields.load import THRESHOLD_CHANGE
 from dynamo_cli.frontend.openapi.fields.tokens import DETOKENIZE, TOKENIZE
 from dynamo_cli.frontend.openapi.statuses import OVERLOADED
-from dynamo_cli.frontend.router_view import BLOCKS_PATH, ONE_PATH
-from dynamo_cli.frontend.router_view import PATH as ROUTER_PATH
 from dynamo_cli.frontend.tokens import DetokenizeRequest, TokenizeRequest
 from dynamo_cli.protocol.load import BusyThresholds, ThresholdChange
 from dynamo_cli.protocol.openai import (
@@ -28,6 +26,8 @@ from dynamo_cli.protocol.openai import (
     RouterOverride,
     StreamOptions,
 )
+from dynamo_cli.routing.router_view import BLOCKS_PATH, ONE_PATH
+from dynamo_cli.routing.router_view import PATH as ROUTER_PATH
 
 FIELDS: dict[type, dict[str, Field]] = {
     GenerateRequest: COMMON,

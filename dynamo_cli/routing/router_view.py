@@ -1,4 +1,4 @@
-"""GET /router on the admin socket: what this frontend's KV-aware routers know of the workers.
+"""GET /router on the admin socket: what the KV-aware routers of this process know of the workers.
 
 GET /router/blocks: a digest of the blocks known of each, and GET /router/blocks/WORKER: the blocks themselves. A worker
 tells its own in the same form (GET /kv_blocks).
@@ -6,15 +6,16 @@ tells its own in the same form (GET /kv_blocks).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dynamo_cli.errors import RouteMissing
-from dynamo_cli.frontend.models import Models
 from dynamo_cli.protocol.held_blocks import HeldView, held_view
 from dynamo_cli.protocol.kv import TIERS, Tier
 from dynamo_cli.routing.kv_placing import KvPlacer
+from dynamo_cli.routing.placing import Placer
 from dynamo_cli.routing.shared_sequences import SharedSequences
-from dynamo_cli.runtime.http.exchange import Exchange
+from dynamo_cli.runtime.http.exchange import Exchange, Handler
 
 PATH = "/router"
 BLOCKS_PATH = f"{PATH}/blocks"
@@ -22,17 +23,22 @@ ONE_PATH = f"{BLOCKS_PATH}/"
 
 
 class RouterView:
-    """`show` and `show_blocks` are the handlers, and raise RouteMissing on the public port."""
+    """`placers`: one a model. The handlers raise RouteMissing on the public port."""
 
-    def __init__(self, models: Models, shared: SharedSequences, mode: str) -> None:
-        self._models = models
+    def __init__(self, placers: Callable[[], Iterable[Placer]], shared: SharedSequences, mode: str) -> None:
+        self._placers = placers
         self._shared = shared
         self._mode = mode
+
+    def add_to(self, add: Callable[[str, str, Handler], None]) -> None:
+        add("GET", PATH, self.show)
+        for path in (BLOCKS_PATH, ONE_PATH):
+            add("GET", path, self.show_blocks)
 
     def show(self, exchange: Exchange) -> None:
         """`routers` of the answer says of which others all is known."""
         _check(exchange)
-        shared, models = self._shared, {placer.model.name: _model(placer) for placer in self._placers()}
+        shared, models = self._shared, {placer.model.name: _model(placer) for placer in self._routing()}
         view = {"mode": self._mode, "router": shared.router_id, "routers": shared.routers(), "models": models}
         exchange.send_json(view)
 
@@ -41,7 +47,7 @@ class RouterView:
         _check(exchange)
         _, _, wanted = exchange.request.path.partition(ONE_PATH)
         models = {}
-        for placer in self._placers():
+        for placer in self._routing():
             workers = {f"{worker:x}": worker for worker in placer.router.workers}
             shown = {wanted: workers[wanted]} if wanted in workers else {} if wanted else workers
             models[placer.model.name] = {
@@ -51,9 +57,8 @@ class RouterView:
             raise RouteMissing(f"no router here knows a worker {wanted}")
         exchange.send_json({"models": models})
 
-    def _placers(self) -> list[KvPlacer]:
-        placers = [dispatcher.placer for dispatcher in self._models.dispatchers]
-        return [placer for placer in placers if isinstance(placer, KvPlacer)]
+    def _routing(self) -> list[KvPlacer]:
+        return [placer for placer in self._placers() if isinstance(placer, KvPlacer)]
 
 
 def _check(exchange: Exchange) -> None:
