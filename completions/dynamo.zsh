@@ -39,6 +39,7 @@ __dynamo() {
         'pull:Fetch a model, so that `up` need not.'
         'replay:Compare router policies on a trace, in virtual time.'
         'restart:Restart services, the replicas of a pool one after another.'
+        'router:Chooses workers for frontends in router mode kv that ask it.'
         'scale:Change the number of replicas of pools.'
         'sglang:Run a worker with the sglang engine.'
         'start:Start services.'
@@ -252,6 +253,8 @@ __dynamo_frontend() {
         '(--router-mode)--router-mode=[round-robin, random, power-of-two, least-loaded, kv, direct (DYN_ROUTER_MODE; default round-robin)]:value:(round-robin random power-of-two least-loaded kv direct)' \
         '(--model-name --served-model-name)--model-name=[serve only this model (DYN_MODEL_NAME; default\: all)]:value: ' \
         '(--model-name --served-model-name)--served-model-name=[serve only this model (DYN_MODEL_NAME; default\: all)]:value: ' \
+        '(--router-service)--router-service[mode kv\: let the router process (dynamo router) choose, while there is one (DYN_ROUTER_SERVICE; default off)]' \
+        '(--no-router-service)--no-router-service[route by itself]' \
         '(--router-kv-policy)--router-kv-policy=[its cost\: kv, reference, least-tokens (DYN_ROUTER_KV_POLICY; default kv)]:value:(kv reference least-tokens)' \
         '(--router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight)--router-kv-overlap-score-credit=[blocks saved for each block found at a worker; 0 looks at load alone (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT; default 1)]:value: ' \
         '(--router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight)--router-kv-overlap-score-weight=[blocks saved for each block found at a worker; 0 looks at load alone (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT; default 1)]:value: ' \
@@ -411,6 +414,50 @@ __dynamo_restart() {
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '*:services: __dynamo_ask service service'
+}
+
+__dynamo_router() {
+    _arguments -s -S \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--version)--version[print the version]' \
+        '(--endpoint)--endpoint=[namespace.component.endpoint of the workers (DYN_ROUTER_ENDPOINT; default\: all of the namespace)]:value: ' \
+        '(--router-kv-policy)--router-kv-policy=[its cost\: kv, reference, least-tokens (DYN_ROUTER_KV_POLICY; default kv)]:value:(kv reference least-tokens)' \
+        '(--router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight)--router-kv-overlap-score-credit=[blocks saved for each block found at a worker; 0 looks at load alone (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT; default 1)]:value: ' \
+        '(--router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight)--router-kv-overlap-score-weight=[blocks saved for each block found at a worker; 0 looks at load alone (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT; default 1)]:value: ' \
+        '(--router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight)--kv-overlap-score-weight=[blocks saved for each block found at a worker; 0 looks at load alone (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT; default 1)]:value: ' \
+        '(--router-host-cache-hit-weight)--router-host-cache-hit-weight=[the same for a block in host memory (DYN_ROUTER_HOST_CACHE_HIT_WEIGHT; default 0.75)]:value: ' \
+        '(--router-disk-cache-hit-weight)--router-disk-cache-hit-weight=[the same for a block on disk (DYN_ROUTER_DISK_CACHE_HIT_WEIGHT; default 0.25)]:value: ' \
+        '(--router-temperature)--router-temperature=[0\: always the cheapest worker; more\: dearer ones too, by softmax (DYN_ROUTER_TEMPERATURE; default 0)]:value: ' \
+        '(--router-ttl-secs)--router-ttl-secs=[seconds a routed prompt is thought to stay in a cache that sends no events (DYN_ROUTER_TTL_SECS; default 120)]:value: ' \
+        '(--router-max-tree-size)--router-max-tree-size=[blocks thought to be in such caches at most (DYN_ROUTER_MAX_TREE_SIZE; default 1.04858e+06)]:value: ' \
+        '(--router-prune-target-ratio)--router-prune-target-ratio=[beyond that they are cut to this share of it (DYN_ROUTER_PRUNE_TARGET_RATIO; default 0.8)]:value: ' \
+        '(--router-predicted-ttl-secs)--router-predicted-ttl-secs=[with events\: seconds a routed prompt counts as present before they tell of it (DYN_ROUTER_PREDICTED_TTL_SECS; off by default)]:value: ' \
+        '(--router-session-affinity-ttl-secs)--router-session-affinity-ttl-secs=[requests of one X-Dynamo-Session-ID go to one worker until it is idle for so many seconds (DYN_ROUTER_SESSION_AFFINITY_TTL_SECS; off by default)]:value: ' \
+        '(--kv-cache-block-size --router-block-size --block-size)--kv-cache-block-size=[tokens of a KV block of workers that do not tell; otherwise 16 (DYN_KV_CACHE_BLOCK_SIZE; off by default)]:value: ' \
+        '(--kv-cache-block-size --router-block-size --block-size)--router-block-size=[tokens of a KV block of workers that do not tell; otherwise 16 (DYN_KV_CACHE_BLOCK_SIZE; off by default)]:value: ' \
+        '(--kv-cache-block-size --router-block-size --block-size)--block-size=[tokens of a KV block of workers that do not tell; otherwise 16 (DYN_KV_CACHE_BLOCK_SIZE; off by default)]:value: ' \
+        '(--router-kv-events --kv-events)--router-kv-events[believe what workers tell of their caches; without it, guess (DYN_ROUTER_USE_KV_EVENTS; default on)]' \
+        '(--router-kv-events --kv-events)--kv-events[believe what workers tell of their caches; without it, guess (DYN_ROUTER_USE_KV_EVENTS; default on)]' \
+        '(--no-router-kv-events --no-kv-events)--no-router-kv-events[not so\: router-kv-events]' \
+        '(--no-router-kv-events --no-kv-events)--no-kv-events[not so\: router-kv-events]' \
+        '(--router-track-active-blocks --track-active-blocks)--router-track-active-blocks[weigh blocks in use by requests in flight (DYN_ROUTER_TRACK_ACTIVE_BLOCKS; default on)]' \
+        '(--router-track-active-blocks --track-active-blocks)--track-active-blocks[weigh blocks in use by requests in flight (DYN_ROUTER_TRACK_ACTIVE_BLOCKS; default on)]' \
+        '(--no-router-track-active-blocks --no-track-active-blocks)--no-router-track-active-blocks[not so\: router-track-active-blocks]' \
+        '(--no-router-track-active-blocks --no-track-active-blocks)--no-track-active-blocks[not so\: router-track-active-blocks]' \
+        '(--router-track-output-blocks --track-output-blocks)--router-track-output-blocks[weigh the blocks of their answers too (DYN_ROUTER_TRACK_OUTPUT_BLOCKS; default off)]' \
+        '(--router-track-output-blocks --track-output-blocks)--track-output-blocks[weigh the blocks of their answers too (DYN_ROUTER_TRACK_OUTPUT_BLOCKS; default off)]' \
+        '(--no-router-track-output-blocks --no-track-output-blocks)--no-router-track-output-blocks[not so\: router-track-output-blocks]' \
+        '(--no-router-track-output-blocks --no-track-output-blocks)--no-track-output-blocks[not so\: router-track-output-blocks]' \
+        '(--router-replica-sync)--router-replica-sync[several frontends tell each other what they route (DYN_ROUTER_REPLICA_SYNC; default on)]' \
+        '(--no-router-replica-sync)--no-router-replica-sync[not so\: router-replica-sync]' \
+        '(--router-session-affinity-mode)--router-session-affinity-mode=[hard, or soft\: unless waiting there is longer (DYN_ROUTER_SESSION_AFFINITY_MODE; default hard)]:value:(hard soft)' \
+        '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
+        '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
+        '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
+        '(--discovery-backend --store-kv)--store-kv=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
+        '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)' \
+        '(--event-plane)--event-plane=[how KV and load events travel (DYN_EVENT_PLANE; default tcp)]:value:(tcp mem)'
 }
 
 __dynamo_scale() {

@@ -1,4 +1,4 @@
-"""Every option of the reference, tried on the parsers and settings of our frontend and worker as the tables have it."""
+"""Every option of the reference, tried on the parsers and settings of our components as the tables have it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 import dynamo_cli.frontend.__main__ as frontend
+import dynamo_cli.routing.service.arguments as router
 import dynamo_cli.workers.arguments as worker
 from dynamo_cli.cli.main import run
 from dynamo_cli.errors import UsageError
@@ -27,12 +28,17 @@ from dynamo_cli.runtime.logs import log_settings
 from dynamo_cli.runtime.spans import span_settings
 
 REPOSITORY = Path(__file__).parents[1]
-FLAGS: dict[str, tuple[Flag, ...]] = {"frontend": frontend.FLAGS, "worker": worker.FLAGS}
+FLAGS: dict[str, tuple[Flag, ...]] = {
+    "frontend": frontend.FLAGS,
+    "router": router.FLAGS,
+    "worker": worker.FLAGS,
+}
 PARSERS: dict[str, Callable[[], ComponentParser]] = {
     "frontend": cast("Callable[[], ComponentParser]", frontend._parser),
+    "router": cast("Callable[[], ComponentParser]", router._parser),
     "worker": cast("Callable[[], ComponentParser]", worker._parser),
 }
-READS = {"frontend": ("frontend", "router", "variables", "older"), "worker": ("worker",)}
+READS = {"frontend": ("frontend", "variables", "older"), "router": ("router",), "worker": ("worker",)}
 
 
 class Sample(NamedTuple):
@@ -159,6 +165,9 @@ def settings(monkeypatch: pytest.MonkeyPatch, clean_environment: Path) -> Callab
             if component == "worker":
                 parsed = worker.parse_arguments(list(words), os.environ)
                 return {**common, **vars(parsed), "runtime": compared(parsed.runtime)}
+            if component == "router":
+                parsed_options = router.parse_arguments(list(words), os.environ)
+                return {**common, **vars(parsed_options), "runtime": compared(parsed_options.runtime)}
             arguments = frontend._parser().parse_args(words)
             options = vars(frontend._options(arguments))
             del options["gate"]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COMPONENTS = {
     "frontend": ("dynamo_cli.frontend.__main__", ()),
+    "router": ("dynamo_cli.routing.service.__main__", ()),
     "worker": ("dynamo_cli.workers.__main__", ()),
     "mocker": ("dynamo_cli.workers.__main__", ("--engine", "mock")),
     "vllm": ("dynamo_cli.workers.__main__", ("--engine", "vllm")),

@@ -21,6 +21,7 @@ from dynamo_cli.frontend.keepalive import KeepAliveOptions
 from dynamo_cli.frontend.metrics.options import add_metrics_arguments, metrics_options
 from dynamo_cli.frontend.migrating import add_migration_arguments, migration_options
 from dynamo_cli.frontend.request_trace.options import add_trace_arguments
+from dynamo_cli.frontend.router_service import add_router_service_argument, asks_router_service
 from dynamo_cli.routing.kv_arguments import add_kv_routing_arguments, kv_routing_options
 from dynamo_cli.routing.modes import DEFAULT_MODE, MODES, check_mode
 from dynamo_cli.runtime.arguments import ComponentParser
@@ -28,7 +29,7 @@ from dynamo_cli.runtime.config import RuntimeConfig, add_runtime_arguments
 from dynamo_cli.runtime.descriptors import allow_many_files
 from dynamo_cli.runtime.flags.frontend import FRONTEND
 from dynamo_cli.runtime.flags.refusal import heed_variables
-from dynamo_cli.runtime.flags.router import ROUTER
+from dynamo_cli.runtime.flags.router import OF_FRONTENDS, ROUTER
 from dynamo_cli.runtime.flags.shared import SHARED
 from dynamo_cli.runtime.http.limits import Limits, number
 from dynamo_cli.runtime.http.listener import bind, inherited
@@ -39,7 +40,7 @@ from dynamo_cli.runtime.switches import is_on
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
-FLAGS = (*FRONTEND, *ROUTER, *SHARED)
+FLAGS = (*FRONTEND, *OF_FRONTENDS, *ROUTER, *SHARED)
 log = logging.getLogger("dynamo.frontend")
 
 
@@ -64,9 +65,12 @@ def main(argv: list[str]) -> int:
 
 def _options(arguments: argparse.Namespace) -> FrontendOptions:
     """Flag > environment > default. Raises UsageError, which names the flag or variable."""
+    mode = check_mode(arguments.router_mode or os.environ.get("DYN_ROUTER_MODE") or DEFAULT_MODE)
+    kv = kv_routing_options(arguments)
     return FrontendOptions(
-        router_mode=check_mode(arguments.router_mode or os.environ.get("DYN_ROUTER_MODE") or DEFAULT_MODE),
-        kv=kv_routing_options(arguments),
+        router_mode=mode,
+        kv=kv,
+        router_service=asks_router_service(arguments, mode, kv),
         model=arguments.model_name or os.environ.get("DYN_MODEL_NAME"),
         grace_s=number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
         limits=Limits.from_environment(),
@@ -130,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="model_name",
         help="serve only this model (DYN_MODEL_NAME; default: all)",
     )
+    add_router_service_argument(parser)
     add_kv_routing_arguments(parser)
     add_migration_arguments(parser)
     busy_threshold.add_arguments(parser)

@@ -21,6 +21,7 @@ from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import Peers
 from dynamo_cli.frontend.routes import Routes
 from dynamo_cli.protocol.load import NO_THRESHOLDS, BusyThresholds
+from dynamo_cli.routing.asking import RouterService
 from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
@@ -40,11 +41,14 @@ log = logging.getLogger(__name__)
 class FrontendOptions:
     """`model` is the only one to serve, None serves all. `grace_s`: for requests in flight at shutdown.
 
+    `router_service`, in mode kv: let the router process of the namespace choose the workers, while there is one.
+
     `gate` and `tls` are for the public port alone. `thresholds` can be changed later, unless `admin_api` is off.
     """
 
     router_mode: str = DEFAULT_MODE
     kv: KvRoutingOptions = field(default_factory=KvRoutingOptions)
+    router_service: bool = False
     model: str | None = None
     grace_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
@@ -69,7 +73,8 @@ class Frontend:
         thresholds = Thresholds(options.thresholds)
         self.thresholds = SharedThresholds(runtime, thresholds)
         self._feed = KvFeed(lambda: runtime.events)
-        kv = options.kv, self._feed, self._shared
+        self._service = RouterService(self._shared.router_id) if options.router_service else None
+        kv = options.kv, self._feed, self._shared, self._service
         self.models = Models(options.router_mode, options.migration, options.metrics.buckets, thresholds, *kv)
         self.registry = ModelRegistry(
             runtime,
@@ -94,6 +99,9 @@ class Frontend:
         """Serve on `listener`, which other processes accept from too when it is `shared`, and on the admin socket."""
         await self.peers.start(os.fstat(listener.fileno()).st_ino if shared else 0)
         await self.thresholds.start()
+        if self._service is not None:
+            self._shared.start()
+            await self._service.start(self._runtime)
         await self.registry.start()
         config = self._runtime.config
         self.metrics.start()
@@ -113,6 +121,8 @@ class Frontend:
         await self.thresholds.close()
         await self.peers.close()
         await self.models.close()
+        if self._service is not None:
+            await self._service.close()
         await self._feed.close()
         await self._shared.close()
         await self.registry.close()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dynamo_cli.errors import ModelMissing, NotReady
 from dynamo_cli.frontend.metrics.buckets import DEFAULT_BUCKETS, Buckets
 from dynamo_cli.frontend.metrics.counts import ModelCounts
+from dynamo_cli.routing.asking import RouterService
 from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
@@ -68,6 +69,7 @@ class Models:
         kv: KvRoutingOptions | None = None,
         feed: KvFeed | None = None,
         shared: SharedSequences | None = None,
+        service: RouterService | None = None,
     ) -> None:
         self.counts: dict[str, ModelCounts] = {}
         self._migration = migration
@@ -77,6 +79,7 @@ class Models:
         self._kv = kv
         self._feed = feed
         self._shared = shared
+        self._service = service
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -165,7 +168,7 @@ class Models:
                 base = self._dispatcher(routed.base)
                 dispatcher = adapter_dispatcher(routed, base, self._migration, self._thresholds)
             else:
-                routing = self._thresholds, self._kv, self._feed, self._shared
+                routing = self._thresholds, self._kv, self._feed, self._shared, self._service
                 dispatcher = make_dispatcher(routed, self._mode, self._migration, *routing)
             self._dispatchers[routed.name] = dispatcher
         return dispatcher

@@ -87,8 +87,9 @@ class ActiveSequences:
     def __len__(self) -> int:
         return len(self._sequences)
 
-    def __contains__(self, request_id: str) -> bool:
-        return request_id in self._sequences
+    def __contains__(self, key: _Key) -> bool:
+        """Of a request: its id, or of another router's, that router's name and the id."""
+        return key in self._sequences
 
     def overlaps(self, hashes: Sequence[int]) -> dict[int, int]:
         """How many of the prompt's first blocks each worker has in flight, stored or about to be."""

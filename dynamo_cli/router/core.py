@@ -6,13 +6,13 @@ any clock that does not go back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from dynamo_cli.errors import UsageError
-from dynamo_cli.protocol.kv import Cleared, KvEvent, Tier
+from dynamo_cli.protocol.kv import Cleared, KvEvent, Stored, Tier
 from dynamo_cli.protocol.sequences import SequenceAdded, SequenceEvent, SequenceFreed
 from dynamo_cli.router.active import ActiveSequences, Publish
 from dynamo_cli.router.affinity import SessionAffinity
@@ -33,6 +33,20 @@ class Standing(NamedTuple):
 
     worker: int
     overlap_blocks: int
+    prefill_tokens: int
+    blocks: int
+    requests: int
+
+
+class Prospect(NamedTuple):
+    """A worker with one more request. `device`: blocks of its prompt there, stored or on their way; `host` and `disk`
+    go on from there. What follows is of all its requests, this one among them.
+    """
+
+    worker: int
+    device: int
+    host: int
+    disk: int
     prefill_tokens: int
     blocks: int
     requests: int
@@ -142,10 +156,16 @@ class KvRouter:
                 if guesses is not None:
                     guesses.clear(worker)
 
-    def decide(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> Decision:
-        """Who should get the request, of `candidates` (never empty); nothing is recorded."""
+    def decide(
+        self, request: RoutingRequest, candidates: Sequence[int], now: float, bound: int | None = None
+    ) -> Decision:
+        """Who should get the request, of `candidates` (never empty); nothing is recorded.
+
+        `bound`: the one of them that somebody else has chosen already.
+        """
         state = self._look(request, candidates, now)
-        bound = self._bound(request, candidates, now)
+        if bound is None:
+            bound = self._bound(request, candidates, now)
         return self._policy.decide(request, candidates if bound is None else (bound,), state, now)
 
     def known_blocks(self, worker: int) -> int:
@@ -156,9 +176,7 @@ class KvRouter:
 
     def blocks_of(self, worker: int, tier: Tier = "device") -> list[int]:
         """The blocks in a tier of the worker, as it told or as is guessed, in no order."""
-        if self._guess is not None and worker in self._guessed and tier == "device":
-            return self._guess.blocks_of(worker)
-        return self.index.tier(tier).blocks_of(worker)
+        return [block for event in self.held(worker) if event.tier == tier for block in event.hashes]
 
     def best_overlap(self, candidates: Sequence[int]) -> int:
         """The most blocks that one of them had of the prompt decided on last."""
@@ -186,7 +204,33 @@ class KvRouter:
             for one in candidates
         ]
 
-    def route(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> Decision:
+    def prospects(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> list[Prospect]:
+        """What the request would find and bring, by candidate; nothing is recorded."""
+        stored, active = self._stored(request.hashes, candidates, now), self.active
+        on_their_way = active.overlaps(request.hashes)
+        return [self._prospect(request, one, stored, on_their_way.get(one, 0)) for one in candidates]
+
+    def _prospect(self, request: RoutingRequest, worker: int, stored: Overlaps, on_their_way: int) -> Prospect:
+        active, found = self.active, max(stored.device.get(worker, 0), on_their_way)
+        return Prospect(
+            worker,
+            found,
+            stored.host.get(worker, 0),
+            stored.disk.get(worker, 0),
+            active.prefill_tokens.get(worker, 0) + max(0, request.tokens - found * self.block_size),
+            active.blocks.get(worker, 0) + len(request.hashes) - on_their_way,
+            active.requests.get(worker, 0) + 1,
+        )
+
+    def held(self, worker: int) -> Iterator[Stored]:
+        """What the worker holds, as it told or as is guessed: events that build it from nothing."""
+        if self._guess is not None and worker in self._guessed:
+            return map(Stored, self._guess.blocks(worker))
+        return self.index.events(worker)
+
+    def route(
+        self, request: RoutingRequest, candidates: Sequence[int], now: float, bound: int | None = None
+    ) -> Decision:
         """Decide, and count the request as active there at once, so that the next one sees it.
 
         One candidate is a choice made by the caller. Whoever routes says `first_token` and `free` for the same
@@ -195,7 +239,7 @@ class KvRouter:
         if not self._always_freed:
             for lost in self.active.sweep(now):
                 self._end_session(self._router_id, lost, now)
-        decision = self.decide(request, candidates, now)
+        decision = self.decide(request, candidates, now, bound)
         self._record(request, decision.worker, decision.overlap_blocks, now)
         return decision
 

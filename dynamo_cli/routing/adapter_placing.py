@@ -23,10 +23,10 @@ class AdapterPlacer(Placer):
         self._base = base
 
     def place(
-        self, request: EngineRequest, request_id: str, candidates: Sequence[int], pinned: bool, hints: RoutingHints
+        self, request: EngineRequest, request_id: str, candidates: Sequence[int], bound: int | None, hints: RoutingHints
     ) -> tuple[int, Placed]:
         """Also raises NoInstances: the cards of a worker go one by one."""
         whole = [worker for worker in candidates if worker in self._base.model.cards]
         if not whole:
             raise NoInstances(f"no worker of model {self.model.name} can take the request now; try again soon")
-        return self._base.place(request, request_id, whole, pinned, hints)
+        return self._base.place(request, request_id, whole, bound, hints)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from dynamo_cli.errors import (
 )
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.router.busy import is_busy, judges
+from dynamo_cli.routing.asking import Asked, ModelAsker
 from dynamo_cli.routing.hints import NO_HINTS, RoutingHints
 from dynamo_cli.routing.migration import (
     MigrationCounts,
@@ -46,15 +48,17 @@ class Reader(StreamSink, Protocol):
 
 
 class Dispatcher:
-    """One model's requests. `inflight` counts them by instance id."""
+    """One model's requests. `inflight` counts them by instance id. `asker`: the router process is asked first."""
 
     def __init__(
         self,
         placer: Placer,
         options: MigrationOptions | None = None,
         thresholds: Thresholds | None = None,
+        asker: ModelAsker | None = None,
     ) -> None:
         self.placer = placer
+        self.asker = asker
         self.model = placer.model
         self.inflight = placer.inflight
         self.options = options or MigrationOptions()
@@ -80,7 +84,10 @@ class Dispatcher:
         policy wants an instance named. Later errors go to the sink.
         """
         flight = Flight(self, request, sink, request_id, instance_id, accepted, trail, hints)
-        flight.start(request)
+        if self.asker is None or instance_id is not None:
+            flight.start(request)
+        else:
+            flight.ask(self.asker, request)
         return flight
 
     def candidates(self, wanted: int | None, tried: set[int], needs: int, accepted: bool) -> list[int]:
@@ -118,6 +125,7 @@ class Flight:
 
     __slots__ = (
         "_accepted",
+        "_asked",
         "_dispatcher",
         "_finished",
         "_hints",
@@ -167,6 +175,7 @@ class Flight:
         self._lost_at = 0.0
         self._lost_begun = False
         self._instance = 0
+        self._asked: Asked | None = None
         self._placed: Placed | None = None
         self._listening: Placed | None = None
         self._stream: Stream | None = None
@@ -175,17 +184,34 @@ class Flight:
 
     @property
     def instance_id(self) -> int:
-        """Who serves it (now)."""
+        """Who serves it (now); 0 while the router is asked."""
         return self._instance
 
-    def start(self, request: EngineRequest) -> None:
-        """Choose an instance and send; raises as Dispatcher.send."""
+    def ask(self, asker: ModelAsker, request: EngineRequest) -> None:
+        """Let the router process choose the first instance, if there is one; raises as Dispatcher.send."""
+        candidates = self._dispatcher.candidates(None, self._tried, self._progress.needs, self._accepted)
+        answered = partial(self._advised, request)
+        self._asked = asker.ask(request, self._request_id, candidates, self._hints, answered)
+        if self._asked is None:
+            self.start(request)
+
+    def _advised(self, request: EngineRequest, worker: int | None) -> None:
+        self._asked = None
+        try:
+            self.start(request, worker)
+        except DynamoError as error:
+            self._over = True
+            self._sink.on_error(error)
+
+    def start(self, request: EngineRequest, advised: int | None = None) -> None:
+        """Choose an instance and send; raises as Dispatcher.send. `advised`: whom to choose, if it can take it."""
         dispatcher, wanted = self._dispatcher, self._wanted
         while self._stream is None:
             needs = self._progress.needs
             candidates = dispatcher.candidates(wanted, self._tried, needs, self._accepted)
+            bound = advised if wanted is None else wanted
             instance, placed = dispatcher.placer.place(
-                request, self._request_id, candidates, wanted is not None, self._hints
+                request, self._request_id, candidates, bound if bound in candidates else None, self._hints
             )
             self._instance, self._placed, self._listening = instance, placed, placed
             self.kv_hit_rate = placed.kv_hit_rate
@@ -204,7 +230,10 @@ class Flight:
 
     def cancel(self) -> None:
         """The worker is told to stop; the sink hears nothing more. Idempotent."""
-        if not self._over:
+        if self._asked is not None:
+            asked, self._asked, self._over = self._asked, None, True
+            asked.cancel()
+        elif not self._over:
             stream = self._stream
             self._settle("cancelled")
             self._finish()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dynamo_cli.errors import UsageError
@@ -109,6 +109,8 @@ _NUMBERS = (
         whole=True,
     ),
 )
+_ALSO = {"block_size": (("--router-block-size", "--block-size"), ("DYN_ROUTER_BLOCK_SIZE",))}
+"""Further flags and variables of the router process."""
 _SWITCHES = (
     _Switch(
         "use_events",
@@ -140,13 +142,14 @@ _MODE, _MODE_VARIABLE = "--router-session-affinity-mode", "DYN_ROUTER_SESSION_AF
 _MODES = ("hard", "soft")
 
 
-def add_kv_routing_arguments(parser: argparse.ArgumentParser) -> None:
+def add_kv_routing_arguments(parser: argparse.ArgumentParser, process: bool = False) -> None:
+    """`process`: of the router process, which has more names for some."""
     group = parser.add_argument_group("router mode kv", "requests go where their prompt is cached, unless it is busy")
     default = KvRoutingOptions()
     group.add_argument(
         _POLICY, help=f"its cost: {', '.join(KV_POLICIES)} ({_POLICY_VARIABLE}; default {default.policy})"
     )
-    for number in _NUMBERS:
+    for number in _numbers(process):
         value = getattr(default, number.field)
         shown = f"default {value:g}" if value is not None else "off by default"
         text = f"{number.help} ({number.variables[0]}; {shown})"
@@ -160,10 +163,12 @@ def add_kv_routing_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(_MODE, help=f"hard, or soft: unless waiting there is longer ({_MODE_VARIABLE}; default hard)")
 
 
-def kv_routing_options(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> KvRoutingOptions:
+def kv_routing_options(
+    arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ, process: bool = False
+) -> KvRoutingOptions:
     """Raises UsageError, which names the option or variable."""
     given: dict[str, Any] = {}
-    for number in _NUMBERS:
+    for number in _numbers(process):
         place, text = number.flags[0], getattr(arguments, f"kv_{number.field}")
         if text is None:
             place = next((one for one in number.variables if environ.get(one)), "")
@@ -181,6 +186,12 @@ def kv_routing_options(arguments: argparse.Namespace, environ: Mapping[str, str]
     if mode := _one_of(_MODE, arguments.router_session_affinity_mode, _MODE_VARIABLE, _MODES, environ):
         given["session_mode"] = mode
     return KvRoutingOptions(**given)
+
+
+def _numbers(process: bool) -> Iterator[_Number]:
+    for number in _NUMBERS:
+        flags, variables = _ALSO.get(number.field, ((), ())) if process else ((), ())
+        yield number._replace(flags=number.flags + flags, variables=number.variables + variables)
 
 
 def _number(place: str, text: str, wanted: _Number) -> float | int:

@@ -43,6 +43,11 @@ class KvFeed:
         if component is not None:
             component.leave(worker)
 
+    def has_all(self, worker: int, endpoint: EndpointId) -> bool:
+        """Whether all that this worker has told so far is known."""
+        component = self._components.get((endpoint.namespace, endpoint.component))
+        return component is not None and component.has_all(worker)
+
     async def close(self) -> None:
         closing = [component.close() for component in self._components.values()]
         self._components.clear()
@@ -74,6 +79,13 @@ class ComponentFeed(EventSink):
     def has_missed(self, worker: int) -> bool:
         """Whether some of what it told was heard by nobody."""
         return worker in self._missed
+
+    def has_all(self, worker: int) -> bool:
+        subscribing = self._subscription
+        if not subscribing.done() or subscribing.cancelled() or subscribing.exception() is not None:
+            return False
+        standing = subscribing.result().publishers().get(worker)
+        return standing is not None and standing.whole
 
     def follow(self, worker: int, listener: Listener) -> None:
         self._listeners[worker] = listener

@@ -81,7 +81,10 @@ class KvPlaced:
 
 
 class KvPlacer(Placer):
-    """Keeps a KvRouter in step with the model's workers. `clock`: seconds, never going back."""
+    """Keeps a KvRouter in step with the model's workers. `clock`: seconds, never going back.
+
+    `followed`: the workers whose events are believed, with their endpoints.
+    """
 
     def __init__(
         self,
@@ -96,7 +99,7 @@ class KvPlacer(Placer):
         self._feed = feed
         self._router_id = shared.router_id if shared is not None else ""
         self._publish: Publish | None = None
-        self._followed: dict[int, EndpointId] = {}
+        self.followed: dict[int, EndpointId] = {}
         self.options = options
         self.clock = clock
         self.counts = KvCounts()
@@ -108,17 +111,14 @@ class KvPlacer(Placer):
             shared.join(model.name, self)
 
     def place(
-        self, request: EngineRequest, request_id: str, candidates: Sequence[int], pinned: bool, hints: RoutingHints
+        self, request: EngineRequest, request_id: str, candidates: Sequence[int], bound: int | None, hints: RoutingHints
     ) -> tuple[int, Placed]:
         router, now, tokens = self.router, self.clock(), request.token_ids
-        hashes = block_hashes(tokens, router.block_size, adapter=self._adapter(request))
-        if hints is NO_HINTS:
-            wanted = RoutingRequest(hashes, len(tokens), request_id)
-        else:
-            wanted = _with_hints(hashes, len(tokens), request_id, hints)
+        hashes = block_hashes(tokens, router.block_size, adapter=self.adapter_of(request))
+        wanted = routing_request(hashes, len(tokens), request_id, hints)
         if log.isEnabledFor(logging.DEBUG):
-            self._explain(wanted, candidates, now)
-        decision = router.route(wanted, candidates, now)
+            self.explain(wanted, candidates, now)
+        decision = router.route(wanted, candidates, now, bound)
         worker, found = decision.worker, decision.overlap_blocks * router.block_size
         booking = self.model.loads.book(worker, len(tokens), self.model.block_size)
         self.counts.routed(len(tokens), found, router.best_overlap(candidates) * router.block_size)
@@ -141,7 +141,7 @@ class KvPlacer(Placer):
             router.add_worker(worker, card.total_kv_blocks, card.max_num_batched_tokens, guessed=guessed)
             self.diagnosis.joined(worker, card, told)
             if told and self._feed is not None:
-                self._followed[worker] = card.instance.endpoint
+                self.followed[worker] = card.instance.endpoint
                 self._feed.follow(worker, card.instance.endpoint, self)
 
     def hear(self, worker: int, events: list[KvEvent]) -> None:
@@ -178,11 +178,11 @@ class KvPlacer(Placer):
 
     def _leave(self, worker: int) -> None:
         self.diagnosis.left(worker)
-        endpoint = self._followed.pop(worker, None)
+        endpoint = self.followed.pop(worker, None)
         if endpoint is not None and self._feed is not None:
             self._feed.leave(worker, endpoint)
 
-    def _explain(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> None:
+    def explain(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> None:
         """Say what speaks for which worker, before it is chosen."""
         decision, describe = self.router.decide(request, candidates, now), self.model.describe
         costs = decision.costs or [float("nan")] * len(candidates)
@@ -194,7 +194,7 @@ class KvPlacer(Placer):
         size = f"{request.tokens} tokens, {len(request.hashes)} blocks"
         log.debug("request %s of %s: %s", request.request_id, size, "; ".join(lines))
 
-    def _adapter(self, request: EngineRequest) -> str:
+    def adapter_of(self, request: EngineRequest) -> str:
         """That of the request, by whose name its blocks are hashed; "" for the model itself."""
         model = self.model
         is_adapter = request.model != model.name or (model.identity is not None and model.identity.base)
@@ -233,7 +233,10 @@ def _affinity(options: KvRoutingOptions) -> SessionAffinity:
     return SessionAffinity(options.session_ttl_s, options.session_mode)
 
 
-def _with_hints(hashes: Sequence[int], tokens: int, request_id: str, hints: RoutingHints) -> RoutingRequest:
+def routing_request(hashes: Sequence[int], tokens: int, request_id: str, hints: RoutingHints) -> RoutingRequest:
+    """A prompt of so many tokens whose full blocks have these hashes."""
+    if hints is NO_HINTS:
+        return RoutingRequest(hashes, tokens, request_id)
     overrides = None
     if hints.overlap_credit is not None or hints.temperature is not None:
         overrides = Overrides(hints.overlap_credit, hints.temperature)

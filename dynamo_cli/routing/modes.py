@@ -6,6 +6,7 @@ import random
 
 from dynamo_cli.router.policies import DEFAULT_MODE, KV_POLICIES, MODES, check_mode, make_policy
 from dynamo_cli.routing.adapter_placing import AdapterPlacer
+from dynamo_cli.routing.asking import ModelAsker, RouterService
 from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
@@ -35,19 +36,22 @@ def make_dispatcher(
     kv: KvRoutingOptions | None = None,
     feed: KvFeed | None = None,
     shared: SharedSequences | None = None,
+    service: RouterService | None = None,
 ) -> Dispatcher:
     """A dispatcher with a policy of its own; what follows `thresholds` is for mode kv.
 
     Raises UsageError for an unknown mode.
     """
-    return Dispatcher(_placer(model, mode, kv or KvRoutingOptions(), feed, shared), migration, thresholds)
+    placer = _placer(model, mode, kv or KvRoutingOptions(), feed, shared)
+    asker = ModelAsker(service, placer) if service is not None and isinstance(placer, KvPlacer) else None
+    return Dispatcher(placer, migration, thresholds, asker)
 
 
 def adapter_dispatcher(
     model: RoutedModel, base: Dispatcher, migration: MigrationOptions, thresholds: Thresholds | None = None
 ) -> Dispatcher:
     """Of an adapter, which shares all that is known of the workers with its base model."""
-    return Dispatcher(AdapterPlacer(model, base.placer), migration, thresholds)
+    return Dispatcher(AdapterPlacer(model, base.placer), migration, thresholds, base.asker)
 
 
 def is_of_adapter(dispatcher: Dispatcher) -> bool:

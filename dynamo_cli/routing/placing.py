@@ -39,12 +39,12 @@ class Placer(ABC):
         request: EngineRequest,
         request_id: str,
         candidates: Sequence[int],
-        pinned: bool,
+        bound: int | None,
         hints: RoutingHints,
     ) -> tuple[int, Placed]:
         """Choose one of `candidates` (never empty) and count the request there at once.
 
-        `pinned`: the caller named the one candidate. A request that is placed again has moved. Raises InvalidRequest
+        `bound`: the one of them that it has to be. A request that is placed again has moved. Raises InvalidRequest
         when the policy wants an instance named.
         """
 
@@ -61,8 +61,8 @@ class PolicyPlacer(Placer):
         self._state = State(self.inflight)
 
     def place(
-        self, request: EngineRequest, request_id: str, candidates: Sequence[int], pinned: bool, hints: RoutingHints
+        self, request: EngineRequest, request_id: str, candidates: Sequence[int], bound: int | None, hints: RoutingHints
     ) -> tuple[int, Placed]:
-        worker = candidates[0] if pinned else self._policy.decide(ANY, candidates, self._state, 0.0).worker
+        worker = self._policy.decide(ANY, candidates, self._state, 0.0).worker if bound is None else bound
         model = self.model
         return worker, model.loads.book(worker, len(request.token_ids), model.block_size)

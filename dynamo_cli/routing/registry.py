@@ -87,7 +87,7 @@ class RoutedModel:
 
 
 class ModelRegistry:
-    """`on_change` is called with a model whose workers or identity changed."""
+    """`on_change` is called with a model whose workers or identity changed. `endpoint`: only the workers there."""
 
     def __init__(
         self,
@@ -96,6 +96,7 @@ class ModelRegistry:
         namespace: str,
         namespace_prefix: str | None = None,
         only: str | None = None,
+        endpoint: EndpointId | None = None,
         on_change: Callable[[RoutedModel], None] = lambda model: None,
     ) -> None:
         self.models: dict[str, RoutedModel] = {}
@@ -104,6 +105,7 @@ class ModelRegistry:
         self._namespace = namespace
         self._namespace_prefix = namespace_prefix
         self._only = only
+        self._endpoint = endpoint
         self._on_change = on_change
         self._cards: dict[str, ModelCard] = {}
         self._clients: dict[EndpointId, Client] = {}
@@ -155,6 +157,7 @@ class ModelRegistry:
         namespace = card.instance.endpoint.namespace
         prefix = self._namespace_prefix
         inside = namespace.startswith(prefix) if prefix is not None else namespace == self._namespace
+        inside = inside and self._endpoint in (None, card.instance.endpoint)
         return inside and card.role in SERVING_ROLES and self._only in (None, card.name)
 
     async def _regroup(self, names: set[str]) -> None:

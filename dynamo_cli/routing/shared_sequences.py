@@ -67,6 +67,11 @@ class SharedSequences(EventSink):
             self._opening = asyncio.ensure_future(self._open())
             self._opening.add_done_callback(self._opened)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it hears the others, and they can hear it."""
+        return self._subscription is not None
+
     def routers(self) -> dict[str, bool]:
         """The others, and whether all is known of them."""
         standings = self._subscription.publishers() if self._subscription is not None else {}

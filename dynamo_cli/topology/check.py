@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dynamo_cli.topology.check_processes import check_processes
+from dynamo_cli.topology.check_router import check_router
 from dynamo_cli.topology.options import OptionProblem, option_problems
 from dynamo_cli.topology.parts import Pool, Topology
 from dynamo_cli.topology.positions import KeyPath
@@ -28,6 +29,7 @@ def check(topology: Topology, specs: Specs, report: Report) -> None:
         _PoolCheck(pool, topology, specs, report).run()
     check_processes(topology, report)
     check_frontend(topology.frontend, report)
+    check_router(topology, report)
 
 
 class _PoolCheck:

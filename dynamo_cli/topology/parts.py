@@ -32,9 +32,10 @@ class Frontend(msgspec.Struct, frozen=True, kw_only=True):
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):
     """The thresholds are those of protocol/load.py; None is none. What follows them is for mode kv: see
-    routing/kv_options.py; None is the frontend's own default."""
+    routing/kv_options.py; None is the frontend's own default. `replicas`: router processes, in mode kv."""
 
     mode: str = DEFAULT_MODE
+    replicas: int = 0
     active_decode_blocks_threshold: float | None = None
     active_prefill_tokens_threshold: int | None = None
     active_prefill_tokens_threshold_frac: float | None = None

@@ -24,7 +24,7 @@ from dynamo_cli.topology.process import (
     RestartPolicy,
 )
 from dynamo_cli.topology.public_port import port_options
-from dynamo_cli.topology.router_flags import router_flags
+from dynamo_cli.topology.router_flags import kv_flags, router_flags
 from dynamo_cli.workers.engines.base import EngineSpec
 
 LISTEN_FD = "{listen_fd}"
@@ -67,6 +67,8 @@ class _Planner:
 
     def plan(self) -> Plan:
         groups = {"frontend": [self._frontend(replica) for replica in range(self.topology.frontend.replicas)]}
+        if self.topology.router.replicas:
+            groups["router"] = [self._router(replica) for replica in range(self.topology.router.replicas)]
         for name, pool in self.topology.workers.items():
             groups[name] = list(self._pool(pool))
         for name, service in self.topology.services.items():
@@ -84,8 +86,10 @@ class _Planner:
         )
 
     def _order(self) -> list[str]:
-        """Frontends first, then pools and services as written, each after those it depends on."""
+        """Frontends and routers first, then pools and services as written, each after those it depends on."""
         order, parts = ["frontend"], self._parts
+        if self.topology.router.replicas:
+            order.append("router")
 
         def visit(name: str) -> None:
             if name not in order:
@@ -129,6 +133,17 @@ class _Planner:
             ),
             env=self._environment(),
             inherits_listener=True,
+            liveness=Liveness(),
+        )
+
+    def _router(self, replica: int) -> ProcessSpec:
+        return ProcessSpec(
+            name=f"router-{replica}",
+            kind="router",
+            pool="router",
+            replica=replica,
+            argv=(self.inventory.python, "-m", "dynamo_cli", "router", *kv_flags(self.topology.router)),
+            env=self._environment(),
             liveness=Liveness(),
         )
 

@@ -8,7 +8,7 @@ import msgspec
 
 from dynamo_cli.protocol.instance import Role
 
-ServiceKind = Literal["frontend", "worker", "service"]
+ServiceKind = Literal["frontend", "router", "worker", "service"]
 RestartMode = Literal["no", "on-failure", "always"]
 
 
@@ -75,7 +75,7 @@ class GpuAssignment(msgspec.Struct, frozen=True):
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One process. `name` is unique in the plan: `<pool>-<n>`, `frontend-<n>`, or that of a
+    """One process. `name` is unique in the plan: `<pool>-<n>`, `frontend-<n>`, `router-<n>`, or that of a
     `[services.NAME]` as it is written.
 
     `env` is added to the supervisor's own. `inherits_listener`: the public listening socket is passed as the

@@ -1,15 +1,17 @@
-"""The [router] table as words on a frontend's command line."""
+"""The [router] table as words on the command line of a frontend or a router process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dynamo_cli.topology.parts import Router
 
-_VALUES = {
+_BUSY = {
     "active_decode_blocks_threshold": "--active-decode-blocks-threshold",
     "active_prefill_tokens_threshold": "--active-prefill-tokens-threshold",
     "active_prefill_tokens_threshold_frac": "--active-prefill-tokens-threshold-frac",
+}
+_VALUES = {
     "policy": "--router-kv-policy",
     "overlap_score_credit": "--router-kv-overlap-score-credit",
     "temperature": "--router-temperature",
@@ -31,11 +33,23 @@ _SWITCHES = {
 def router_flags(router: Router) -> Iterator[str]:
     """The mode, and what the file says beside it: the frontend knows the defaults."""
     yield from ("--router-mode", router.mode)
-    for key, flag in _VALUES.items():
-        value = getattr(router, key)
-        if value is not None:
-            yield from (flag, value if isinstance(value, str) else repr(value))
+    if router.replicas:
+        yield "--router-service"
+    yield from _given(router, _BUSY)
+    yield from kv_flags(router)
+
+
+def kv_flags(router: Router) -> Iterator[str]:
+    """What the file says of mode kv, for frontends and router processes alike."""
+    yield from _given(router, _VALUES)
     for key, name in _SWITCHES.items():
         value = getattr(router, key)
         if value is not None:
             yield f"--{name}" if value else f"--no-{name}"
+
+
+def _given(router: Router, flags: Mapping[str, str]) -> Iterator[str]:
+    for key, flag in flags.items():
+        value = getattr(router, key)
+        if value is not None:
+            yield from (flag, value if isinstance(value, str) else repr(value))

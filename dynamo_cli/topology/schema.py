@@ -86,6 +86,7 @@ ROUTER = Table(
     Router,
     {
         "mode": OneOf(MODES, "router mode"),
+        "replicas": Whole(0, MOST_REPLICAS),
         "active_decode_blocks_threshold": Share(),
         "active_prefill_tokens_threshold": Whole(0, 2**53),
         "active_prefill_tokens_threshold_frac": Share(most=1000),
@@ -103,9 +104,10 @@ ROUTER = Table(
         "session_affinity_ttl_s": Whole(SHORTEST_TTL_S, LONGEST_TTL_S),
         "session_affinity_mode": OneOf(AFFINITY_MODES, "session affinity"),
     },
-    later=("replicas", "options"),
+    later=("options",),
     docs={
         "mode": "how a worker is chosen for a request",
+        "replicas": "mode kv: router processes that all frontends ask; with 0 they choose by themselves",
         "active_decode_blocks_threshold": "a worker with a larger share of its KV blocks in use is busy",
         "active_prefill_tokens_threshold": "a worker with more prompt tokens still to be prefilled is busy",
         "active_prefill_tokens_threshold_frac": "the same, as a multiple of its max_num_batched_tokens",

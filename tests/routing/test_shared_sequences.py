@@ -67,8 +67,8 @@ class Frontend:
         assert self.placer is not None
         name = f"r{next(self._numbers)}"
         candidates = list(self.model.cards) if worker is None else [worker]
-        hints, pinned = RoutingHints(session=session) if session else NO_HINTS, worker is not None
-        self.placed[name] = self.placer.place(EngineRequest("m", prompt), name, candidates, pinned, hints)[1]
+        hints = RoutingHints(session=session) if session else NO_HINTS
+        self.placed[name] = self.placer.place(EngineRequest("m", prompt), name, candidates, worker, hints)[1]
         return name
 
     def end(self, name: str) -> None:

@@ -24,6 +24,26 @@ def problems(folder: Path, text: str, *sets: str) -> list[str]:
 
 
 TABLE = {
+    # router processes
+    "a router process for another mode": (
+        GOOD + "[router]\nreplicas = 1",
+        [
+            'F:5: router.replicas: router processes are for mode = "kv", this is "round-robin"; '
+            "change the mode or leave it out"
+        ],
+    ),
+    "a router process that hears nothing": (
+        GOOD + '[router]\nmode = "kv"\nreplicas = 1\nreplica_sync = false',
+        ["F:7: router.replica_sync: router processes have to hear what frontends route; leave it out"],
+    ),
+    "a pool and a service with their names": (
+        GOOD + '[router]\nmode = "kv"\nreplicas = 1\n[workers.router]\nengine = "mock"\n'
+        '[services.router-0]\ncommand = "true"',
+        [
+            "F:7: workers.router: the name is taken by the router processes; choose another one",
+            "F:9: services.router-0: is what a router process is called; choose another name",
+        ],
+    ),
     # unknown keys
     "typo at the top": (
         GOOD.replace("model =", "modle ="),

@@ -1,4 +1,4 @@
-"""What [router] says reaches the frontend."""
+"""What [router] says reaches the frontend, and the router process if there is one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from dynamo_cli.frontend import busy_threshold
+from dynamo_cli.frontend.router_service import add_router_service_argument, asks_router_service
 from dynamo_cli.routing.kv_arguments import add_kv_routing_arguments, kv_routing_options
 from dynamo_cli.routing.kv_options import KvRoutingOptions
+from dynamo_cli.routing.service.arguments import parse_arguments
 from dynamo_cli.topology.parts import Router
-from dynamo_cli.topology.router_flags import router_flags
+from dynamo_cli.topology.router_flags import kv_flags, router_flags
 
 KEYS = {
     "policy": ("reference", "policy"),
@@ -33,6 +35,7 @@ KEYS = {
 def parsed(router: Router) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--router-mode")
+    add_router_service_argument(parser)
     add_kv_routing_arguments(parser)
     busy_threshold.add_arguments(parser)
     return parser.parse_args(list(router_flags(router)))
@@ -44,13 +47,21 @@ def test_each_key_of_mode_kv_is_an_option_of_the_frontend(key: str) -> None:
     given: dict[str, Any] = {key: value}
     options = kv_routing_options(parsed(Router(**given)), {})
     assert getattr(options, field) == value != getattr(KvRoutingOptions(), field)
+    assert parse_arguments(list(kv_flags(Router(**given))), {}).kv == options
 
 
 def test_no_key_is_left_out() -> None:
     busy = {name for name in Router.__struct_fields__ if name.endswith(("_threshold", "_frac"))}
-    assert set(Router.__struct_fields__) == {"mode", *busy, *KEYS}
+    assert set(Router.__struct_fields__) == {"mode", "replicas", *busy, *KEYS}
 
 
 def test_what_is_not_said_is_left_to_the_frontend() -> None:
     assert list(router_flags(Router())) == ["--router-mode", "round-robin"]
     assert kv_routing_options(parsed(Router(mode="kv")), {}) == KvRoutingOptions()
+
+
+def test_frontends_ask_the_router_processes_if_there_are_any() -> None:
+    asked = Router(mode="kv", replicas=2, active_prefill_tokens_threshold=5)
+    assert asks_router_service(parsed(asked), "kv", KvRoutingOptions(), {})
+    assert not asks_router_service(parsed(Router(mode="kv")), "kv", KvRoutingOptions(), {})
+    assert list(kv_flags(asked)) == []

@@ -12,8 +12,11 @@ from typing import Any
 from dynamo_cli.cli.completion.kinds import ANY_TEXT, Values, values_of
 
 # Where the components' command lines are parsed.
-FRONTEND_PARSER = "dynamo_cli.frontend.__main__"
-WORKER_PARSER = "dynamo_cli.workers.arguments"
+PARSERS = {
+    "frontend": "dynamo_cli.frontend.__main__",
+    "router": "dynamo_cli.routing.service.arguments",
+    "worker": "dynamo_cli.workers.arguments",
+}
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,8 @@ def _components() -> Iterator[Command]:
     from dynamo_cli.cli.main import COMPONENTS
 
     for name, (_, preset) in COMPONENTS.items():
-        kind = "frontend" if name == "frontend" else "worker"
-        module = importlib.import_module(FRONTEND_PARSER if kind == "frontend" else WORKER_PARSER)
+        kind = name if name in PARSERS else "worker"
+        module = importlib.import_module(PARSERS[kind])
         parser: argparse.ArgumentParser = module._parser()
         options = [_argparse_option(kind, action) for action in parser._actions if action.option_strings]
         help_text = f"Run a worker with the {preset[1]} engine." if preset else (parser.description or "")

@@ -64,6 +64,8 @@ BY_PARAMETER = {
     ("frontend", "router_mode"): Values(choices=MODES),
     ("frontend", "router_kv_policy"): Values(choices=KV_POLICIES),
     ("frontend", "router_session_affinity_mode"): Values(choices=AFFINITY_MODES),
+    ("router", "router_kv_policy"): Values(choices=KV_POLICIES),
+    ("router", "router_session_affinity_mode"): Values(choices=AFFINITY_MODES),
     ("logs", "deployment"): Values("any-deployment"),
     ("logs", "level"): Values(choices=LOG_LEVELS),
     ("logs", "services"): Values("log-source"),

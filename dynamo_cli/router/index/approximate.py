@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 from dynamo_cli.router.index.blocks import UNKNOWN_CAPACITY, BlockIndex
@@ -81,10 +81,9 @@ class ApproximateIndex:
         guess = self._guesses.get(worker)
         return len(guess.last) if guess is not None else 0
 
-    def blocks_of(self, worker: int) -> list[int]:
-        """The blocks this worker may hold."""
-        guess = self._guesses.get(worker)
-        return list(guess.last) if guess is not None else []
+    def blocks(self, worker: int) -> Iterator[list[int]]:
+        """All that this worker may hold, a few at a time; nothing may change meanwhile."""
+        return self._blocks.blocks(worker)
 
     def overlaps(self, hashes: Sequence[int], now: float) -> dict[int, int]:
         """How many of the prompt's first blocks each worker may hold; who holds none is left out."""

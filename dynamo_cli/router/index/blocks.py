@@ -7,7 +7,7 @@ does not hold a whole span is counted block by block.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from operator import and_, or_
 
@@ -69,15 +69,12 @@ class BlockIndex:
         holding = self._holdings.get(worker)
         return holding.count if holding is not None else 0
 
-    def blocks_of(self, worker: int) -> list[int]:
-        """The blocks this worker is known to hold, in no order."""
+    def blocks(self, worker: int) -> Iterator[list[int]]:
+        """All that this worker is known to hold, a few at a time; nothing may change meanwhile."""
         holding = self._holdings.get(worker)
-        if holding is None:
-            return []
-        bit = holding.bit
-        return [
-            block for span in holding.spans for block, mask in zip(span.blocks, span.masks, strict=True) if mask & bit
-        ]
+        if holding is not None:
+            for span in holding.spans:
+                yield _own(span, holding.bit)
 
     def limit(self, worker: int, blocks: int) -> None:
         """No worker holds more than its capacity: beyond it, what was stored first is forgotten. 0: unknown."""
@@ -308,8 +305,11 @@ class BlockIndex:
     def _forget_surplus(self, worker: int, holding: _Holding) -> None:
         while (surplus := holding.count - holding.limit) > 0:
             oldest = next(iter(holding.spans))
-            own = [block for block, mask in zip(oldest.blocks, oldest.masks, strict=True) if mask & holding.bit]
-            self.removed(worker, own[: -surplus - 1 : -1])
+            self.removed(worker, _own(oldest, holding.bit)[: -surplus - 1 : -1])
+
+
+def _own(span: _Span, bit: int) -> list[int]:
+    return [block for block, mask in zip(span.blocks, span.masks, strict=True) if mask & bit]
 
 
 def _any(masks: list[int]) -> int:

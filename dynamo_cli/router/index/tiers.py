@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dynamo_cli.protocol.kv import Cleared, KvEvent, Stored, Tier
@@ -58,6 +58,11 @@ class EventIndex:
             index.stored(worker, event.hashes)
         else:
             index.removed(worker, event.hashes)
+
+    def events(self, worker: int) -> Iterator[Stored]:
+        """What the worker holds, as events that build it from nothing."""
+        tiers: tuple[tuple[Tier, BlockIndex], ...] = ("device", self.device), ("host", self.host), ("disk", self.disk)
+        return (Stored(blocks, tier) for tier, index in tiers for blocks in index.blocks(worker))
 
     def overlaps(self, hashes: Sequence[int], candidates: Sequence[int]) -> Overlaps:
         """Of the prompt with these chained hashes; the slower tiers are asked for `candidates` only."""

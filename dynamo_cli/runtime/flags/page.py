@@ -6,7 +6,7 @@ import sys
 
 from dynamo_cli.runtime.flags.flag import OFF, ON, Flag
 from dynamo_cli.runtime.flags.frontend import FRONTEND
-from dynamo_cli.runtime.flags.router import ROUTER
+from dynamo_cli.runtime.flags.router import OF_FRONTENDS, OF_THE_PROCESS, ROUTER
 from dynamo_cli.runtime.flags.shared import SHARED
 from dynamo_cli.runtime.flags.worker import WORKER
 
@@ -18,13 +18,15 @@ _HEAD = """\
 What becomes here of the options of NVIDIA Dynamo 1.6.1 and of its older names. A flag counts more than its variable,
 that more than the default. A refused flag ends the component with exit code 2 and a line that says why and what to do
 instead; a refused variable is a warning in its log, or such an error where it says so. *But for*: what asks for nothing
-else than what is so anyway is accepted. `dynamo frontend --help` and `dynamo worker --help` list the options that there
-are besides.
+else than what is so anyway is accepted. `dynamo frontend --help` and that of `router` and `worker`
+list the options that there are besides.
 """
 _SECTIONS = {
     "Frontend": ("", FRONTEND),
-    "Router": ("Options of `dynamo frontend`. Workers refuse them.\n", ROUTER),
-    "Frontend and workers": ("", SHARED),
+    "Router": ("Options of `dynamo frontend` and of `dynamo router`. Workers refuse them.\n", ROUTER),
+    "Router of a frontend": ("Options of `dynamo frontend` alone.\n", OF_FRONTENDS),
+    "Router process": ("Options of `dynamo router` alone.\n", OF_THE_PROCESS),
+    "All of them": ("", SHARED),
     "Workers": ("", WORKER),
 }
 _SIDES: dict[tuple[str, ...], str] = {ON: "on", OFF: "off"}

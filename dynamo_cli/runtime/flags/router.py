@@ -18,17 +18,31 @@ _NO_QUEUE = Reason(
 )
 _NO_POLICY_FILE = Reason("there is no file of router policies", "use --router-mode")
 _NO_INDEXER = Reason("there is no process with an index of cached blocks", "leave it out")
-_NO_ROUTER = Reason("there is no router process: frontends route by themselves", "leave it out")
+_OF_THE_PROCESS = Reason("it is an option of the router process", "give it to dynamo router")
 _NO_SHARED_CACHE = Reason("workers share no cache", "leave it out")
 _NO_MODEL_OF_TIME = Reason("the time of a prefill is not predicted", "leave it out")
-_ONE_THREAD = Reason("a frontend routes in one thread", "start more frontends on the same port: replicas in [frontend]")
+_ONE_THREAD = Reason("a router has one thread", "start more frontends on the same port: replicas in [frontend]")
 _OTHER_LOAD_AWARE = Reason("it is a router mode here", "use --router-mode least-loaded")
 _NO_STREAM = Reason("there is no NATS JetStream that keeps the router's state", "leave it out")
 _NO_KEYED_HASHES = Reason("hashes of prompts have no key", "leave it out: they stay within the deployment")
 _NO_DEVICES = Reason("there is no router mode device-aware-weighted", "use --router-mode least-loaded")
 
-ROUTER: tuple[Flag, ...] = (
+OF_FRONTENDS: tuple[Flag, ...] = (
     supported("--router-mode", "DYN_ROUTER_MODE", note="round-robin, random, power-of-two, least-loaded, kv, direct"),
+    refused("--endpoint", why=_OF_THE_PROCESS),
+    refused("--router-block-size", "--block-size", why=_OF_THE_PROCESS),
+)
+OF_THE_PROCESS: tuple[Flag, ...] = (
+    supported("--endpoint", "DYN_ROUTER_ENDPOINT", note="of the workers; without it those of all the namespace"),
+    alias(
+        "--router-block-size",
+        "--block-size",
+        "DYN_ROUTER_BLOCK_SIZE",
+        of="--kv-cache-block-size",
+        note="of workers that do not tell",
+    ),
+)
+ROUTER: tuple[Flag, ...] = (
     supported("--kv-cache-block-size", "DYN_KV_CACHE_BLOCK_SIZE"),
     supported("--router-kv-overlap-score-credit", "DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT"),
     alias(
@@ -100,8 +114,6 @@ ROUTER: tuple[Flag, ...] = (
     refused("--router-snapshot-threshold", "DYN_ROUTER_SNAPSHOT_THRESHOLD", why=_NO_STREAM),
     refused("--[no-]router-reset-states", "DYN_ROUTER_RESET_STATES", why=_NO_STREAM, harmless=OFF),
     refused("DYN_ENCODER_CUDA_TO_CPU_RATIO", why=_NO_DEVICES),
-    refused("--endpoint", "DYN_ROUTER_ENDPOINT", why=_NO_ROUTER),
-    refused("--router-block-size", "--block-size", "DYN_ROUTER_BLOCK_SIZE", why=_NO_ROUTER),
     refused("--ais-perf-config", why=_NO_MODEL_OF_TIME),
     *(
         refused(f"--ais-{name}", f"--aic-{name}", why=_NO_MODEL_OF_TIME)

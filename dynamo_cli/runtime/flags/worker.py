@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dynamo_cli.runtime.flags.flag import OFF, ON, Flag, Reason, refused, supported
 from dynamo_cli.runtime.flags.reasons import NO_PARSING
-from dynamo_cli.runtime.flags.router import ROUTER
+from dynamo_cli.runtime.flags.router import OF_FRONTENDS, ROUTER
 
 _FRONTENDS = Reason("workers do not route", "give it to dynamo frontend")
 _NO_FORCED_CALLS = Reason("no tool call is enforced", 'leave it out: tool_choice is "auto" or "none"')
@@ -90,7 +90,7 @@ WORKER: tuple[Flag, ...] = (
 )
 ROUTERS: tuple[Flag, ...] = tuple(
     Flag(names, (), flag.switch, reason=_FRONTENDS)
-    for flag in ROUTER
+    for flag in (*OF_FRONTENDS, *ROUTER)
     if (names := tuple(name for name in flag.names if name.startswith(("--router-", "--no-router-"))))
 )
 """What the reference's mocker has of them. A variable of them is meant for the frontends."""
