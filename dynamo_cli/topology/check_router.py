@@ -24,5 +24,5 @@ def check_router(topology: Topology, report: Report) -> None:
             base, _, number = name.rpartition("-")
             if name == ROUTER:
                 report.add((section, name), "the name is taken by the router processes; choose another one")
-            elif section == "services" and base == ROUTER and number.isdecimal():
+            elif section == "services" and base == ROUTER and number.isdecimal() and ROUTER not in topology.workers:
                 report.add((section, name), "is what a router process is called; choose another name")

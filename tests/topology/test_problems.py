@@ -41,8 +41,12 @@ TABLE = {
         '[services.router-0]\ncommand = "true"',
         [
             "F:7: workers.router: the name is taken by the router processes; choose another one",
-            "F:9: services.router-0: is what a router process is called; choose another name",
+            "F:9: services.router-0: is what a replica of router is called; choose another name",
         ],
+    ),
+    "a service with the name of one": (
+        GOOD + '[router]\nmode = "kv"\nreplicas = 1\n[services.router-0]\ncommand = "true"',
+        ["F:7: services.router-0: is what a router process is called; choose another name"],
     ),
     # unknown keys
     "typo at the top": (

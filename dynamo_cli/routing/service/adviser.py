@@ -45,7 +45,7 @@ class ModelAdviser(Member):
         self,
         model: RoutedModel,
         options: KvRoutingOptions,
-        feed: KvFeed,
+        feed: KvFeed | None,
         shared: SharedSequences,
         rng: random.Random | None = None,
         clock: Callable[[], float] = monotonic,

@@ -129,10 +129,8 @@ class RouterProcess:
         return adviser
 
     def _unknown(self, model: str) -> ModelMissing:
-        names = ", ".join(self.advisers)
-        return ModelMissing(
-            f"this router has no workers of model {model!r}; " + (f"it routes {names}" if names else "")
-        )
+        names = ", ".join(self.advisers) or "none"
+        return ModelMissing(f"this router knows no workers of model {model!r}; models it routes: {names}")
 
     def _dump(self, question: DumpQuestion) -> Iterable[Any]:
         if question.model and question.model not in self.advisers:
