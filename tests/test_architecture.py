@@ -157,7 +157,7 @@ def test_the_engines_specs_import_no_engine() -> None:
     assert not {"xllamacpp", "vllm", "sglang", "tokenizers", "uvloop"} & set(loaded)
 
 
-@pytest.mark.parametrize("component", ["frontend", "worker", "mocker"])
+@pytest.mark.parametrize("component", ["frontend", "router", "worker", "mocker"])
 def test_a_component_loads_nothing_that_only_people_need(component: str) -> None:
     code = f"""
 import sys

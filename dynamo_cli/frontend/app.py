@@ -91,7 +91,7 @@ class Frontend:
         busy = BusyThresholdRoutes(self.models, self.thresholds) if options.admin_api else None
         routes = Routes(self.models, self.registry, generator, self.metrics, busy, options.gate.asks_keys)
         self.routes = routes.table
-        RouterView(self.models.placers, self._shared, options.router_mode).add_to(self.routes.add)
+        RouterView(self.models.placers, self._shared, options.router_mode, self._service).add_to(self.routes.add)
         ended = Journal(options.following.listeners).ended if options.following.listeners else None
         self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls, ended)
 

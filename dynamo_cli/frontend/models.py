@@ -79,7 +79,7 @@ class Models:
         self._kv = kv
         self._feed = feed
         self._shared = shared
-        self._service = service
+        self.service = service
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -168,7 +168,7 @@ class Models:
                 base = self._dispatcher(routed.base)
                 dispatcher = adapter_dispatcher(routed, base, self._migration, self._thresholds)
             else:
-                routing = self._thresholds, self._kv, self._feed, self._shared, self._service
+                routing = self._thresholds, self._kv, self._feed, self._shared, self.service
                 dispatcher = make_dispatcher(routed, self._mode, self._migration, *routing)
             self._dispatchers[routed.name] = dispatcher
         return dispatcher

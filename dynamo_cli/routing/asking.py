@@ -117,13 +117,22 @@ class RouterService:
             await self._client.close()
 
     def instance(self) -> int | None:
-        """Whom to ask now, if anybody."""
-        if self._client is not None:
-            rests = self._rests
-            for instance in self._client.instance_ids():
-                if not rests or instance not in rests or rests[instance].until <= self._clock():
-                    return instance
-        self.counts["absent"] += 1
+        """Whom to ask now, if anybody. A request that finds nobody is counted."""
+        found = self._find()
+        if found is None:
+            self.counts["absent"] += 1
+        return found
+
+    def asked_now(self) -> str:
+        """The name of the router in rotation, "" for none."""
+        found = self._find()
+        return "" if found is None else f"{found:x}"
+
+    def _find(self) -> int | None:
+        rests = self._rests
+        for instance in self._client.instance_ids() if self._client is not None else ():
+            if not rests or instance not in rests or rests[instance].until <= self._clock():
+                return instance
         return None
 
     def ask(self, instance: int, question: RoutingQuestion, answered: Answered) -> Asked | None:

@@ -12,6 +12,7 @@ from typing import Any
 from dynamo_cli.errors import RouteMissing
 from dynamo_cli.protocol.held_blocks import HeldView, held_view
 from dynamo_cli.protocol.kv import TIERS, Tier
+from dynamo_cli.routing.asking import RouterService
 from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.placing import Placer
 from dynamo_cli.routing.shared_sequences import SharedSequences
@@ -23,12 +24,22 @@ ONE_PATH = f"{BLOCKS_PATH}/"
 
 
 class RouterView:
-    """`placers`: one a model. The handlers raise RouteMissing on the public port."""
+    """`placers`: one a model. The handlers raise RouteMissing on the public port.
 
-    def __init__(self, placers: Callable[[], Iterable[Placer]], shared: SharedSequences, mode: str) -> None:
+    `service`: the router process that is asked, whose place in the answer is `asks`.
+    """
+
+    def __init__(
+        self,
+        placers: Callable[[], Iterable[Placer]],
+        shared: SharedSequences,
+        mode: str,
+        service: RouterService | None = None,
+    ) -> None:
         self._placers = placers
         self._shared = shared
         self._mode = mode
+        self._service = service
 
     def add_to(self, add: Callable[[str, str, Handler], None]) -> None:
         add("GET", PATH, self.show)
@@ -40,6 +51,9 @@ class RouterView:
         _check(exchange)
         shared, models = self._shared, {placer.model.name: _model(placer) for placer in self._routing()}
         view = {"mode": self._mode, "router": shared.router_id, "routers": shared.routers(), "models": models}
+        if self._service is not None:
+            asks: dict[str, Any] = {"router": self._service.asked_now()}
+            view["asks"] = asks | self._service.counts
         exchange.send_json(view)
 
     def show_blocks(self, exchange: Exchange) -> None:

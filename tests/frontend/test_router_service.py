@@ -28,14 +28,14 @@ from dynamo_cli.protocol.router_service import (
     Sequences,
     WorkerBlocks,
 )
-from dynamo_cli.routing.asking import OUTCOMES, RouterService
+from dynamo_cli.routing.asking import RouterService
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.service.host import RouterOptions, RouterProcess
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.runtime import DistributedRuntime
 from tests.frontend.held import Held
 from tests.frontend.test_router_view import until as view_until
-from tests.frontend.test_router_view import worker_of
+from tests.frontend.test_router_view import view, worker_of
 from tests.frontend.toy import MODEL, Deployment, asyncio_deadline
 
 ASKS = FrontendOptions(router_mode="kv", router_service=True)
@@ -65,10 +65,7 @@ class Routed:
         await self.deployment.ready()
         asking = frontend._service
         assert asking is not None
-        async with asyncio_deadline(10):
-            while asking.instance() is None:
-                await asyncio.sleep(0.005)
-        asking.counts.update(dict.fromkeys(OUTCOMES, 0))
+        await until(asking.asked_now)
         return asking, url
 
     def in_flight(self) -> dict[int, int]:
@@ -106,6 +103,10 @@ async def test_the_router_chooses_and_hears_what_becomes_of_it(routed: Routed) -
         assert list(share) == [asking.router_id]
         held.go.set()
         assert (await answer).status_code == 200
+        told = (await client.get("/metrics")).text
+        assert 'dynamo_component_router_service_requests_total{outcome="advised"} 1\n' in told
+    asks = (await view(routed.deployment.frontend))["asks"]
+    assert (asks["router"], asks["advised"]) == (f"{routed.runtime.instance_id:x}", 1)
     await until(lambda: not routed.in_flight())
     assert asking.counts["advised"] == routed.router.asked[BEST_WORKER] == adviser.placer.counts.requests == 1
 
@@ -138,7 +139,7 @@ async def test_a_router_that_goes_is_missed_by_nobody_and_one_that_comes_knows_a
         await routed.router.start()
         assert list(routed.in_flight().values()) == [3], "it is told before it is asked"
         await routed.router.serve()
-        await until(lambda: asking.instance() is not None)
+        await until(asking.asked_now)
         held.go.set()
         assert (await client.post("/v1/chat/completions", json=BODY)).status_code == 200
         assert [(await one).status_code for one in waiting] == [200] * 3

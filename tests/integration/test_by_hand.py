@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dynamo_cli.hub.catalogue import DEFAULT_MODEL
@@ -66,3 +67,45 @@ def test_a_mocker_in_another_namespace(start: Start) -> None:
     url = serves(frontend, worker, DEFAULT_MODEL)
     assert ask(url, DEFAULT_MODEL).status_code == 200
     assert (worker.stop(), stranger.stop(), frontend.stop()) == (0, 0, 0)
+
+
+def test_a_frontend_that_asks_a_router(start: Start) -> None:
+    router = start("router", "--endpoint", "dynamo.backend.generate", "--router-block-size", "32", program=TOOL)
+    frontend = start(
+        *("frontend", "--http-port", "0", "--router-mode", "kv", "--router-service", "--kv-cache-block-size", "32"),
+        program=TOOL,
+    )
+    worker = start("mocker", "--model", DEFAULT_MODEL, program=TOOL)
+    until(lambda: "serving at dynamo.router as" in router.log, router)
+    url = serves(frontend, worker, DEFAULT_MODEL)
+    advised = 'dynamo_component_router_service_requests_total{outcome="advised"}'
+
+    def asks() -> bool:
+        assert ask(url, DEFAULT_MODEL).status_code == 200
+        return any(line.startswith(advised) and not line.endswith(" 0") for line in told(url))
+
+    until(asks, frontend, router)
+    assert router.stop() == 0
+    assert ask(url, DEFAULT_MODEL).status_code == 200
+    assert (worker.stop(), frontend.stop()) == (0, 0)
+
+
+def told(url: str) -> list[str]:
+    return httpx.get(f"{url}/metrics", trust_env=False).text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--endpoint", "backend"), "dynamo: endpoint 'backend' is not of the form namespace.component.endpoint\n"),
+        (
+            ("--router-block-size", "0"),
+            "dynamo: --kv-cache-block-size '0': want a whole number, ",
+        ),
+        (("--router-queue-threshold", "2"), "dynamo: --router-queue-threshold: the router keeps no queue; "),
+    ],
+)
+def test_what_is_wrong_with_a_routers_command_line(start: Start, words: tuple[str, ...], line: str) -> None:
+    router = start("router", *words, program=TOOL)
+    assert router.popen.wait(20) == 2
+    assert router.log.startswith(line) and router.log.count("\n") == 1

@@ -70,9 +70,9 @@ def home(clean_environment: Path) -> Path:
 
 
 @contextmanager
-def deployed(dynamo: Dynamo, home: Path, *settings: str) -> Iterator[Deployed]:
+def deployed(dynamo: Dynamo, home: Path, *settings: str, topology: str = "agg_router") -> Iterator[Deployed]:
     options = [word for setting in ("frontend.port=0", *settings) for word in ("--set", setting)]
-    started = dynamo.run("up", "-d", str(TOPOLOGIES / "agg_router.toml"), *options)
+    started = dynamo.run("up", "-d", str(TOPOLOGIES / f"{topology}.toml"), *options)
     assert started.code == 0, started.err
     yield Deployed(dynamo, home)
     assert dynamo.run("down").code == 0

@@ -47,6 +47,9 @@ def collect(models: Models, loop: LoopDelay, frontend: str) -> Samples:
         _add_migrations(samples, dispatcher.model.name, dispatcher.migrations)
         if isinstance(dispatcher.placer, KvPlacer):
             _add_router(samples, dispatcher.placer)
+    if models.service is not None:
+        for outcome, times in models.service.counts.items():
+            add(samples, "dynamo_component_router_service_requests_total", (outcome,), times)
     add(samples, "event_loop_delay_seconds", (frontend,), loop.delay)
     add(samples, "event_loop_stall_total", (frontend,), loop.stalls)
     for process_name, value in process_values():

@@ -128,6 +128,12 @@ FAMILIES = (
         _MODEL,
         "Requests that did not go there",
     ),
+    _plain(
+        "counter",
+        f"{_ROUTER}_service_requests_total",
+        ("outcome",),
+        "Requests by what came of asking the router process; all but advised were routed here",
+    ),
     _plain("counter", "dynamo_component_kv_cache_events_applied", ("model", "event_type", "status"), "KV events heard"),
     Family(
         f"{_ROUTER}_blind_workers",
