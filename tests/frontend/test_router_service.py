@@ -146,6 +146,28 @@ async def test_a_router_that_goes_is_missed_by_nobody_and_one_that_comes_knows_a
     assert asking.counts["advised"] == 3
 
 
+async def test_of_two_routers_one_is_asked_and_the_other_stands_by(routed: Routed) -> None:
+    await routed.deployment.add_worker(identity=IDENTITY)
+    runtime = await routed.deployment._runtime("router-1")
+    second = RouterProcess(runtime, RouterOptions(runtime.config, KvRoutingOptions()))
+    await second.start()
+    await second.serve()
+    asking, url = await routed.frontend()
+    by_name = {f"{routed.runtime.instance_id:x}": routed.router, f"{runtime.instance_id:x}": second}
+    assert asking._client is not None
+    await asking._client.wait_for_instances(2)
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        for _ in range(2):
+            first = asking.asked_now()
+            assert (await client.post("/v1/chat/completions", json=BODY)).status_code == 200
+            assert by_name.pop(first).asked[BEST_WORKER] == 1
+            await (routed.router if first == f"{routed.runtime.instance_id:x}" else second).drain()
+            await until(lambda gone=first: asking.asked_now() != gone)
+        assert (await client.post("/v1/chat/completions", json=BODY)).status_code == 200
+    assert (asking.counts["advised"], asking.counts["absent"]) == (2, 1)
+    await second.close()
+
+
 async def test_two_frontends_know_of_each_other_and_the_router_of_both(routed: Routed) -> None:
     held = Held()
     await routed.deployment.add_worker(held, identity=IDENTITY)

@@ -19,7 +19,7 @@ from dynamo_cli.protocol.router_service import (
     Sequences,
     WorkerBlocks,
 )
-from dynamo_cli.protocol.sequences import SequenceAdded, SequenceEvent, SequenceFreed
+from dynamo_cli.protocol.sequences import PrefillCompleted, SequenceAdded, SequenceEvent, SequenceFreed
 from dynamo_cli.router.active import Publish
 from dynamo_cli.router.core import Prospect
 from dynamo_cli.router.policies.base import Decision, RoutingRequest
@@ -110,6 +110,8 @@ class ModelAdviser(Member):
     def hear_routers(self, events: list[SequenceEvent]) -> None:
         if self.unconfirmed:
             for event in events:
+                if isinstance(event, PrefillCompleted):
+                    continue
                 advised = self.unconfirmed.confirm((event.router, event.request_id))
                 if advised is not None and isinstance(event, SequenceAdded) and event.worker != advised:
                     # It has gone elsewhere, so that is where its work is, and nothing of it here.

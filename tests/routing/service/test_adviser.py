@@ -7,6 +7,8 @@ from collections import Counter
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dynamo_cli.errors import DynamoError, InvalidRequest, NoInstances
 from dynamo_cli.protocol.kv import KvEvent, Stored, block_hashes
@@ -138,6 +140,49 @@ def test_a_frontend_that_is_gone_takes_all_it_asked_along() -> None:
     world.adviser.hear_routers([added(1, "b")])
     world.adviser.forget_router("f")
     assert world.idle() and len(world.adviser.unconfirmed) == 0
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("ask", "sent", "sent elsewhere", "first token", "end", "wait", "frontend gone")),
+        st.sampled_from("fg"),
+        st.sampled_from("abc"),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_whatever_frontends_say_and_leave_unsaid_what_counts_is_what_they_have(
+    steps: list[tuple[str, str, str]],
+) -> None:
+    """`truth`: the worker of each request that a frontend has told of and not ended."""
+    world, truth = World(), dict[tuple[str, str], int]()
+    advised: dict[tuple[str, str], int] = {}
+    for what, router, request_id in steps:
+        key = router, request_id
+        if what == "ask":
+            question = RoutingQuestion(model="m", token_ids=PROMPT, router=router, request_id=request_id, record=True)
+            advised[key] = world.adviser.best_worker(question).worker
+        elif what.startswith("sent"):
+            worker = advised.get(key, 1) if what == "sent" else advised.get(key, 1) % 3 + 1
+            world.adviser.hear_routers([SequenceAdded(router, request_id, worker, HASHES, len(PROMPT))])
+            truth[key] = worker
+        elif what == "first token":
+            world.adviser.hear_routers([PrefillCompleted(router, request_id)])
+        elif what == "end":
+            world.adviser.hear_routers([SequenceFreed(router, request_id)])
+            truth.pop(key, None)
+        elif what == "wait":
+            world.now += TTL_S * 0.7
+        else:
+            world.adviser.forget_router(router)
+            truth = {one: worker for one, worker in truth.items() if one[0] != router}
+    world.now += TTL_S
+    world.adviser.expire()
+    assert world.router.active.requests == dict(Counter(truth.values()))
+    world.adviser.hear_routers([SequenceFreed(*key) for key in truth])
+    assert world.idle() and not world.adviser.unconfirmed
 
 
 def test_guesses_are_made_of_what_was_advised() -> None:
