@@ -66,8 +66,7 @@ class ModelAdviser(Member):
             placer.explain(wanted, candidates, now)
         decision = router.decide(wanted, candidates, now)
         if not question.record:
-            costs = {} if decision.costs is None else dict(zip(candidates, decision.costs, strict=False))
-            return Advice(decision.worker, decision.overlap_blocks, costs)
+            return Advice(decision.worker, decision.overlap_blocks, _costs(decision, candidates))
         best = router.best_overlap(candidates)
         placer.counts.routed(wanted.tokens, decision.overlap_blocks * router.block_size, best * router.block_size)
         self._record(question, wanted, decision, now)
@@ -152,6 +151,12 @@ class ModelAdviser(Member):
             raise NoInstances(f"this router knows none of the workers that could take a request of model {name}")
         hints = RoutingHints(question.session, question.expected_output, question.overlap_credit, question.temperature)
         return routing_request(hashes, tokens, question.request_id, hints), candidates
+
+
+def _costs(decision: Decision, candidates: list[int]) -> dict[int, float]:
+    """By worker; of a session that is bound there is only its own worker's."""
+    costs = decision.costs or ()
+    return dict(zip(candidates if len(costs) == len(candidates) else [decision.worker], costs, strict=False))
 
 
 def _hashed(token_ids: list[int], block_size: int) -> list[int]:

@@ -199,6 +199,8 @@ def test_a_session_stays_at_its_worker() -> None:
     world.adviser.hear_routers([SequenceAdded("f", "a", worker, HASHES, len(PROMPT), session="s")])
     others = {world.ask(f"r{n}", [9] * 80, session="s") for n in range(5)}
     assert others == {worker}
+    advice = world.adviser.best_worker(RoutingQuestion(model="m", token_ids=PROMPT, session="s"))
+    assert list(advice.costs) == [worker]
 
 
 def test_hints_of_a_request_stand_for_the_routers_options() -> None:
