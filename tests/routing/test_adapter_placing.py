@@ -34,7 +34,7 @@ def adapter_of(world: World) -> AdapterPlacer:
 
 
 def place(placer: Any, model: str, candidates: list[int], request_id: str = "r") -> tuple[int, Any]:
-    worker, placed = placer.place(EngineRequest(model, PROMPT), request_id, candidates, False, NO_HINTS)
+    worker, placed = placer.place(EngineRequest(model, PROMPT), request_id, candidates, None, NO_HINTS)
     return int(worker), placed
 
 
