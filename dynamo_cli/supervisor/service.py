@@ -104,7 +104,7 @@ class Service:
         self._ending.set()
         if self.child:
             self._set("DRAINING", "" if self._closed else BY_HAND)
-            self.child.signal(signal.SIGTERM, group=self.spec.kind == "service" or self.spec.engine == "custom")
+            self.child.signal(signal.SIGTERM, group=self.spec.foreign)
             asyncio.get_running_loop().call_later(self.spec.stop_timeout_s, self._kill, self.child)
         elif not self._closed and self._status.state in ("FAILED", "STOPPED"):
             self._rest("STOPPED", BY_HAND, by_hand=True)
@@ -181,7 +181,7 @@ class Service:
 
     async def _comes_back(self, code: int) -> bool:
         ready_s = self._clock() - self._ready_at if self._ready_at else 0.0
-        permanent = self.spec.kind != "service" and self.spec.engine != "custom" and code in PERMANENT
+        permanent = not self.spec.foreign and code in PERMANENT
         decision = self._restarts.decide(Exit(code, ready_s, permanent), self._clock())
         words = self._status.last_exit
         if isinstance(decision, GiveUp):

@@ -100,6 +100,8 @@ def _door(frontend: Frontend, places: Places, environ: Mapping[str, str]) -> Fro
 
 def _placed(part: M, path: KeyPath, places: Places) -> M:
     cwd = _located(part.cwd, (*path, "cwd"), places) if part.cwd else ""
+    if not cwd and isinstance(part, Pool) and part.engine == "custom" and "target" in part.options:
+        cwd = _located(".", (*path, "options", "target"), places)  # where its module is
     return msgspec.structs.replace(part, name=str(path[-1]), cwd=cwd)
 
 

@@ -150,14 +150,14 @@ class _Planner:
     def _pool(self, pool: Pool) -> Iterator[ProcessSpec]:
         spec, reason = self._engine(pool)
         options = self._options(pool, spec, reason)
-        model = pool.model or self.topology.model or ("" if spec.needs_model else spec.name)
-        if spec.needs_model and model in self.inventory.missing_models:
+        model = pool.model or self.topology.model
+        if _takes(spec, options) and model in self.inventory.missing_models:
             self.warnings.append(f"pool {pool.name}: {self.inventory.missing_models[model]}")
         for replica in range(pool.replicas):
             gpus = self.gpus.assign(pool, self._wanted(pool, spec))
             ports = self._ports(f"pool {pool.name}", spec.ports)
-            custom = spec.name == "custom"
-            served = served_name(model) if not custom or pool.model or self.topology.model else ""
+            command = options.get("command")
+            served = _served(model, spec, options)
             yield ProcessSpec(
                 name=f"{pool.name}-{replica}",
                 kind="worker",
@@ -167,13 +167,14 @@ class _Planner:
                 engine=spec.name,
                 engine_reason=reason,
                 model=served,
-                argv=self._custom(pool, options) if custom else self._worker(pool, spec, model, options),
-                env=self._environment(gpus, ports) | _drain(pool, custom) | pool.env,
+                argv=self._command(command, pool) if command else self._worker(pool, spec, model, served, options),
+                env=self._environment(gpus, ports) | _drain(pool, bool(command)) | pool.env,
                 cwd=pool.cwd,
                 ports=ports,
                 gpus=tuple(_assignment(gpu) for gpu in gpus),
-                probe=_probe(pool, spec, options),
-                liveness=_liveness(pool, None if custom else Liveness()),
+                foreign=bool(command),
+                probe=_probe(pool, options),
+                liveness=_liveness(pool, None if command else Liveness()),
                 restart=_restart(pool),
                 stop_timeout_s=pool.stop_timeout_s,
             )
@@ -182,13 +183,15 @@ class _Planner:
         ports = self._ports(f"service {service.name}", service.ports)
 
         def filled(text: str) -> str:
-            return re.sub(r"\{port:([^}]*)\}", lambda found: str(ports[found[1]]), text)
+            text = re.sub(r"\{port:([^}]*)\}", lambda found: str(ports[found[1]]), text)
+            return self._with_python(text)
 
         return ProcessSpec(
             name=service.name,
             kind="service",
             pool=service.name,
             replica=0,
+            foreign=True,
             argv=tuple(map(filled, service.command)),
             env=self._environment(ports=ports) | {name: filled(value) for name, value in service.env.items()},
             cwd=service.cwd,
@@ -236,11 +239,13 @@ class _Planner:
             raise TopologyError(lines)
         return pool.options
 
-    def _worker(self, pool: Pool, spec: EngineSpec, model: str, options: dict[str, Any]) -> tuple[str, ...]:
+    def _worker(
+        self, pool: Pool, spec: EngineSpec, model: str, served: str, options: dict[str, Any]
+    ) -> tuple[str, ...]:
         argv = [self.inventory.python, "-m", "dynamo_cli", "worker", "--engine", spec.name]
-        if spec.needs_model:
+        if _takes(spec, options) and model:
             argv += ["--model-path", model]
-        argv += ["--model-name", served_name(model)]
+        argv += ["--model-name", served]
         if options:
             argv += ["--options", msgspec.json.encode(options).decode()]
         if pool.tensor_parallel > 1:
@@ -249,8 +254,12 @@ class _Planner:
             argv += ["--adapter", f"{name}={path}"]
         return (*argv, "--", *pool.args) if pool.args else tuple(argv)
 
-    def _custom(self, pool: Pool, options: dict[str, Any]) -> tuple[str, ...]:
-        return (*options["command"], *pool.args)
+    def _command(self, command: Iterable[str], pool: Pool) -> tuple[str, ...]:
+        return (*map(self._with_python, command), *pool.args)
+
+    def _with_python(self, text: str) -> str:
+        """`{python}` is the interpreter that runs dynamo, and so has its packages."""
+        return text.replace("{python}", self.inventory.python)
 
     def _ports(self, whose: str, names: Iterable[str]) -> dict[str, int]:
         ports = {}
@@ -277,9 +286,23 @@ def served_name(model: str) -> str:
     return Path(model).name.removesuffix(".gguf")
 
 
-def _drain(pool: Pool, custom: bool) -> dict[str, str]:
+def _takes(spec: EngineSpec, options: Mapping[str, Any]) -> bool:
+    """Whether its worker is told where its model is."""
+    return spec.needs_model or (spec.takes_model and not options.get("command"))
+
+
+def _served(model: str, spec: EngineSpec, options: Mapping[str, Any]) -> str:
+    """The name clients use; "" for a command that nobody said the model of."""
+    if options.get("model_name"):
+        return str(options["model_name"])
+    if model:
+        return served_name(model)
+    return "" if options.get("command") else spec.name
+
+
+def _drain(pool: Pool, foreign: bool) -> dict[str, str]:
     """A worker gives up draining in time to end its engine itself, before the supervisor's KILL."""
-    return {} if custom else {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT": f"{pool.stop_timeout_s * 0.8:g}"}
+    return {} if foreign else {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT": f"{pool.stop_timeout_s * 0.8:g}"}
 
 
 def _restart(part: Managed) -> RestartPolicy:
@@ -307,8 +330,8 @@ def service_probe(service: ServicePart, filled: Callable[[str], str], ports: Map
     return Probe(kind="log", pattern=asked.log, timeout_s=patience)
 
 
-def _probe(pool: Pool, spec: EngineSpec, options: Mapping[str, Any]) -> Probe:
-    if spec.name != "custom":
+def _probe(pool: Pool, options: Mapping[str, Any]) -> Probe:
+    if not options.get("command"):
         return Probe(kind="admin", timeout_s=pool.ready_timeout_s)
     endpoint = str(options.get("endpoint", ""))
     return Probe(kind="endpoint" if endpoint else "started", endpoint=endpoint, timeout_s=pool.ready_timeout_s)

@@ -45,6 +45,7 @@ def test_a_service_in_the_plan(tmp_path: Path) -> None:
         kind="service",
         pool="cache",
         replica=0,
+        foreign=True,
         argv=("serve", "--port", "40000", "--admin=40001"),
         env={
             "DYN_NAMESPACE": "dynamo",

@@ -55,6 +55,8 @@ class EngineSpec(ABC):
     needs_model: ClassVar[bool] = True
     formats: ClassVar[tuple[ModelFormat, ...]] = ()
     """Of model files, those it reads; () is any."""
+    takes_model: ClassVar[bool] = False
+    """It needs none, but uses one that it is told by name."""
     gpus: ClassVar[int] = 0
     """GPUs one replica wants when the topology says gpus = "auto"."""
     ports: ClassVar[tuple[str, ...]] = ()

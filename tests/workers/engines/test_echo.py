@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from dynamo_cli.errors import InvalidRequest, UsageError
 from dynamo_cli.protocol.engine import EngineRequest, StopConditions
-from dynamo_cli.workers.engines.echo.engine import EchoEngine, pieces
+from dynamo_cli.workers.engines.echo.engine import EchoEngine
 from dynamo_cli.workers.engines.echo.spec import EchoOptions
+from dynamo_cli.workers.engines.text_input import pieces
 from tests.workers.engines.cases import collect
 
 
