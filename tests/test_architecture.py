@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "router": GROUND,
     "routing": GROUND | {"router"},
     "workers": GROUND | {"hub", "text"},
+    "api": GROUND | {"workers"},
     "frontend": GROUND | {"routing", "text", "hub"},
     "gpus": GROUND,
     "topology": OPERATION - {"topology"},

@@ -55,6 +55,23 @@ class Context:
         self.on_stop(stopped.set)
         await stopped.wait()
 
+    # What handlers written for the reference call.
+
+    def is_stopped(self) -> bool:
+        return self.stopped
+
+    def is_killed(self) -> bool:
+        """The same: there is one way to stop here, and a handler that goes on is cancelled a second later."""
+        return self.stopped
+
+    def stop_generating(self) -> None:
+        self.stop()
+
+    async def async_killed_or_stopped(self) -> bool:
+        """True, as soon as it is stopped."""
+        await self.wait_stopped()
+        return True
+
 
 current_context: ContextVar[Context | None] = ContextVar("current_context", default=None)
 """Of the request that the running task serves: log lines carry its ids."""

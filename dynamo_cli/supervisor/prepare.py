@@ -58,7 +58,7 @@ def _wanted(topology: Topology) -> Iterator[tuple[str, str]]:
     """(pool, model) of every pool whose engine reads a model's files."""
     for name, pool in topology.workers.items():
         model = pool.model or topology.model
-        if model and (pool.engine not in SPECS or SPECS[pool.engine].needs_model):
+        if model and (pool.engine not in SPECS or SPECS[pool.engine].reads_model(pool.options)):
             yield name, model
 
 

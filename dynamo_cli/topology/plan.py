@@ -151,7 +151,7 @@ class _Planner:
         spec, reason = self._engine(pool)
         options = self._options(pool, spec, reason)
         model = pool.model or self.topology.model
-        if _takes(spec, options) and model in self.inventory.missing_models:
+        if spec.reads_model(options) and model in self.inventory.missing_models:
             self.warnings.append(f"pool {pool.name}: {self.inventory.missing_models[model]}")
         for replica in range(pool.replicas):
             gpus = self.gpus.assign(pool, self._wanted(pool, spec))
@@ -243,7 +243,7 @@ class _Planner:
         self, pool: Pool, spec: EngineSpec, model: str, served: str, options: dict[str, Any]
     ) -> tuple[str, ...]:
         argv = [self.inventory.python, "-m", "dynamo_cli", "worker", "--engine", spec.name]
-        if _takes(spec, options) and model:
+        if spec.reads_model(options) and model:
             argv += ["--model-path", model]
         argv += ["--model-name", served]
         if options:
@@ -284,11 +284,6 @@ def served_name(model: str) -> str:
     if not model.startswith("/"):
         return model
     return Path(model).name.removesuffix(".gguf")
-
-
-def _takes(spec: EngineSpec, options: Mapping[str, Any]) -> bool:
-    """Whether its worker is told where its model is."""
-    return spec.needs_model or (spec.takes_model and not options.get("command"))
 
 
 def _served(model: str, spec: EngineSpec, options: Mapping[str, Any]) -> str:

@@ -79,8 +79,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     `[services.NAME]` as it is written.
 
     `env` is added to the supervisor's own. `inherits_listener`: the public listening socket is passed as the
-    descriptor whose number replaces the argument `{listen_fd}` in argv. `foreign`: a program that is not ours, which may
-    be a shell with children that are to hear signals too, and whose exit codes mean nothing to us.
+    descriptor whose number replaces the argument `{listen_fd}` in argv. `foreign`: a program that is not ours: it
+    may be a shell with children that are to hear signals too, and whose exit codes mean nothing to us.
     """
 
     name: str

@@ -107,7 +107,7 @@ class Loader:
             why_not = spec.available()
             if why_not is not None:
                 raise EngineMissing(why_not)
-            if not spec.needs_model and not (spec.takes_model and self._arguments.model):
+            if not spec.needs_model and not (self._arguments.model and spec.reads_model(self._arguments.options)):
                 return spec, None
             return spec, await self._readable(spec, await self._prepare())
         model = await self._prepare()

@@ -26,7 +26,13 @@ def worker(replica: int = 0, **fields: Any) -> ProcessSpec:
 
 def custom(script: str, replica: int = 0, **fields: Any) -> ProcessSpec:
     """A shell script that is ready when it runs."""
-    fields = {"argv": ("sh", "-c", script), "engine": "custom", "probe": Probe(kind="started"), "foreign": True, **fields}
+    fields = {
+        "argv": ("sh", "-c", script),
+        "engine": "custom",
+        "probe": Probe(kind="started"),
+        "foreign": True,
+        **fields,
+    }
     return _spec(f"decode-{replica}", "worker", "decode", replica, **fields)
 
 

@@ -26,7 +26,9 @@ SLEEP = "exec sleep 1000"
 
 def service(name: str, script: str = SLEEP, **fields: Any) -> ProcessSpec:
     fields = {"probe": Probe(kind="started"), "restart": QUICK, "stop_timeout_s": 2.0, **fields}
-    return ProcessSpec(name=name, kind="service", foreign=True, pool=name, replica=0, argv=("sh", "-c", script), **fields)
+    return ProcessSpec(
+        name=name, kind="service", foreign=True, pool=name, replica=0, argv=("sh", "-c", script), **fields
+    )
 
 
 def of(running: Running, name: str) -> ServiceStatus:

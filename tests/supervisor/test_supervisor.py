@@ -221,7 +221,9 @@ def test_detached_that_fails_leaves_nothing_and_ends_with_the_childs_last_line(c
 
 
 def test_an_exit_code_that_counts_as_success_is_not_restarted(clean_environment: Path) -> None:
-    done = worker(argv=("sh", "-c", "exit 3"), engine="custom", foreign=True, restart=RestartPolicy(success_codes=(0, 3)))
+    done = worker(
+        argv=("sh", "-c", "exit 3"), engine="custom", foreign=True, restart=RestartPolicy(success_codes=(0, 3))
+    )
     with foreground(plan(frontend(), done)) as running:
         code, _, _ = running.finish()
     log = (running.paths.logs / "supervisor.log").read_text()

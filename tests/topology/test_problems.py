@@ -238,11 +238,29 @@ TABLE = {
     ),
     "custom without command": (
         '[workers.decode]\nengine = "custom"\n[workers.decode.options]\nendpoint = "a.b.c"',
-        ["F:3: workers.decode.options.command: is required by this engine and missing"],
+        ['F:3: workers.decode.options: this engine needs target = "module:Class" or command = ["program"]'],
     ),
     "custom without options": (
         '[workers.decode]\nengine = "custom"',
-        ["F:1: workers.decode.options.command: is required by this engine and missing"],
+        ['F:1: workers.decode.options: this engine needs target = "module:Class" or command = ["program"]'],
+    ),
+    "custom with both": (
+        '[workers.decode]\nengine = "custom"\noptions = { target = "a:B", command = ["x"] }',
+        ["F:3: workers.decode.options: there are both target and command; keep one of them"],
+    ),
+    "custom with a file for a target": (
+        '[workers.decode]\nengine = "custom"\noptions.target = "a.py"',
+        ['F:3: workers.decode.options: target "a.py" is not of the form module:Class'],
+    ),
+    "custom with an endpoint of a target": (
+        '[workers.decode]\nengine = "custom"\noptions = { target = "a:B", endpoint = "a.b.c" }',
+        ["F:3: workers.decode.options: endpoint belongs to command; a target serves the endpoint of its worker"],
+    ),
+    "custom with arguments of a command": (
+        '[workers.decode]\nengine = "custom"\noptions = { command = ["x"], args = { a = 1 } }',
+        [
+            "F:3: workers.decode.options: args and model_name belong to target; write the arguments into command",
+        ],
     ),
     "custom with an empty command": (
         '[workers.decode]\nengine = "custom"\noptions.command = []',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
@@ -55,8 +56,6 @@ class EngineSpec(ABC):
     needs_model: ClassVar[bool] = True
     formats: ClassVar[tuple[ModelFormat, ...]] = ()
     """Of model files, those it reads; () is any."""
-    takes_model: ClassVar[bool] = False
-    """It needs none, but uses one that it is told by name."""
     gpus: ClassVar[int] = 0
     """GPUs one replica wants when the topology says gpus = "auto"."""
     ports: ClassVar[tuple[str, ...]] = ()
@@ -74,6 +73,10 @@ class EngineSpec(ABC):
     @abstractmethod
     def available(self) -> str | None:
         """None when the engine can be started here, else one line: why not, and the command that helps."""
+
+    def reads_model(self, options: Mapping[str, Any]) -> bool:
+        """Whether it uses the files of a model that it is told of, needed or not."""
+        return self.needs_model
 
     @abstractmethod
     def create(self, launch: EngineLaunch) -> Engine:

@@ -18,6 +18,7 @@ from dynamo_cli.workers.admission import admit
 from dynamo_cli.workers.engine import Engine, EngineInfo
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.custom.ending import Ending
+from dynamo_cli.workers.engines.custom.generator import takes_context
 from dynamo_cli.workers.engines.custom.items import as_delta
 from dynamo_cli.workers.engines.custom.place import described
 from dynamo_cli.workers.engines.custom.pump import Pump
@@ -54,7 +55,9 @@ class PlainEngine(Engine):
         told = await self._call("start")
         self._info = told if isinstance(told, EngineInfo) else _described(self._user, self._launch)
         if self._info.input == "tokens" and not self._launch.text_path:
-            raise UsageError('an engine that takes tokens needs a model for its tokenizer; set model, or input = "text"')
+            raise UsageError(
+                'an engine that takes tokens needs a model for its tokenizer; set model, or input = "text"'
+            )
         self._gate = Gate(self._info.max_num_seqs or MOST_AT_ONCE)
         return self._info
 
@@ -136,16 +139,6 @@ class PlainEngine(Engine):
             return await result if inspect.isawaitable(result) else result
         except Exception as error:
             raise _failure(error) from None
-
-
-def takes_context(generate: Callable[..., Any]) -> bool:
-    """Whether it wants a second argument, or one named context."""
-    try:
-        parameters = inspect.signature(generate).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
-    return len([each for each in positional if each.default is each.empty or each.name == "context"]) > 1
 
 
 def _failure(error: Exception) -> DynamoError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from dynamo_cli.errors import UsageError
 from dynamo_cli.workers.engines.base import EngineLaunch, EngineOptions, EngineSpec
@@ -21,7 +22,7 @@ class CustomOptions(EngineOptions, frozen=True, kw_only=True):
     """
 
     target: str = ""
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = field(default_factory=dict)
     model_name: str = ""
     command: Annotated[list[str], Meta(min_length=1)] | None = None
     endpoint: str = ""
@@ -47,18 +48,24 @@ class CustomSpec(EngineSpec):
     summary = "your own: options.target, a Python class or function, or options.command, any process"
     options_type = CustomOptions
     needs_model = False
-    takes_model = True
 
     def available(self) -> str | None:
         return None
+
+    def reads_model(self, options: Mapping[str, Any]) -> bool:
+        return not options.get("command")
 
     def create(self, launch: EngineLaunch) -> Engine:
         """Raises UsageError or EngineMissing with the place in the user's file."""
         from dynamo_cli.workers.engines.arguments import with_args
 
-        options = with_args(launch.options or CustomOptions(), launch.args, self.name).checked()
+        options = with_args(launch.options or CustomOptions(), launch.args, self.name)
+        try:
+            options.checked()
+        except UsageError as error:
+            raise UsageError(f"engine custom: {error}") from None
         if not options.target:
-            raise UsageError("options.command of engine custom runs from a topology; `dynamo worker` takes a target")
+            raise UsageError("engine custom: a command runs from a topology; `dynamo worker` takes a target")
         from dynamo_cli.workers.engines.custom.target import create_engine
 
         return create_engine(options, launch)

@@ -8,13 +8,13 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from dynamo_cli.errors import DynamoError, EngineMissing, UsageError
 from dynamo_cli.workers.engine import Engine
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.custom.engine import PlainEngine
+from dynamo_cli.workers.engines.custom.generator import checked
 from dynamo_cli.workers.engines.custom.place import described
 from dynamo_cli.workers.engines.custom.spec import CustomOptions
 
@@ -36,10 +36,10 @@ def create_engine(options: CustomOptions, launch: EngineLaunch) -> Engine:
             return made
         if not callable(getattr(made, "generate", None)):
             raise UsageError(f"target {options.target} has no method generate")
-        return PlainEngine(made, _checked(made.generate, options.target), launch)
+        return PlainEngine(made, checked(made.generate, f"target {options.target}"), launch)
     if not callable(found):
         raise UsageError(f"target {options.target} is neither a class nor a function")
-    return PlainEngine(found, functools.partial(_checked(found, options.target), **given), launch)
+    return PlainEngine(found, functools.partial(checked(found, f"target {options.target}"), **given), launch)
 
 
 def _find(target: str) -> Any:
@@ -87,14 +87,3 @@ def _parameters(found: Any) -> tuple[str, ...]:
         return tuple(inspect.signature(found).parameters)
     except (TypeError, ValueError):
         return ()
-
-
-def _checked(generate: Callable[..., Any], target: str) -> Callable[..., Any]:
-    """What is certainly no async generator is refused before the first request."""
-    if inspect.iscoroutinefunction(generate) or inspect.isgeneratorfunction(generate):
-        code = generate.__code__
-        raise UsageError(
-            f"target {target}: {code.co_filename}:{code.co_firstlineno}: {generate.__name__} must be an async "
-            "generator: async def, and yield"
-        )
-    return generate

@@ -13,6 +13,7 @@ from dynamo_cli.workers.engine import Engine, EngineInfo
 from dynamo_cli.workers.engines.echo.spec import EchoOptions
 from dynamo_cli.workers.engines.text_input import last_message, pieces, prompt_pieces
 
+
 class EchoEngine(Engine):
     def __init__(self, options: EchoOptions) -> None:
         self._delay_s = _delay_ms(options) / 1000
