@@ -1,41 +1,74 @@
-"""The engines under the contract suite, and the same request in each one's own form."""
+"""The engines under the contract suite, and the same request in each one's own form.
+
+DYN_TEST_ENGINES names optional engines, by commas, that must run: one that cannot fails the suite, one that is not
+named is skipped.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from dynamo_cli.protocol.engine import Delta, EngineRequest, SamplingOptions, StopConditions
 from dynamo_cli.runtime.context import Context
-from dynamo_cli.workers.engine import Engine
+from dynamo_cli.workers.engine import Adapter, Engine
 from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.base import EngineLaunch
+from dynamo_cli.workers.engines.custom.spec import CustomOptions
 from dynamo_cli.workers.engines.echo.spec import EchoOptions
 from dynamo_cli.workers.engines.llamacpp.spec import LlamaCppOptions
 from dynamo_cli.workers.engines.mock.spec import MockOptions
 from dynamo_cli.workers.model import PreparedModel
+from tests.documented import write_block
+from tests.workers.engines.crashes import crash_child, crash_task
 
 CONTEXT = 512
-WORDS = [f"word{n}" for n in range(64)]
+WORDS = [f"word{n}" for n in range(63)]
+NAMED = tuple(name.strip() for name in os.environ.get("DYN_TEST_ENGINES", "").split(",") if name.strip())
+"""Read when the tests are collected: a test's own environment has no DYN_*."""
 
 
 @dataclass
 class Case:
-    """`takes`: what its requests carry."""
+    """`takes`: what its requests carry. `id`: of the case, when an engine has several.
+
+    `model`: the form of the default model it is given, "" for none. `samples`: it heeds temperature and seed.
+    `crash`: makes a started engine die as it can die by itself, without its adapter's doing; None when it cannot.
+    `adapter`: makes an adapter it can load in a directory.
+    """
 
     name: str
     takes: str
-    options: Any
-    needs_model: bool = False
+    options: Any = None
+    args: tuple[str, ...] = ()
+    model: Literal["", "gguf", "hf"] = ""
+    optional: bool = False
+    samples: bool = False
+    crash: Callable[[Engine], None] | None = None
+    adapter: Callable[[str], Adapter] | None = None
+    id: str = ""
     prompt: list[int] = field(default_factory=lambda: [1, 9690, 198, 2683, 359, 253, 5356, 5646])
 
-    def create(self, model: Callable[[], PreparedModel], runtime_dir: str = "") -> Engine:
-        launch: dict[str, Any] = {"model_name": self.name, "options": self.options, "runtime_dir": runtime_dir}
-        if self.needs_model:
-            found = model()
+    def __str__(self) -> str:
+        return self.id or self.name
+
+    def missing(self) -> str | None:
+        """Why it cannot run here."""
+        try:
+            return registry.spec(self.name).available()
+        except Exception as error:
+            return str(error)
+
+    def create(self, model: Callable[[str], PreparedModel], runtime_dir: str = "") -> Engine:
+        """`model` finds the default model in a form."""
+        launch: dict[str, Any] = {"model_name": str(self), "runtime_dir": runtime_dir}
+        if self.model:
+            found = model(self.model)
             launch |= {"model_path": str(found.path), "text_path": found.text_path, "context_length": CONTEXT}
-        return registry.spec(self.name).create(EngineLaunch(**launch))
+        return registry.spec(self.name).create(EngineLaunch(options=self.options, args=self.args, **launch))
 
     def request(self, max_tokens: int | None = 8, *, salt: int = 0, **stop: Any) -> EngineRequest:
         """Greedy and without an end of sequence, so that exactly `max_tokens` come. `salt` makes prompts differ."""
@@ -45,16 +78,38 @@ class Case:
             stop=StopConditions(max_tokens=max_tokens, ignore_eos=True, **stop),
         )
         if self.takes == "text":
-            request.messages = [{"role": "user", "content": " ".join([f"salt{salt}", *WORDS])}]
+            request.messages = [{"role": "user", "content": " ".join([f"salt{salt}", *WORDS, f"salt{salt}"])}]
         else:
             request.token_ids = [*self.prompt, 300 + salt]
         return request
 
 
+def documented_parrot() -> CustomOptions:
+    """The engine of docs/custom_engine.md as its readers write it down."""
+    module = write_block("custom_engine.md", "python", 0, "documented_parrot.py")
+    if str(module.parent) not in sys.path:
+        sys.path.insert(0, str(module.parent))
+    return CustomOptions(target="documented_parrot:Parrot")
+
+
 CASES = [
     Case("echo", "text", EchoOptions(delay_ms=2)),
-    Case("mock", "tokens", MockOptions(speedup_ratio=4, max_model_len=CONTEXT, num_gpu_blocks=64)),
-    Case("llamacpp", "tokens", LlamaCppOptions(threads=1, max_model_len=CONTEXT), needs_model=True),
+    Case("mock", "tokens", MockOptions(speedup_ratio=4, max_model_len=CONTEXT, num_gpu_blocks=64), crash=crash_task),
+    Case(
+        "llamacpp",
+        "tokens",
+        LlamaCppOptions(threads=1, max_model_len=CONTEXT),
+        model="gguf",
+        samples=True,
+        crash=crash_child,
+    ),
+    Case("custom", "tokens", documented_parrot(), model="gguf", id="custom-tokens"),
+    Case(
+        "custom",
+        "text",
+        CustomOptions(target="tests.workers.engines.theirs:Backwards", args={"delay_s": 0.002}),
+        id="custom-text",
+    ),
 ]
 
 

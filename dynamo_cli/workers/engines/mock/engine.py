@@ -135,7 +135,7 @@ class MockEngine(Engine):
 
     def _open(self, request: EngineRequest) -> Stream:
         simulator = self._simulator
-        if simulator is None or self._task is None:
+        if simulator is None or self._task is None or self._task.done():
             raise EngineDied("the mock engine has stopped")
         if self._asleep:
             raise EngineFailed("the mock engine sleeps")
@@ -183,6 +183,13 @@ class MockEngine(Engine):
             self._wake.set()
 
     async def _run(self, simulator: Simulator) -> None:
+        try:
+            await self._run_steps(simulator)
+        finally:
+            for stream in list(self._streams):
+                stream.stop("error")
+
+    async def _run_steps(self, simulator: Simulator) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         while True:
