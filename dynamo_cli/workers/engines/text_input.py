@@ -20,7 +20,9 @@ def last_message(request: EngineRequest) -> str:
     """The prompt of a completion, the last message of role user of a chat. Raises InvalidRequest without either."""
     if request.messages is None:
         if request.prompt is None:
-            raise InvalidRequest("there are neither messages nor a prompt; this engine takes no token ids", "prompt")
+            raise InvalidRequest(
+                "there are neither messages nor a prompt: this engine takes text, no token ids", "prompt"
+            )
         return request.prompt
     for message in reversed(request.messages):
         if message.get("role") == "user":

@@ -43,7 +43,7 @@ def test_auto_without_an_engine_names_the_command(monkeypatch: pytest.MonkeyPatc
 
 
 def test_custom_has_no_engine_in_a_host() -> None:
-    with pytest.raises(UsageError, match="custom"):
+    with pytest.raises(UsageError, match="engine custom: this engine needs target"):
         registry.spec("custom").create(EngineLaunch(model_name="m"))
 
 
