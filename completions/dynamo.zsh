@@ -324,7 +324,7 @@ __dynamo_mocker() {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--version)--version[print the version]' \
-        '(--engine)--engine=[auto, llamacpp, mock or echo]:value:(auto llamacpp mock echo custom)' \
+        '(--engine)--engine=[auto, llamacpp, mock, echo or custom]:value:(auto llamacpp mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
@@ -476,7 +476,7 @@ __dynamo_sglang() {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--version)--version[print the version]' \
-        '(--engine)--engine=[auto, llamacpp, mock or echo]:value:(auto llamacpp mock echo custom)' \
+        '(--engine)--engine=[auto, llamacpp, mock, echo or custom]:value:(auto llamacpp mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
@@ -593,7 +593,7 @@ __dynamo_trtllm() {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--version)--version[print the version]' \
-        '(--engine)--engine=[auto, llamacpp, mock or echo]:value:(auto llamacpp mock echo custom)' \
+        '(--engine)--engine=[auto, llamacpp, mock, echo or custom]:value:(auto llamacpp mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
@@ -648,7 +648,7 @@ __dynamo_vllm() {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--version)--version[print the version]' \
-        '(--engine)--engine=[auto, llamacpp, mock or echo]:value:(auto llamacpp mock echo custom)' \
+        '(--engine)--engine=[auto, llamacpp, mock, echo or custom]:value:(auto llamacpp mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
@@ -688,7 +688,7 @@ __dynamo_worker() {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--version)--version[print the version]' \
-        '(--engine)--engine=[auto, llamacpp, mock or echo]:value:(auto llamacpp mock echo custom)' \
+        '(--engine)--engine=[auto, llamacpp, mock, echo or custom]:value:(auto llamacpp mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
