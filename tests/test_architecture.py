@@ -174,6 +174,12 @@ print(*sys.modules, file=sys.stderr)
     assert not set(NEVER_IN_A_COMPONENT) & set(done.stderr.split())
 
 
+def test_the_python_api_loads_little() -> None:
+    code = "import dynamo_cli.api, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {*NEVER_IN_A_COMPONENT, "tokenizers", "minijinja", "xllamacpp"} & set(loaded)
+
+
 @pytest.mark.parametrize("entry", ["frontend/__main__.py", "workers/__main__.py", "workers/host.py", "cli/main.py"])
 def test_entry_modules_import_heavy_libraries_late(entry: str) -> None:
     tree = ast.parse((ROOT / entry).read_text())

@@ -46,6 +46,7 @@ class Endpoint:
         Requests and answers are JSON-like values. Running requests may then end, or with `graceful_shutdown=False` are
         cut, so that they go on elsewhere. `metrics_labels` are added to the endpoint's series. With a
         `health_check_payload` nobody is sent here before the handler has answered that: EngineFailed when it does not.
+        An endpoint of a model is asked for a token instead.
         """
         checked(handler, f"endpoint {self.id}")
         registration = self.runtime.registrations.get(self.id)

@@ -168,7 +168,7 @@ class _Planner:
                 engine_reason=reason,
                 model=served,
                 argv=self._command(command, pool) if command else self._worker(pool, spec, model, served, options),
-                env=self._environment(gpus, ports) | _drain(pool, bool(command)) | pool.env,
+                env=self._environment(gpus, ports) | _drain(pool) | pool.env,
                 cwd=pool.cwd,
                 ports=ports,
                 gpus=tuple(_assignment(gpu) for gpu in gpus),
@@ -295,9 +295,9 @@ def _served(model: str, spec: EngineSpec, options: Mapping[str, Any]) -> str:
     return "" if options.get("command") else spec.name
 
 
-def _drain(pool: Pool, foreign: bool) -> dict[str, str]:
+def _drain(pool: Pool) -> dict[str, str]:
     """A worker gives up draining in time to end its engine itself, before the supervisor's KILL."""
-    return {} if foreign else {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT": f"{pool.stop_timeout_s * 0.8:g}"}
+    return {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT": f"{pool.stop_timeout_s * 0.8:g}"}
 
 
 def _restart(part: Managed) -> RestartPolicy:

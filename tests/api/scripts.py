@@ -102,4 +102,7 @@ if __name__ == "__main__":
         "idle": idle,
         "misnamed": misnamed,
     }
-    run(mains[name]())
+    if name == "idle":
+        asyncio.run(idle())  # as scripts of the reference do it
+    else:
+        run(mains[name]())

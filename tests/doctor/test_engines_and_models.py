@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_cli.doctor import engines
 from dynamo_cli.doctor.check import GIB, MIB
 from dynamo_cli.doctor.engines import Engine, engine_check, later_check, questions, read_engine
 from dynamo_cli.doctor.guard import answers
@@ -19,6 +20,8 @@ from dynamo_cli.doctor.models import (
     settings_check,
     token_check,
 )
+from dynamo_cli.gpus.gpu import Gpu
+from dynamo_cli.gpus.health import Driver, GpuHealth
 from dynamo_cli.hub.catalogue import CATALOGUE, DEFAULT_MODEL
 from dynamo_cli.workers.engines.registry import LATER, SPECS
 from tests.doctor.judged import judge
@@ -35,6 +38,46 @@ def test_engines() -> None:
     assert check.status == "warn"
     judge(later_check("vllm", ""), "skipped", "has no adapter in this release")
     judge(later_check("trtllm", "1.0"), "skipped", "although tensorrt_llm 1.0 is installed")
+
+
+def test_an_engine_for_gpus() -> None:
+    engine = Engine("vllm", "for GPUs", versions=["vllm 1"], gpus=1, cuda=13)
+    health = GpuHealth(gpu=Gpu(index=0, uuid="GPU-a"))
+    good = Driver(version="580.65", cuda="13.0", count=1, gpus=(health,))
+    judge(engine_check(engine, good), "ok", "vllm 1, for GPUs")
+    judge(engine_check(engine), "ok", "vllm 1, for GPUs")
+    judge(engine_check(engine, Driver(cuda="?", count=1, gpus=(health,))), "ok")
+    none = Driver(reason="no NVIDIA driver")
+    judge(engine_check(engine, none), "warn", "there is none: no NVIDIA driver -> use engine llamacpp here")
+    judge(engine_check(engine, Driver(version="580")), "warn", "there is none: the driver counts 0")
+    broken = Driver(reason="the NVIDIA driver did not answer within 5 s", broken=True)
+    judge(engine_check(engine, broken), "warn", "it needs a GPU, and the NVIDIA driver did not answer", "-> see driver")
+    old = Driver(version="550.54", cuda="12.4", count=1, gpus=(health,))
+    judge(
+        engine_check(engine, old),
+        "warn",
+        "made for CUDA 13, and the driver 550.54 knows CUDA 12.4 -> install NVIDIA's driver 580 or newer",
+    )
+    judge(engine_check(engine._replace(gpus=0), none), "ok")
+
+
+def test_what_an_installed_engine_for_gpus_is_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = SPECS["llamacpp"]
+    monkeypatch.setattr(type(spec), "available", lambda _: None)
+    assert (read_engine(spec).gpus, read_engine(spec).cuda) == (0, 0)
+    monkeypatch.setattr(type(spec), "gpus", 1)
+    versions = {"nvidia-cuda-runtime-cu12": "12.8", "nvidia-cuda-runtime": "13.0"}
+    monkeypatch.setattr(engines, "installed", lambda name: versions.get(name, ""))
+    assert (read_engine(spec).gpus, read_engine(spec).cuda) == (1, 13)
+    del versions["nvidia-cuda-runtime"]
+    assert read_engine(spec).cuda == 12
+    monkeypatch.setattr(type(spec), "available", lambda _: "it is not installed; run `x`")
+    assert read_engine(spec).gpus == 0
+
+
+def test_your_own_engine_can_always_start() -> None:
+    check = engine_check(read_engine(SPECS["custom"]))
+    judge(check, "ok", "options.target, a Python class or function")
 
 
 def test_every_engine_is_asked_about() -> None:

@@ -178,7 +178,10 @@ async def test_kill_9_leaves_discovery_clean(clean_environment: Path) -> None:
     [
         (["--engine", "ecko"], 2, "did you mean echo"),
         (["--engine", "vllm"], 5, "no adapter in this release"),
-        (["--engine", "custom"], 2, "engine custom"),
+        (["--engine", "custom"], 2, "engine custom: this engine needs target"),
+        (["--engine", "custom", "--target", "nowhere:X"], 2, "target nowhere:X: there is no module nowhere in"),
+        (["--engine", "custom", "--options", '{"command": ["x"]}'], 2, "a command runs from a topology"),
+        (["--engine", "custom", "--target", "json:dumps", "--spped", "1"], 2, "has no argument --spped"),
         (["--engine", "llamacpp", "--model", "No/Such-Model"], 5, "No/Such-Model is not on this disk"),
         (["--engine", "mock", "--model-path", "/no/such/file.gguf"], 5, "no such file"),
         (["--engine", "echo", "--options", '{"delay": 1}'], 2, "delay"),
