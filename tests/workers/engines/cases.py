@@ -23,7 +23,7 @@ from dynamo_cli.workers.engines.llamacpp.spec import LlamaCppOptions
 from dynamo_cli.workers.engines.mock.spec import MockOptions
 from dynamo_cli.workers.model import PreparedModel
 from tests.documented import write_block
-from tests.workers.engines.crashes import crash_child, crash_task
+from tests.workers.engines.crashes import crash_child, crash_task, crash_theirs
 
 CONTEXT = 512
 WORDS = [f"word{n}" for n in range(63)]
@@ -108,6 +108,7 @@ CASES = [
         "custom",
         "text",
         CustomOptions(target="tests.workers.engines.theirs:Backwards", args={"delay_s": 0.002}),
+        crash=crash_theirs,
         id="custom-text",
     ),
 ]

@@ -13,6 +13,11 @@ def crash_child(engine: Engine) -> None:
     max(children, key=lambda child: child.create_time()).kill()
 
 
+def crash_theirs(engine: Engine) -> None:
+    """A user's engine says that it died."""
+    engine._user.died.set()  # type: ignore[attr-defined]
+
+
 def crash_task(engine: Engine) -> None:
     """The mock engine's loop breaks in its next step."""
 

@@ -12,8 +12,15 @@ from dynamo_cli.workers.engines.base import EngineLaunch
 
 
 class Backwards:
+    """`died`: set when what it runs on has died."""
+
     def __init__(self, delay_s: float = 0.0) -> None:
         self.delay_s = delay_s
+        self.died = asyncio.Event()
+
+    async def failed(self) -> str:
+        await self.died.wait()
+        return "the words ran out"
 
     async def generate(self, request: EngineRequest) -> AsyncIterator[str]:
         for word in reversed(last_message(request).split()):

@@ -32,7 +32,8 @@ TOLD = ("input", "context_length", "max_num_seqs", "logprobs", "guided")
 
 
 class PlainEngine(Engine):
-    """`user` may have start, drain, stop (plain or async), and the attributes of TOLD; start may return an EngineInfo.
+    """`user` may have start, drain, stop (plain or async), failed as Engine has it, and the attributes of TOLD; start
+    may return an EngineInfo.
 
     `generate` is called with the request, and with the context if it takes two arguments. The stop conditions, the
     usage, the load and the queue before more than max_num_seqs are not its affair. What it raises, but for a
@@ -100,12 +101,22 @@ class PlainEngine(Engine):
         await self._call("drain")
 
     async def stop(self) -> None:
-        self._gate = None
-        for pump in list(self._pumps):
-            pump.end(EngineDied("the engine has stopped"))
-            await pump.aclose()
+        await self._end_all("the engine has stopped")
         if self._begun:
             await self._call("stop")
+
+    async def failed(self) -> str:
+        reason = await self._call("failed")
+        if not reason:
+            return await super().failed()
+        await self._end_all(str(reason))
+        return str(reason)
+
+    async def _end_all(self, reason: str) -> None:
+        self._gate = None
+        for pump in list(self._pumps):
+            pump.end(EngineDied(reason))
+            await pump.aclose()
 
     def _running(self) -> Gate:
         if self._gate is None:
