@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from dynamo_cli.protocol.engine import Delta, EngineRequest, SamplingOptions, StopConditions
 from dynamo_cli.runtime.context import Context
@@ -21,13 +21,13 @@ from dynamo_cli.workers.engines.custom.spec import CustomOptions
 from dynamo_cli.workers.engines.echo.spec import EchoOptions
 from dynamo_cli.workers.engines.llamacpp.spec import LlamaCppOptions
 from dynamo_cli.workers.engines.mock.spec import MockOptions
-from dynamo_cli.workers.model import PreparedModel
+from dynamo_cli.workers.model import PreparedModel, readable
 from tests.documented import write_block
 from tests.workers.engines.crashes import crash_child, crash_task, crash_theirs
 
 CONTEXT = 512
 WORDS = [f"word{n}" for n in range(63)]
-NAMED = tuple(name.strip() for name in os.environ.get("DYN_TEST_ENGINES", "").split(",") if name.strip())
+NAMED = os.environ.get("DYN_TEST_ENGINES", "").replace(",", " ").split()
 """Read when the tests are collected: a test's own environment has no DYN_*."""
 
 
@@ -35,7 +35,8 @@ NAMED = tuple(name.strip() for name in os.environ.get("DYN_TEST_ENGINES", "").sp
 class Case:
     """`takes`: what its requests carry. `id`: of the case, when an engine has several.
 
-    `model`: the form of the default model it is given, "" for none. `samples`: it heeds temperature and seed.
+    `needs_model`: it is given the default one, in a format it reads. `optional`: it is too big for every run.
+    `samples`: it heeds temperature and seed.
     `crash`: makes a started engine die as it can die by itself, without its adapter's doing; None when it cannot.
     `adapter`: makes an adapter it can load in a directory.
     """
@@ -44,7 +45,7 @@ class Case:
     takes: str
     options: Any = None
     args: tuple[str, ...] = ()
-    model: Literal["", "gguf", "hf"] = ""
+    needs_model: bool = False
     optional: bool = False
     samples: bool = False
     crash: Callable[[Engine], None] | None = None
@@ -62,13 +63,14 @@ class Case:
         except Exception as error:
             return str(error)
 
-    def create(self, model: Callable[[str], PreparedModel], runtime_dir: str = "") -> Engine:
-        """`model` finds the default model in a form."""
+    def create(self, model: Callable[[], PreparedModel], runtime_dir: str = "") -> Engine:
+        """`model` finds the default model."""
         launch: dict[str, Any] = {"model_name": str(self), "runtime_dir": runtime_dir}
-        if self.model:
-            found = model(self.model)
+        spec = registry.spec(self.name)
+        if self.needs_model:
+            found = readable(model(), spec)
             launch |= {"model_path": str(found.path), "text_path": found.text_path, "context_length": CONTEXT}
-        return registry.spec(self.name).create(EngineLaunch(options=self.options, args=self.args, **launch))
+        return spec.create(EngineLaunch(options=self.options, args=self.args, **launch))
 
     def request(self, max_tokens: int | None = 8, *, salt: int = 0, **stop: Any) -> EngineRequest:
         """Greedy and without an end of sequence, so that exactly `max_tokens` come. `salt` makes prompts differ."""
@@ -99,11 +101,11 @@ CASES = [
         "llamacpp",
         "tokens",
         LlamaCppOptions(threads=1, max_model_len=CONTEXT),
-        model="gguf",
+        needs_model=True,
         samples=True,
         crash=crash_child,
     ),
-    Case("custom", "tokens", documented_parrot(), model="gguf", id="custom-tokens"),
+    Case("custom", "tokens", documented_parrot(), needs_model=True, id="custom-tokens"),
     Case(
         "custom",
         "text",

@@ -29,7 +29,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 Started = tuple[Case, Engine, EngineInfo]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=str)
+# What a big engine warns of itself is its own affair.
+BIG = (pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600))
+PARAMS = [pytest.param(case, marks=BIG if case.optional else (), id=str(case)) for case in CASES]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def case(request: pytest.FixtureRequest) -> Case:
     """Its engine can run; an optional one that nobody named is skipped, one that was named must not be."""
     found: Case = request.param
@@ -42,10 +47,9 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture(scope="module")
-def model(request: pytest.FixtureRequest) -> Callable[[str], PreparedModel]:
-    """The default model in a form, fetched or converted when it is not there yet."""
-    names = {"gguf": "default_model", "hf": "default_model_hf"}
-    return lambda form: request.getfixturevalue(names[form])
+def model(request: pytest.FixtureRequest) -> Callable[[], PreparedModel]:
+    """Finds the default model, fetched when it is not there yet."""
+    return lambda: request.getfixturevalue("default_model")
 
 
 async def test_every_engine_that_is_named_is_under_the_contract() -> None:
@@ -53,7 +57,7 @@ async def test_every_engine_that_is_named_is_under_the_contract() -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def started(case: Case, model: Callable[[str], PreparedModel]) -> AsyncIterator[Started]:
+async def started(case: Case, model: Callable[[], PreparedModel]) -> AsyncIterator[Started]:
     engine = case.create(model)
     info = await engine.start()
     yield case, engine, info
@@ -112,7 +116,9 @@ async def test_min_tokens_holds_off_a_stop_token(started: Started) -> None:
         pytest.skip("text engines stop at strings")
     whole = said(await collect(engine, case.request(12)))
     request = case.request(12, stop_token_ids=(whole[2],), min_tokens=8)
-    assert said(await collect(engine, request))[:8] == whole[:8]
+    got = said(await collect(engine, request))
+    # Until then it is passed over, or not chosen at all.
+    assert got[:2] == whole[:2] and len(got) >= 8
 
 
 async def test_logprobs_where_it_has_them(started: Started) -> None:
@@ -360,7 +366,7 @@ async def test_it_does_what_it_declares_and_nothing_else(started: Started, tmp_p
             await engine.add_adapter(type(adapter)("nothing", str(tmp_path / "nowhere")))
 
 
-async def test_draining_lets_what_runs_end(case: Case, model: Callable[[str], PreparedModel]) -> None:
+async def test_draining_lets_what_runs_end(case: Case, model: Callable[[], PreparedModel]) -> None:
     engine = case.create(model)
     await engine.start()
     try:
@@ -374,7 +380,7 @@ async def test_draining_lets_what_runs_end(case: Case, model: Callable[[str], Pr
         await engine.stop()
 
 
-async def test_a_crash_is_told_and_cuts_what_ran(case: Case, model: Callable[[str], PreparedModel]) -> None:
+async def test_a_crash_is_told_and_cuts_what_ran(case: Case, model: Callable[[], PreparedModel]) -> None:
     engine = case.create(model)
     await engine.start()
     try:
@@ -398,7 +404,7 @@ async def test_a_crash_is_told_and_cuts_what_ran(case: Case, model: Callable[[st
         await engine.stop()
 
 
-async def test_stop_leaves_nothing(case: Case, model: Callable[[str], PreparedModel], clean_environment: Path) -> None:
+async def test_stop_leaves_nothing(case: Case, model: Callable[[], PreparedModel], clean_environment: Path) -> None:
     tasks, children = asyncio.all_tasks(), set(psutil.Process().children(recursive=True))
     engine = case.create(model, str(clean_environment))
     before = sorted(clean_environment.iterdir())
@@ -417,6 +423,8 @@ async def test_stop_leaves_nothing(case: Case, model: Callable[[str], PreparedMo
 
 
 async def test_stop_after_a_failed_start(case: Case, tmp_path: Path) -> None:
-    engine = dataclasses.replace(case, model="").create(lambda _: pytest.fail("no model is wanted"), str(tmp_path))
+    engine = dataclasses.replace(case, needs_model=False).create(
+        lambda: pytest.fail("no model is wanted"), str(tmp_path)
+    )
     await engine.stop()
     assert list(tmp_path.iterdir()) == []
