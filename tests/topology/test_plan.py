@@ -154,6 +154,41 @@ def test_custom_runs_its_own_command(tmp_path: Path) -> None:
     assert worker(made).probe == Probe(kind="endpoint", endpoint="dynamo.backend.generate")
 
 
+def test_a_command_may_run_on_our_own_interpreter(tmp_path: Path) -> None:
+    made = plan(tmp_path, '[workers.decode]\nengine = "custom"\noptions.command = ["{python}", "x.py"]', machine())
+    assert worker(made).argv == ("python3", "x.py")
+    assert worker(made).foreign and worker(made).cwd == ""
+    made = plan(tmp_path, '[services.a]\ncommand = "{python} -m x"', machine())
+    assert made.processes[-1].argv == ("python3", "-m", "x")
+
+
+TARGET = """
+[workers.decode]
+engine = "custom"
+options = { target = "my_engine:Mine", args = { size = 3 } }
+"""
+
+
+def test_a_target_runs_in_a_worker_beside_its_file(tmp_path: Path) -> None:
+    made = worker(plan(tmp_path, TARGET, machine()))
+    options = '{"target":"my_engine:Mine","args":{"size":3}}'
+    assert made.argv[3:] == ("worker", "--engine", "custom", "--model-name", "custom", "--options", options)
+    assert (made.cwd, made.foreign, made.probe, made.liveness) == (str(tmp_path), False, Probe(), Liveness())
+    (tmp_path / "src").mkdir()
+    assert worker(plan(tmp_path, TARGET + 'cwd = "src"', machine())).cwd == str(tmp_path / "src")
+    named = worker(plan(tmp_path, TARGET, machine(), "workers.decode.options.model_name='mine'"))
+    assert (named.model, named.argv[6:8]) == ("mine", ("--model-name", "mine"))
+
+
+def test_a_target_is_told_the_model_that_there_is(tmp_path: Path) -> None:
+    missing = {"org/model": "org/model is not on this disk"}
+    made = plan(tmp_path, 'model = "org/model"\n' + TARGET, machine(missing_models=missing))
+    assert worker(made).argv[6:10] == ("--model-path", "org/model", "--model-name", "org/model")
+    assert made.warnings == ("pool decode: org/model is not on this disk",)
+    command = plan(tmp_path, 'model = "org/model"\n' + CUSTOM, machine(missing_models=missing))
+    assert (worker(command).model, command.warnings) == ("org/model", ())
+
+
 def test_auto_takes_what_fits_and_says_why(tmp_path: Path) -> None:
     text = MOCK.replace("mock", "auto")
     kinds = {"org/model": "gguf"}
