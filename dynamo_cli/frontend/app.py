@@ -14,6 +14,9 @@ from dynamo_cli.frontend.gate import Gate
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.journal import Journal
 from dynamo_cli.frontend.keepalive import KeepAliveOptions
+from dynamo_cli.frontend.memory import DEFAULT_KEPT, Memory
+from dynamo_cli.frontend.memory_view import PATH as REQUESTS_PATH
+from dynamo_cli.frontend.memory_view import MemoryView
 from dynamo_cli.frontend.metrics.endpoint import MetricsEndpoint
 from dynamo_cli.frontend.metrics.kept import Kept
 from dynamo_cli.frontend.metrics.options import MetricsOptions
@@ -22,6 +25,7 @@ from dynamo_cli.frontend.peers import Peers
 from dynamo_cli.frontend.router_view import PATH as ROUTER_PATH
 from dynamo_cli.frontend.router_view import RouterView
 from dynamo_cli.frontend.routes import Routes
+from dynamo_cli.frontend.unseen import Unseen
 from dynamo_cli.protocol.load import NO_THRESHOLDS, BusyThresholds
 from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
@@ -42,6 +46,7 @@ class FrontendOptions:
     """`model` is the only one to serve, None serves all. `grace_s`: for requests in flight at shutdown.
 
     `gate` and `tls` are for the public port alone. `thresholds` can be changed later, unless `admin_api` is off.
+    `kept_requests`: how many are remembered for whoever asks how they went.
     """
 
     router_mode: str = DEFAULT_MODE
@@ -57,6 +62,7 @@ class FrontendOptions:
     gate: Gate = field(default_factory=Gate)
     tls: ssl.SSLContext | None = None
     following: Following = field(default_factory=Following)
+    kept_requests: int = DEFAULT_KEPT
 
 
 class Frontend:
@@ -80,15 +86,23 @@ class Frontend:
             on_change=self._model_changed,
         )
         thresholds.on_change = self._thresholds_changed
+        self.unseen = Unseen(self.registry, options.model)
         self.metrics = MetricsEndpoint(
-            self.models, self.peers, Kept(self.peers.own.counts_file), options.metrics.prefix
+            self.models, self.peers, Kept(self.peers.own.counts_file), self.unseen, options.metrics.prefix
         )
         generator = Generator(self.models, options.keep_alive, options.following.sample)
         busy = BusyThresholdRoutes(self.models, self.thresholds) if options.admin_api else None
         routes = Routes(self.models, self.registry, generator, self.metrics, busy, options.gate.asks_keys)
         self.routes = routes.table
-        self.routes.add("GET", ROUTER_PATH, RouterView(self.models, self._shared, options.router_mode).show)
-        ended = Journal(options.following.listeners).ended if options.following.listeners else None
+        router = RouterView(self.models, self._shared, options.router_mode, self.unseen)
+        self.routes.add("GET", ROUTER_PATH, router.show)
+        self.routes.add("POST", ROUTER_PATH, router.hear)
+        self.memory = Memory(options.kept_requests, lambda: self.server.exchanges())
+        remembered = MemoryView(self.memory, self.peers.own.name, options.router_mode)
+        self.routes.add("GET", REQUESTS_PATH, remembered.latest)
+        self.routes.add("GET", f"{REQUESTS_PATH}/", remembered.find)
+        listeners = options.following.listeners + ((self.memory.ended,) if options.kept_requests else ())
+        ended = Journal(listeners).ended if listeners else None
         self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls, ended)
 
     async def start(self, listener: socket.socket, *, shared: bool = False, admin: bool = True) -> None:

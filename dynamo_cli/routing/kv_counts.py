@@ -17,6 +17,9 @@ class Routed:
         self.requests = self.prompt_tokens = self.found_tokens = 0
 
 
+NOTHING = Routed()
+
+
 class KvCounts:
     """`routed_to`: by worker, as long as it is there. `hit_rate`: the share of a prompt thought to be at the worker it
     went to. `selected` tokens were thought to be there, `best` at the candidate that had the most; `missed` requests
