@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -86,7 +87,8 @@ class Frontend:
             on_change=self._model_changed,
         )
         thresholds.on_change = self._thresholds_changed
-        self.unseen = Unseen(self.registry, options.model)
+        self.unseen = Unseen(self.registry, runtime.config, options.model, self.peers.sockets)
+        self._looking: asyncio.Task[None] | None = None
         self.metrics = MetricsEndpoint(
             self.models, self.peers, Kept(self.peers.own.counts_file), self.unseen, options.metrics.prefix
         )
@@ -96,7 +98,6 @@ class Frontend:
         self.routes = routes.table
         router = RouterView(self.models, self._shared, options.router_mode, self.unseen)
         self.routes.add("GET", ROUTER_PATH, router.show)
-        self.routes.add("POST", ROUTER_PATH, router.hear)
         self.memory = Memory(options.kept_requests, lambda: self.server.exchanges())
         remembered = MemoryView(self.memory, self.peers.own.name, options.router_mode)
         self.routes.add("GET", REQUESTS_PATH, remembered.latest)
@@ -116,6 +117,7 @@ class Frontend:
             config.paths.ensure()
             await self.server.listen_unix(config.paths.admin_socket(config.service))
             await self.peers.announce()
+            self._looking = asyncio.create_task(self.unseen.run())
         self.server.listen(listener, self.peers.rivals)
 
     async def drain(self) -> None:
@@ -123,6 +125,9 @@ class Frontend:
         await self.server.drain(self._options.grace_s)
 
     async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         await self.server.close()
         self.metrics.close()
         await self.thresholds.close()

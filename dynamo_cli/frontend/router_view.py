@@ -1,15 +1,10 @@
-"""/router on the admin socket: what this frontend knows of the workers, and where its routers send requests.
-
-POST tells it which workers are ready, {"ready": {SERVICE: MODEL}}; the answer is the same.
-"""
+"""GET /router on the admin socket: what this frontend knows of the workers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from dynamo_cli.errors import InvalidRequest, RouteMissing
+from dynamo_cli.errors import RouteMissing
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.unseen import Unseen
 from dynamo_cli.routing.kv_counts import NOTHING
@@ -22,14 +17,8 @@ from dynamo_cli.runtime.http.exchange import Exchange
 PATH = "/router"
 
 
-class Ready(msgspec.Struct):
-    """`ready`: the model of each ready worker, by service."""
-
-    ready: dict[str, str]
-
-
 class RouterView:
-    """`show` and `hear` are the handlers; `routers` of the answer says of which others all is known."""
+    """`show` is the handler; `routers` of the answer says of which others all is known."""
 
     def __init__(self, models: Models, shared: SharedSequences, mode: str, unseen: Unseen) -> None:
         self._models = models
@@ -48,16 +37,6 @@ class RouterView:
         shared = self._shared
         view = {"mode": self._mode, "router": shared.router_id, "routers": shared.routers(), "models": models}
         exchange.send_json(view | {"unseen": {name: one._asdict() for name, one in self._unseen.workers.items()}})
-
-    def hear(self, exchange: Exchange) -> None:
-        """Raises RouteMissing on the public port, InvalidRequest."""
-        if exchange.request.trusted:
-            try:
-                ready = msgspec.json.decode(exchange.request.body, type=Ready)
-            except msgspec.DecodeError as error:
-                raise InvalidRequest(str(error)) from None
-            self._unseen.told(ready.ready)
-        self.show(exchange)
 
 
 def _model(placer: KvPlacer) -> dict[str, Any]:

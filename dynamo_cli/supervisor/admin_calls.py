@@ -34,14 +34,12 @@ async def call(
     return status, _json(answer)
 
 
-async def ask_all(
-    paths: DeploymentPaths, services: Iterable[str], method: str, path: str, body: dict[str, Any] | None = None
-) -> list[Told]:
+async def ask_all(paths: DeploymentPaths, services: Iterable[str], path: str) -> list[Told]:
     """The same question to each, at once."""
 
     async def ask(service: str) -> Told:
         try:
-            status, answer = await _call(paths.admin_socket(service), method, path, body, PATIENCE_S)
+            status, answer = await _call(paths.admin_socket(service), "GET", path, None, PATIENCE_S)
         except asyncio.TimeoutError:
             return Told(service, problem=f"no answer within {PATIENCE_S:g} s")
         except OSError:

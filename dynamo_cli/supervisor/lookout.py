@@ -1,4 +1,4 @@
-"""Asks the frontends what they know of the workers, and tells them which ones are ready."""
+"""Asks the frontends what they know of the workers, and how requests went."""
 
 from __future__ import annotations
 
@@ -40,13 +40,11 @@ class Lookout:
 
     async def requests(self, path: str) -> RememberedRequests:
         """What each frontend remembers; `path`: /requests, or /requests/ID with its escapes."""
-        told = [_decoded(one, Remembered) for one in await ask_all(self._paths, self._frontends(), "GET", path)]
+        told = [_decoded(one, Remembered) for one in await ask_all(self._paths, self._frontends(), path)]
         return RememberedRequests(*_parted(told))
 
     async def _views(self) -> tuple[dict[str, RouterView], dict[str, str]]:
-        workers = {one.name: one.model for one in self._services() if one.kind == "worker" and one.state == "READY"}
-        asked = {"ready": {name: model for name, model in workers.items() if model}}
-        told = await ask_all(self._paths, self._frontends(), "POST", "/router", asked)
+        told = await ask_all(self._paths, self._frontends(), "/router")
         return _parted([_decoded(one, RouterView) for one in told])
 
     def _frontends(self) -> list[str]:

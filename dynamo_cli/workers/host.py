@@ -195,7 +195,9 @@ class WorkerHost:
             f"{self._limit.metrics() if self._limit else ''}"
             f"{teller.metrics(labels) if teller else ''}"
         ).encode()
-        self._admin.set_health("ready", model=card.name, engine=card.engine, instance=instance.hex_id)
+        place = {"endpoint": str(instance.endpoint), "store": self._arguments.runtime.store}
+        facts = {"model": card.name, "engine": card.engine, "role": card.role, "instance": instance.hex_id}
+        self._admin.set_health("ready", **facts, **place)
         _log.info("serving %s at %s as %s", card.name, instance.endpoint, instance.hex_id)
 
     def _handler(self, loaded: Loaded, load: LoadReport) -> Handler:
