@@ -89,7 +89,8 @@ class Unseen:
         for name, found in missing.items():
             if now - self._since[name] >= UNSEEN_S and self.workers.get(name) != found:
                 self.workers[name] = found
-                log.warning("worker %s of model %s %s", name, found.model, found.words)
+                if found.reason != REFUSED:  # whoever refused it has said so
+                    log.warning("worker %s of model %s %s", name, found.model, found.words)
 
     def _sockets(self) -> set[Path]:
         paths = self._config.paths

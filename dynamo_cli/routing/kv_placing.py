@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -224,7 +225,7 @@ class KvPlacer(Placer):
         return KvRouter(
             make_policy(options.policy, self._rng, options.weights),
             block_size=self._block_size,
-            guess=self._index(options.ttl_s),
+            guess=self._index(options.ttl_s if options.cache_policy == "ttl" else math.inf),
             predict=None if predicted is None else self._index(predicted),
             affinity=None if options.session_ttl_s is None else _affinity(options),
             router_id=self._router_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from dynamo_cli.router.index import CACHE_POLICIES
 from dynamo_cli.router.policies import DEFAULT_MODE, KV_POLICIES, MODES, check_mode, make_policy
 from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.kv_feed import KvFeed
@@ -15,7 +16,7 @@ from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
 
-__all__ = ["DEFAULT_MODE", "KV_POLICIES", "MODES", "check_mode", "make_dispatcher"]
+__all__ = ["CACHE_POLICIES", "DEFAULT_MODE", "KV_POLICIES", "MODES", "check_mode", "make_dispatcher"]
 
 
 def make_dispatcher(

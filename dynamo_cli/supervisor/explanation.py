@@ -9,7 +9,7 @@ from dynamo_cli.supervisor.explaining import clock, workers_of
 from dynamo_cli.supervisor.table import GAP
 
 COLUMNS = ("WORKER", "COST", "FOUND", "QUEUED", "IN USE", "REQUESTS")
-LIST_COLUMNS = ("TIME", "ID", "STATUS", "PROMPT", "TOKENS", "TTFT", "DURATION", "WORKER")
+LIST_COLUMNS = ("TIME", "ID", "STATUS", "PROMPT", "TOKENS", "TTFT", "TOTAL", "WORKER")
 INDENT = "    "
 
 
@@ -65,12 +65,13 @@ def _head(request: ExplainedRequest) -> Iterator[str]:
 
 
 def _attempt(attempt: Attempt, request: ExplainedRequest) -> Iterator[str]:
-    yield f"{attempt.worker}, after {_ms(attempt.after_s)}: {why(attempt, request.router_mode)}"
+    yield f"{attempt.worker}, after {_time(attempt.after_s)}: {why(attempt, request.router_mode)}"
     if attempt.spared:
         yield f"{INDENT}left out as too busy: {', '.join(attempt.spared)}"
     if len(attempt.candidates) > 1:
-        cells = [COLUMNS, *map(_cells, attempt.candidates)]
-        marks = [" ", *(">" if one.worker_id == attempt.worker_id else " " for one in attempt.candidates)]
+        ranked = sorted(attempt.candidates, key=lambda one: (one.cost is None, one.cost or 0.0, one.worker))
+        cells = [COLUMNS, *map(_cells, ranked)]
+        marks = [" ", *(">" if one.worker_id == attempt.worker_id else " " for one in ranked)]
         aligned = _aligned(cells, right=range(1, len(COLUMNS)))
         yield from (f"  {mark} {line}" for mark, line in zip(marks, aligned, strict=True))
     if attempt.left:
@@ -91,10 +92,10 @@ def _compared(chosen: Candidate, attempt: Attempt) -> str:
         return "no cost"
     least, other = min(costs)
     if least < chosen.cost:
-        return f"drawn by chance, cost {chosen.cost:g} against {least:g} of {other}"
+        return f"drawn by chance, cost {chosen.cost:.1f} against {least:.1f} of {other}"
     if least == chosen.cost:
-        return f"cost {chosen.cost:g} as that of {other}, so one of them by lot"
-    return f"cost {chosen.cost:g} against {least:g} of {other}"
+        return f"cost {chosen.cost:.1f} as that of {other}, so one of them by lot"
+    return f"cost {chosen.cost:.1f} against {least:.1f} of {other}"
 
 
 def _cells(one: Candidate) -> tuple[str, ...]:
@@ -104,8 +105,8 @@ def _cells(one: Candidate) -> tuple[str, ...]:
 
 def _outcome(request: ExplainedRequest) -> str:
     if request.running:
-        first = "" if request.ttft_s is None else f", first token after {_ms(request.ttft_s)}"
-        return f"still running, for {_ms(request.duration_s)}{first}"
+        first = "" if request.ttft_s is None else f", first token after {_time(request.ttft_s)}"
+        return f"still running, for {_time(request.duration_s)}{first}"
     parts = [f"status {request.status}"]
     if request.problem:
         parts.append(f"not whole: {request.problem}")
@@ -117,8 +118,8 @@ def _outcome(request: ExplainedRequest) -> str:
             f": {_tokens(request.prompt_tokens)} of prompt ({request.cached_tokens or 0} cached), "
             f"{_tokens(request.completion_tokens or 0)} of answer"
         )
-    first = "" if request.ttft_s is None else f"first token after {_ms(request.ttft_s)}, "
-    return f"{words}; {first}{_ms(request.duration_s)} in all"
+    first = "" if request.ttft_s is None else f"first token after {_time(request.ttft_s)}, "
+    return f"{words}; {first}{_time(request.duration_s)} in all"
 
 
 def _row(request: ExplainedRequest) -> tuple[str, ...]:
@@ -131,8 +132,8 @@ def _row(request: ExplainedRequest) -> tuple[str, ...]:
         "runs" if request.running else str(request.status),
         count(request.prompt_tokens),
         count(request.completion_tokens),
-        "-" if request.ttft_s is None else _ms(request.ttft_s),
-        _ms(request.duration_s),
+        "-" if request.ttft_s is None else _short_time(request.ttft_s),
+        _short_time(request.duration_s),
         " > ".join(workers_of(request)) or "-",
     )
 
@@ -148,8 +149,12 @@ def _aligned(lines: Sequence[tuple[str, ...]], right: range) -> list[str]:
     ]
 
 
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.1f} ms" if seconds < 10 else f"{seconds:.1f} s"
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _short_time(seconds: float) -> str:
+    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _tokens(count: int) -> str:
