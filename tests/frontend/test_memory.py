@@ -99,7 +99,7 @@ def test_the_number_is_an_option_and_a_variable(monkeypatch: pytest.MonkeyPatch)
     assert _options(_parser().parse_args([])).kept_requests == 7
     assert _options(_parser().parse_args(["--explain-requests", "0"])).kept_requests == 0
     for wrong in ("-1", "many", "1000001", "1.5"):
-        with pytest.raises(UsageError, match="--explain-requests .*: want a whole number from 0 to 1000000"):
+        with pytest.raises(UsageError, match=r"--explain-requests .*: want a whole number from 0 to 1000000"):
             _options(_parser().parse_args([f"--explain-requests={wrong}"]))
     monkeypatch.setenv("DYN_EXPLAIN_REQUESTS", "x")
     with pytest.raises(UsageError, match="DYN_EXPLAIN_REQUESTS 'x'"):
