@@ -106,3 +106,12 @@ def test_hints_come_from_the_header_and_from_nvext() -> None:
     assert routing_hints(request(), nvext) == RoutingHints("", 7, 0.5, 0.2)
     newer = NvExt(router_config_override=RouterOverride(overlap_score_credit=2, overlap_score_weight=0.5))
     assert routing_hints(request(), newer).overlap_credit == 2
+
+
+def test_weights_of_the_references_cost_are_said_to_be_unused_in_another_one(caplog: pytest.LogCaptureFixture) -> None:
+    words = ["--router-prefill-load-scale=2", "--router-approximate-cache-policy=lru"]
+    found = options(*words, "--router-kv-policy=reference")
+    assert (found.weights["prefill_load_scale"], found.cache_policy) == (2.0, "lru")
+    assert not caplog.text
+    assert "prefill_load_scale" not in options(*words).weights
+    assert "--router-prefill-load-scale (DYN_ROUTER_PREFILL_LOAD_SCALE) is not used: the cost kv" in caplog.text
