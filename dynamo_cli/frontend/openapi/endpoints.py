@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dynamo_cli.frontend import busy_threshold
+from dynamo_cli.frontend.memory_view import PATH as REQUESTS_PATH
 from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH
 from dynamo_cli.frontend.openapi import answers
 from dynamo_cli.frontend.openapi.fields.chat import CHAT
@@ -49,7 +50,7 @@ TAGS = {
     "Load": "When requests are refused because all workers are busy.",
     "Operation": "For load balancers, Prometheus and people. No key is needed.",
 }
-PRIVATE = frozenset({("GET", COUNTS_PATH), ("GET", ROUTER_PATH)})
+PRIVATE = frozenset({("GET", COUNTS_PATH), ("GET", ROUTER_PATH), ("GET", REQUESTS_PATH), ("GET", f"{REQUESTS_PATH}/")})
 """Routes that answer on admin sockets alone: not described."""
 _MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _GENERATE = (404, 503, 504, OVERLOADED)
