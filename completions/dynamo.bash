@@ -4,7 +4,7 @@
 # The commands below the command $1.
 __dynamo_commands() {
     case $1 in
-    '') list='attach bench chat completions doctor down events frontend logs mocker plan ps pull replay restart router scale sglang start status stop topology trtllm up vllm worker' ;;
+    '') list='attach bench chat completions doctor down events explain frontend logs mocker plan ps pull replay restart router scale sglang start status stop topology trtllm up vllm worker' ;;
     completions) list='bash zsh fish install uninstall' ;;
     topology) list='list show schema' ;;
     *) list= ;;
@@ -27,7 +27,8 @@ __dynamo_options() {
     doctor) list='--thorough --thorough-check --json --json-output --terse --runtime-check-only --no-gpu-check --no-framework-check -h --help' ;;
     down) list='--all --timeout -h --help' ;;
     events) list='--json -h --help' ;;
-    frontend) list='-h --help --version --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --router-service --no-router-service --router-kv-policy --router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight --router-host-cache-hit-weight --router-disk-cache-hit-weight --router-temperature --router-ttl-secs --router-max-tree-size --router-prune-target-ratio --router-predicted-ttl-secs --router-session-affinity-ttl-secs --kv-cache-block-size --router-kv-events --kv-events --no-router-kv-events --no-kv-events --router-track-active-blocks --track-active-blocks --no-router-track-active-blocks --no-track-active-blocks --router-track-output-blocks --track-output-blocks --no-router-track-output-blocks --no-track-output-blocks --router-replica-sync --no-router-replica-sync --router-session-affinity-mode --migration-limit --migration-max-seq-len --active-decode-blocks-threshold --busy-threshold --active-prefill-tokens-threshold --active-prefill-tokens-threshold-frac --metrics-prefix --request-trace --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    explain) list='-n --json -d --deployment -h --help' ;;
+    frontend) list='-h --help --version --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --router-service --no-router-service --router-kv-policy --router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight --router-host-cache-hit-weight --router-disk-cache-hit-weight --router-temperature --router-kv-overlap-score-credit-decay --router-prefill-load-scale --router-decode-active-request-weight --router-ttl-secs --router-max-tree-size --router-prune-target-ratio --router-predicted-ttl-secs --router-session-affinity-ttl-secs --kv-cache-block-size --router-kv-events --kv-events --no-router-kv-events --no-kv-events --router-track-active-blocks --track-active-blocks --no-router-track-active-blocks --no-track-active-blocks --router-track-output-blocks --track-output-blocks --no-router-track-output-blocks --no-track-output-blocks --router-replica-sync --no-router-replica-sync --router-approximate-cache-policy --router-session-affinity-mode --migration-limit --migration-max-seq-len --active-decode-blocks-threshold --busy-threshold --active-prefill-tokens-threshold --active-prefill-tokens-threshold-frac --metrics-prefix --request-trace --explain-requests --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     logs) list='-f --follow -n --tail --since --until --grep --level -t --timestamps --json -d --deployment -h --help' ;;
     mocker) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     plan) list='--set --json --commands -h --help' ;;
@@ -35,11 +36,11 @@ __dynamo_options() {
     pull) list='-h --help' ;;
     replay) list='--policy --workers --cache-fraction --blocks --speed -n --requests --max-num-seqs --max-num-batched-tokens --speedup --seed --plot --json -h --help' ;;
     restart) list='-d --deployment --no-wait --timeout -h --help' ;;
-    router) list='-h --help --version --endpoint --router-kv-policy --router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight --router-host-cache-hit-weight --router-disk-cache-hit-weight --router-temperature --router-ttl-secs --router-max-tree-size --router-prune-target-ratio --router-predicted-ttl-secs --router-session-affinity-ttl-secs --kv-cache-block-size --router-block-size --block-size --router-kv-events --kv-events --no-router-kv-events --no-kv-events --router-track-active-blocks --track-active-blocks --no-router-track-active-blocks --no-track-active-blocks --router-track-output-blocks --track-output-blocks --no-router-track-output-blocks --no-track-output-blocks --router-replica-sync --no-router-replica-sync --router-session-affinity-mode --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    router) list='-h --help --version --endpoint --router-kv-policy --router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight --router-host-cache-hit-weight --router-disk-cache-hit-weight --router-temperature --router-kv-overlap-score-credit-decay --router-prefill-load-scale --router-decode-active-request-weight --router-ttl-secs --router-max-tree-size --router-prune-target-ratio --router-predicted-ttl-secs --router-session-affinity-ttl-secs --kv-cache-block-size --router-block-size --block-size --router-kv-events --kv-events --no-router-kv-events --no-kv-events --router-track-active-blocks --track-active-blocks --no-router-track-active-blocks --no-track-active-blocks --router-track-output-blocks --track-output-blocks --no-router-track-output-blocks --no-track-output-blocks --router-replica-sync --no-router-replica-sync --router-approximate-cache-policy --router-session-affinity-mode --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     scale) list='-d --deployment --no-wait --timeout -h --help' ;;
     sglang) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     start) list='-d --deployment --no-wait --timeout -h --help' ;;
-    status) list='--json -w --watch --interval --wait --timeout -h --help' ;;
+    status) list='--router --json -w --watch --interval --wait --timeout -h --help' ;;
     stop) list='-d --deployment --no-wait --timeout -h --help' ;;
     topology) list='-h --help' ;;
     'topology list') list='--json -h --help' ;;
@@ -110,6 +111,8 @@ __dynamo_option() {
     'completions install --path') kind='file' ;;
     'completions uninstall --path') kind='file' ;;
     'down --timeout') : ;;
+    'explain -n') : ;;
+    'explain -d' | 'explain --deployment') kind='deployment' ;;
     'frontend --http-host') : ;;
     'frontend --http-port') : ;;
     'frontend --listen-fd') : ;;
@@ -125,12 +128,16 @@ __dynamo_option() {
     'frontend --router-host-cache-hit-weight') : ;;
     'frontend --router-disk-cache-hit-weight') : ;;
     'frontend --router-temperature') : ;;
+    'frontend --router-kv-overlap-score-credit-decay') : ;;
+    'frontend --router-prefill-load-scale') : ;;
+    'frontend --router-decode-active-request-weight') : ;;
     'frontend --router-ttl-secs') : ;;
     'frontend --router-max-tree-size') : ;;
     'frontend --router-prune-target-ratio') : ;;
     'frontend --router-predicted-ttl-secs') : ;;
     'frontend --router-session-affinity-ttl-secs') : ;;
     'frontend --kv-cache-block-size') : ;;
+    'frontend --router-approximate-cache-policy') kind='=ttl lru' ;;
     'frontend --router-session-affinity-mode') kind='=hard soft' ;;
     'frontend --migration-limit') : ;;
     'frontend --migration-max-seq-len') : ;;
@@ -139,6 +146,7 @@ __dynamo_option() {
     'frontend --active-prefill-tokens-threshold-frac') : ;;
     'frontend --metrics-prefix') : ;;
     'frontend --request-trace') : ;;
+    'frontend --explain-requests') : ;;
     'frontend --namespace') : ;;
     'frontend --namespace-prefix') : ;;
     'frontend --discovery-backend' | 'frontend --store-kv') kind='=file mem' ;;
@@ -187,12 +195,16 @@ __dynamo_option() {
     'router --router-host-cache-hit-weight') : ;;
     'router --router-disk-cache-hit-weight') : ;;
     'router --router-temperature') : ;;
+    'router --router-kv-overlap-score-credit-decay') : ;;
+    'router --router-prefill-load-scale') : ;;
+    'router --router-decode-active-request-weight') : ;;
     'router --router-ttl-secs') : ;;
     'router --router-max-tree-size') : ;;
     'router --router-prune-target-ratio') : ;;
     'router --router-predicted-ttl-secs') : ;;
     'router --router-session-affinity-ttl-secs') : ;;
     'router --kv-cache-block-size' | 'router --router-block-size' | 'router --block-size') : ;;
+    'router --router-approximate-cache-policy') : ;;
     'router --router-session-affinity-mode') kind='=hard soft' ;;
     'router --namespace') : ;;
     'router --namespace-prefix') : ;;

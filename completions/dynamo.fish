@@ -15,7 +15,9 @@ function __dynamo_count
             echo 1
         case 'down --timeout'
             echo 1
-        case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --router-kv-policy' 'frontend --router-kv-overlap-score-credit' 'frontend --router-kv-overlap-score-weight' 'frontend --kv-overlap-score-weight' 'frontend --router-host-cache-hit-weight' 'frontend --router-disk-cache-hit-weight' 'frontend --router-temperature' 'frontend --router-ttl-secs' 'frontend --router-max-tree-size' 'frontend --router-prune-target-ratio' 'frontend --router-predicted-ttl-secs' 'frontend --router-session-affinity-ttl-secs' 'frontend --kv-cache-block-size' 'frontend --router-session-affinity-mode' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --active-decode-blocks-threshold' 'frontend --busy-threshold' 'frontend --active-prefill-tokens-threshold' 'frontend --active-prefill-tokens-threshold-frac' 'frontend --metrics-prefix' 'frontend --request-trace' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane' 'frontend --event-plane'
+        case 'explain -n' 'explain -d' 'explain --deployment'
+            echo 1
+        case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --router-kv-policy' 'frontend --router-kv-overlap-score-credit' 'frontend --router-kv-overlap-score-weight' 'frontend --kv-overlap-score-weight' 'frontend --router-host-cache-hit-weight' 'frontend --router-disk-cache-hit-weight' 'frontend --router-temperature' 'frontend --router-kv-overlap-score-credit-decay' 'frontend --router-prefill-load-scale' 'frontend --router-decode-active-request-weight' 'frontend --router-ttl-secs' 'frontend --router-max-tree-size' 'frontend --router-prune-target-ratio' 'frontend --router-predicted-ttl-secs' 'frontend --router-session-affinity-ttl-secs' 'frontend --kv-cache-block-size' 'frontend --router-approximate-cache-policy' 'frontend --router-session-affinity-mode' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --active-decode-blocks-threshold' 'frontend --busy-threshold' 'frontend --active-prefill-tokens-threshold' 'frontend --active-prefill-tokens-threshold-frac' 'frontend --metrics-prefix' 'frontend --request-trace' 'frontend --explain-requests' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane' 'frontend --event-plane'
             echo 1
         case 'logs -n' 'logs --tail' 'logs --since' 'logs --until' 'logs --grep' 'logs --level' 'logs -d' 'logs --deployment'
             echo 1
@@ -27,7 +29,7 @@ function __dynamo_count
             echo 1
         case 'restart -d' 'restart --deployment' 'restart --timeout'
             echo 1
-        case 'router --endpoint' 'router --router-kv-policy' 'router --router-kv-overlap-score-credit' 'router --router-kv-overlap-score-weight' 'router --kv-overlap-score-weight' 'router --router-host-cache-hit-weight' 'router --router-disk-cache-hit-weight' 'router --router-temperature' 'router --router-ttl-secs' 'router --router-max-tree-size' 'router --router-prune-target-ratio' 'router --router-predicted-ttl-secs' 'router --router-session-affinity-ttl-secs' 'router --kv-cache-block-size' 'router --router-block-size' 'router --block-size' 'router --router-session-affinity-mode' 'router --namespace' 'router --namespace-prefix' 'router --discovery-backend' 'router --store-kv' 'router --request-plane' 'router --event-plane'
+        case 'router --endpoint' 'router --router-kv-policy' 'router --router-kv-overlap-score-credit' 'router --router-kv-overlap-score-weight' 'router --kv-overlap-score-weight' 'router --router-host-cache-hit-weight' 'router --router-disk-cache-hit-weight' 'router --router-temperature' 'router --router-kv-overlap-score-credit-decay' 'router --router-prefill-load-scale' 'router --router-decode-active-request-weight' 'router --router-ttl-secs' 'router --router-max-tree-size' 'router --router-prune-target-ratio' 'router --router-predicted-ttl-secs' 'router --router-session-affinity-ttl-secs' 'router --kv-cache-block-size' 'router --router-block-size' 'router --block-size' 'router --router-approximate-cache-policy' 'router --router-session-affinity-mode' 'router --namespace' 'router --namespace-prefix' 'router --discovery-backend' 'router --store-kv' 'router --request-plane' 'router --event-plane'
             echo 1
         case 'scale -d' 'scale --deployment' 'scale --timeout'
             echo 1
@@ -126,6 +128,7 @@ complete -c dynamo -n '__dynamo_at \'\' 1' -a completions -d 'Print or install t
 complete -c dynamo -n '__dynamo_at \'\' 1' -a doctor -d 'Check this machine, and say what to fix.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a down -d 'Stop a deployment.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a events -d 'Follow what happens in a deployment.'
+complete -c dynamo -n '__dynamo_at \'\' 1' -a explain -d 'Tell how a request went.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a frontend -d '`dynamo frontend`: the OpenAI-compatible server of a deployment.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a logs -d 'Show what its processes wrote.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a mocker -d 'Run a worker with the mock engine.'
@@ -241,6 +244,10 @@ complete -c dynamo -n '__dynamo_at \'down\'' -s h -l help -d 'Show this message 
 complete -c dynamo -n '__dynamo_at \'events\' 1' -k -a '(__dynamo_ask deployment)'
 complete -c dynamo -n '__dynamo_at \'events\'' -l json -d 'A JSON object a line: time, service, state, message.'
 complete -c dynamo -n '__dynamo_at \'events\'' -s h -l help -d 'Show this message and exit.'
+complete -c dynamo -n '__dynamo_at \'explain\'' -s n -x -d 'Without an id: how many to list.'
+complete -c dynamo -n '__dynamo_at \'explain\'' -l json -d 'As data.'
+complete -c dynamo -n '__dynamo_at \'explain\'' -s d -l deployment -x -k -a '(__dynamo_ask deployment)' -d 'Default: the only running one.'
+complete -c dynamo -n '__dynamo_at \'explain\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -s h -l help -d 'show this help message and exit'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l version -d 'print the version'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l http-host -x -d 'address to listen on (DYN_HTTP_HOST; default 127.0.0.1)'
@@ -260,6 +267,9 @@ complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-kv-overlap-score-cred
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-host-cache-hit-weight -x -d 'the same for a block in host memory (DYN_ROUTER_HOST_CACHE_HIT_WEIGHT; default 0.75)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-disk-cache-hit-weight -x -d 'the same for a block on disk (DYN_ROUTER_DISK_CACHE_HIT_WEIGHT; default 0.25)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-temperature -x -d '0: always the cheapest worker; more: dearer ones too, by softmax (DYN_ROUTER_TEMPERATURE; default 0)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-kv-overlap-score-credit-decay -x -d 'cost reference: how fast a found block is worth less where more is queued than elsewhere (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY; default 0)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-prefill-load-scale -x -d 'cost reference: what a block to be computed counts (DYN_ROUTER_PREFILL_LOAD_SCALE; default 1)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-decode-active-request-weight -x -d 'cost reference: blocks that each request in flight counts (DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT; default 0)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-ttl-secs -x -d 'seconds a routed prompt is thought to stay in a cache that sends no events (DYN_ROUTER_TTL_SECS; default 120)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-max-tree-size -x -d 'blocks thought to be in such caches at most (DYN_ROUTER_MAX_TREE_SIZE; default 1.04858e+06)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-prune-target-ratio -x -d 'beyond that they are cut to this share of it (DYN_ROUTER_PRUNE_TARGET_RATIO; default 0.8)'
@@ -274,6 +284,7 @@ complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-track-output-blocks -
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l no-router-track-output-blocks -l no-track-output-blocks -d 'not so: router-track-output-blocks'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-replica-sync -d 'several frontends tell each other what they route (DYN_ROUTER_REPLICA_SYNC; default on)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l no-router-replica-sync -d 'not so: router-replica-sync'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-approximate-cache-policy -x -k -a 'ttl lru' -d 'what is guessed of a cache ends by age (ttl), or when others need its room (lru) (DYN_ROUTER_APPROXIMATE_CACHE_POLICY; default ttl)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-session-affinity-mode -x -k -a 'hard soft' -d 'hard, or soft: unless waiting there is longer (DYN_ROUTER_SESSION_AFFINITY_MODE; default hard)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l migration-limit -x -d 'how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0: never)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l migration-max-seq-len -x -d 'a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default: no limit)'
@@ -282,6 +293,7 @@ complete -c dynamo -n '__dynamo_at \'frontend\'' -l active-prefill-tokens-thresh
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l active-prefill-tokens-threshold-frac -x -d 'the same, as a multiple of the worker\'s max_num_batched_tokens (DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD_FRAC)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l metrics-prefix -x -d 'what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l request-trace -x -d 'write a record of each request to PREFIX.*.jsonl.gz (DYN_REQUEST_TRACE=1, DYN_REQUEST_TRACE_FILE_PATH; default: none)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l explain-requests -x -d 'requests to remember for `dynamo explain` (DYN_EXPLAIN_REQUESTS; default 2000; 0: none)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
@@ -358,6 +370,9 @@ complete -c dynamo -n '__dynamo_at \'router\'' -l router-kv-overlap-score-credit
 complete -c dynamo -n '__dynamo_at \'router\'' -l router-host-cache-hit-weight -x -d 'the same for a block in host memory (DYN_ROUTER_HOST_CACHE_HIT_WEIGHT; default 0.75)'
 complete -c dynamo -n '__dynamo_at \'router\'' -l router-disk-cache-hit-weight -x -d 'the same for a block on disk (DYN_ROUTER_DISK_CACHE_HIT_WEIGHT; default 0.25)'
 complete -c dynamo -n '__dynamo_at \'router\'' -l router-temperature -x -d '0: always the cheapest worker; more: dearer ones too, by softmax (DYN_ROUTER_TEMPERATURE; default 0)'
+complete -c dynamo -n '__dynamo_at \'router\'' -l router-kv-overlap-score-credit-decay -x -d 'cost reference: how fast a found block is worth less where more is queued than elsewhere (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY; default 0)'
+complete -c dynamo -n '__dynamo_at \'router\'' -l router-prefill-load-scale -x -d 'cost reference: what a block to be computed counts (DYN_ROUTER_PREFILL_LOAD_SCALE; default 1)'
+complete -c dynamo -n '__dynamo_at \'router\'' -l router-decode-active-request-weight -x -d 'cost reference: blocks that each request in flight counts (DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT; default 0)'
 complete -c dynamo -n '__dynamo_at \'router\'' -l router-ttl-secs -x -d 'seconds a routed prompt is thought to stay in a cache that sends no events (DYN_ROUTER_TTL_SECS; default 120)'
 complete -c dynamo -n '__dynamo_at \'router\'' -l router-max-tree-size -x -d 'blocks thought to be in such caches at most (DYN_ROUTER_MAX_TREE_SIZE; default 1.04858e+06)'
 complete -c dynamo -n '__dynamo_at \'router\'' -l router-prune-target-ratio -x -d 'beyond that they are cut to this share of it (DYN_ROUTER_PRUNE_TARGET_RATIO; default 0.8)'
@@ -372,6 +387,7 @@ complete -c dynamo -n '__dynamo_at \'router\'' -l router-track-output-blocks -l 
 complete -c dynamo -n '__dynamo_at \'router\'' -l no-router-track-output-blocks -l no-track-output-blocks -d 'not so: router-track-output-blocks'
 complete -c dynamo -n '__dynamo_at \'router\'' -l router-replica-sync -d 'several frontends tell each other what they route (DYN_ROUTER_REPLICA_SYNC; default on)'
 complete -c dynamo -n '__dynamo_at \'router\'' -l no-router-replica-sync -d 'not so: router-replica-sync'
+complete -c dynamo -n '__dynamo_at \'router\'' -l router-approximate-cache-policy -x -d 'what is guessed of a cache ends by age (ttl), or when others need its room (lru) (DYN_ROUTER_APPROXIMATE_CACHE_POLICY; default ttl)'
 complete -c dynamo -n '__dynamo_at \'router\'' -l router-session-affinity-mode -x -k -a 'hard soft' -d 'hard, or soft: unless waiting there is longer (DYN_ROUTER_SESSION_AFFINITY_MODE; default hard)'
 complete -c dynamo -n '__dynamo_at \'router\'' -l namespace -x -d 'namespace to serve or watch (DYN_NAMESPACE; default dynamo)'
 complete -c dynamo -n '__dynamo_at \'router\'' -l namespace-prefix -x -d 'watch every namespace that starts so (DYN_NAMESPACE_PREFIX)'
@@ -412,6 +428,7 @@ complete -c dynamo -n '__dynamo_at \'start\'' -l no-wait -d 'Return at once.'
 complete -c dynamo -n '__dynamo_at \'start\'' -l timeout -x -d 'How long to wait.'
 complete -c dynamo -n '__dynamo_at \'start\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'status\' 1' -k -a '(__dynamo_ask deployment)'
+complete -c dynamo -n '__dynamo_at \'status\'' -l router -d 'What its frontends know of the workers.'
 complete -c dynamo -n '__dynamo_at \'status\'' -l json -d 'As data.'
 complete -c dynamo -n '__dynamo_at \'status\'' -s w -l watch -d 'Again and again, until it ends or Ctrl-C.'
 complete -c dynamo -n '__dynamo_at \'status\'' -l interval -x -d 'With --watch: how often.'

@@ -31,6 +31,7 @@ __dynamo() {
         'doctor:Check this machine, and say what to fix.'
         'down:Stop a deployment.'
         'events:Follow what happens in a deployment.'
+        'explain:Tell how a request went.'
         'frontend:`dynamo frontend`: the OpenAI-compatible server of a deployment.'
         'logs:Show what its processes wrote.'
         'mocker:Run a worker with the mock engine.'
@@ -237,6 +238,17 @@ __dynamo_events() {
         '1:name: __dynamo_ask deployment deployment'
 }
 
+__dynamo_explain() {
+    _arguments -s -S \
+        '(-n)-n+[Without an id\: how many to list.]:value: ' \
+        '(--json)--json[As data.]' \
+        '(-d --deployment)-d+[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
+        '(-d --deployment)--deployment=[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:request:{:}'
+}
+
 __dynamo_frontend() {
     _arguments -s -S \
         '(-h --help)-h[show this help message and exit]' \
@@ -262,6 +274,9 @@ __dynamo_frontend() {
         '(--router-host-cache-hit-weight)--router-host-cache-hit-weight=[the same for a block in host memory (DYN_ROUTER_HOST_CACHE_HIT_WEIGHT; default 0.75)]:value: ' \
         '(--router-disk-cache-hit-weight)--router-disk-cache-hit-weight=[the same for a block on disk (DYN_ROUTER_DISK_CACHE_HIT_WEIGHT; default 0.25)]:value: ' \
         '(--router-temperature)--router-temperature=[0\: always the cheapest worker; more\: dearer ones too, by softmax (DYN_ROUTER_TEMPERATURE; default 0)]:value: ' \
+        '(--router-kv-overlap-score-credit-decay)--router-kv-overlap-score-credit-decay=[cost reference\: how fast a found block is worth less where more is queued than elsewhere (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY; default 0)]:value: ' \
+        '(--router-prefill-load-scale)--router-prefill-load-scale=[cost reference\: what a block to be computed counts (DYN_ROUTER_PREFILL_LOAD_SCALE; default 1)]:value: ' \
+        '(--router-decode-active-request-weight)--router-decode-active-request-weight=[cost reference\: blocks that each request in flight counts (DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT; default 0)]:value: ' \
         '(--router-ttl-secs)--router-ttl-secs=[seconds a routed prompt is thought to stay in a cache that sends no events (DYN_ROUTER_TTL_SECS; default 120)]:value: ' \
         '(--router-max-tree-size)--router-max-tree-size=[blocks thought to be in such caches at most (DYN_ROUTER_MAX_TREE_SIZE; default 1.04858e+06)]:value: ' \
         '(--router-prune-target-ratio)--router-prune-target-ratio=[beyond that they are cut to this share of it (DYN_ROUTER_PRUNE_TARGET_RATIO; default 0.8)]:value: ' \
@@ -282,6 +297,7 @@ __dynamo_frontend() {
         '(--no-router-track-output-blocks --no-track-output-blocks)--no-track-output-blocks[not so\: router-track-output-blocks]' \
         '(--router-replica-sync)--router-replica-sync[several frontends tell each other what they route (DYN_ROUTER_REPLICA_SYNC; default on)]' \
         '(--no-router-replica-sync)--no-router-replica-sync[not so\: router-replica-sync]' \
+        '(--router-approximate-cache-policy)--router-approximate-cache-policy=[what is guessed of a cache ends by age (ttl), or when others need its room (lru) (DYN_ROUTER_APPROXIMATE_CACHE_POLICY; default ttl)]:value:(ttl lru)' \
         '(--router-session-affinity-mode)--router-session-affinity-mode=[hard, or soft\: unless waiting there is longer (DYN_ROUTER_SESSION_AFFINITY_MODE; default hard)]:value:(hard soft)' \
         '(--migration-limit)--migration-limit=[how often a request may move from a lost worker (DYN_MIGRATION_LIMIT; default 3; 0\: never)]:value: ' \
         '(--migration-max-seq-len)--migration-max-seq-len=[a begun request with more prompt and generated tokens does not move (DYN_MIGRATION_MAX_SEQ_LEN; default\: no limit)]:value: ' \
@@ -291,6 +307,7 @@ __dynamo_frontend() {
         '(--active-prefill-tokens-threshold-frac)--active-prefill-tokens-threshold-frac=[the same, as a multiple of the worker'\''s max_num_batched_tokens (DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD_FRAC)]:value: ' \
         '(--metrics-prefix)--metrics-prefix=[what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)]:value: ' \
         '(--request-trace)--request-trace=[write a record of each request to PREFIX.*.jsonl.gz (DYN_REQUEST_TRACE=1, DYN_REQUEST_TRACE_FILE_PATH; default\: none)]:value: ' \
+        '(--explain-requests)--explain-requests=[requests to remember for `dynamo explain` (DYN_EXPLAIN_REQUESTS; default 2000; 0\: none)]:value: ' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
         '(--discovery-backend --store-kv)--discovery-backend=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
@@ -429,6 +446,9 @@ __dynamo_router() {
         '(--router-host-cache-hit-weight)--router-host-cache-hit-weight=[the same for a block in host memory (DYN_ROUTER_HOST_CACHE_HIT_WEIGHT; default 0.75)]:value: ' \
         '(--router-disk-cache-hit-weight)--router-disk-cache-hit-weight=[the same for a block on disk (DYN_ROUTER_DISK_CACHE_HIT_WEIGHT; default 0.25)]:value: ' \
         '(--router-temperature)--router-temperature=[0\: always the cheapest worker; more\: dearer ones too, by softmax (DYN_ROUTER_TEMPERATURE; default 0)]:value: ' \
+        '(--router-kv-overlap-score-credit-decay)--router-kv-overlap-score-credit-decay=[cost reference\: how fast a found block is worth less where more is queued than elsewhere (DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY; default 0)]:value: ' \
+        '(--router-prefill-load-scale)--router-prefill-load-scale=[cost reference\: what a block to be computed counts (DYN_ROUTER_PREFILL_LOAD_SCALE; default 1)]:value: ' \
+        '(--router-decode-active-request-weight)--router-decode-active-request-weight=[cost reference\: blocks that each request in flight counts (DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT; default 0)]:value: ' \
         '(--router-ttl-secs)--router-ttl-secs=[seconds a routed prompt is thought to stay in a cache that sends no events (DYN_ROUTER_TTL_SECS; default 120)]:value: ' \
         '(--router-max-tree-size)--router-max-tree-size=[blocks thought to be in such caches at most (DYN_ROUTER_MAX_TREE_SIZE; default 1.04858e+06)]:value: ' \
         '(--router-prune-target-ratio)--router-prune-target-ratio=[beyond that they are cut to this share of it (DYN_ROUTER_PRUNE_TARGET_RATIO; default 0.8)]:value: ' \
@@ -451,6 +471,7 @@ __dynamo_router() {
         '(--no-router-track-output-blocks --no-track-output-blocks)--no-track-output-blocks[not so\: router-track-output-blocks]' \
         '(--router-replica-sync)--router-replica-sync[several frontends tell each other what they route (DYN_ROUTER_REPLICA_SYNC; default on)]' \
         '(--no-router-replica-sync)--no-router-replica-sync[not so\: router-replica-sync]' \
+        '(--router-approximate-cache-policy)--router-approximate-cache-policy=[what is guessed of a cache ends by age (ttl), or when others need its room (lru) (DYN_ROUTER_APPROXIMATE_CACHE_POLICY; default ttl)]:value: ' \
         '(--router-session-affinity-mode)--router-session-affinity-mode=[hard, or soft\: unless waiting there is longer (DYN_ROUTER_SESSION_AFFINITY_MODE; default hard)]:value:(hard soft)' \
         '(--namespace)--namespace=[namespace to serve or watch (DYN_NAMESPACE; default dynamo)]:value: ' \
         '(--namespace-prefix)--namespace-prefix=[watch every namespace that starts so (DYN_NAMESPACE_PREFIX)]:value: ' \
@@ -524,6 +545,7 @@ __dynamo_start() {
 
 __dynamo_status() {
     _arguments -s -S \
+        '(--router)--router[What its frontends know of the workers.]' \
         '(--json)--json[As data.]' \
         '(-w --watch)-w[Again and again, until it ends or Ctrl-C.]' \
         '(-w --watch)--watch[Again and again, until it ends or Ctrl-C.]' \

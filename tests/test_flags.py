@@ -108,6 +108,7 @@ SAMPLES = {
     "--router-prune-target-ratio": Sample("0.5", "0.25"),
     "--router-predicted-ttl-secs": Sample("5", "6"),
     "--router-session-affinity-ttl-secs": Sample("60", "90"),
+    "--router-approximate-cache-policy": Sample("lru", "ttl"),
     "--router-session-affinity-mode": Sample("soft", "hard"),
     "DYN_FILE_KV": Sample("/tmp/mine"),
     "DYN_TCP_RPC_HOST": Sample("127.0.0.2"),

@@ -20,9 +20,9 @@ from dynamo_cli.runtime.config import RuntimeConfig
 from dynamo_cli.runtime.flags.refusal import heed_variables
 from dynamo_cli.runtime.flags.shared import SHARED
 from dynamo_cli.runtime.logs import configure_logging
+from dynamo_cli.runtime.signals import StopSignals
 from dynamo_cli.workers.arguments import DEFAULT_GRACE_S
 from dynamo_cli.workers.numeric import seconds
-from dynamo_cli.workers.signals import StopSignals
 
 T = TypeVar("T")
 LAST_S = 5.0

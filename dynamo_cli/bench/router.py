@@ -2,8 +2,8 @@
 
     python -m dynamo_cli.bench.router [--runs N] [--quick] [--json] [ROW...]
 
-A decision is the whole of it: hash the prompt's blocks, look them up, choose, count the request as active, hear of its
-first token and of its end. Times are CPU times.
+A decision is the whole of it: hash the prompt's blocks, look them up, choose, keep what it was made of, count the
+request as active, hear of its first token and of its end. Times are CPU times.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Cluster:
     def decide(self, tokens: list[int]) -> None:
         router, request_id = self.router, str(next(self._ids))
         request = RoutingRequest(block_hashes(tokens, BLOCK_SIZE), len(tokens), request_id)
-        router.route(request, self.workers, 1.0)
+        decision = router.decide(request, self.workers, 1.0)
+        router.weighed(request, self.workers, decision)
+        router.record(request, decision, 1.0)
         router.first_token(request_id, 1.0)
         router.free(request_id, 1.0)
 

@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from dynamo_cli.protocol.routing_view import RoutingStatus
     from dynamo_cli.runtime.control import DeploymentStatus
 
 
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
     @app.command(short_help="Show a deployment's processes.")
     def status(
         name: str = typer.Argument(None, metavar="[DEPLOYMENT]", help="Default: the only running one."),
+        router: bool = typer.Option(False, "--router", help="What its frontends know of the workers."),
         as_json: bool = typer.Option(False, "--json", help="As data."),
         watch: bool = typer.Option(False, "-w", "--watch", help="Again and again, until it ends or Ctrl-C."),
         interval: float = typer.Option(1.0, metavar="S", min=0.1, help="With --watch: how often."),
@@ -25,6 +27,11 @@ def register(app: typer.Typer) -> None:
         from dynamo_cli.errors import UsageError
         from dynamo_cli.supervisor import deployments, watching
 
+        if router:
+            if watch or wait is not None:
+                raise UsageError("status: --router shows what is known now; leave out --watch and --wait")
+            _print_routing(deployments.select(name).client.routing(), as_json)
+            return
         if wait is not None:
             if wait.lower() not in watching.WANTED:
                 raise UsageError(f"--wait {wait}: expected one of {', '.join(watching.WANTED)}")
@@ -55,6 +62,21 @@ def _print(found: DeploymentStatus, as_json: bool) -> None:
         console.print(table.rich_table(found, console.width))
     else:
         print(table.plain(found), flush=True)
+
+
+def _print_routing(found: RoutingStatus, as_json: bool) -> None:
+    from dynamo_cli.supervisor import router_table
+
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(found).decode())
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        Console(highlight=False).print(router_table.rich_parts(found))
+    else:
+        print(router_table.plain(found))
 
 
 def _watch(each: Iterable[DeploymentStatus], as_json: bool) -> None:

@@ -18,6 +18,7 @@ from dynamo_cli.frontend import busy_threshold, door
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
 from dynamo_cli.frontend.following import follow
 from dynamo_cli.frontend.keepalive import KeepAliveOptions
+from dynamo_cli.frontend.memory import add_memory_arguments, kept_requests
 from dynamo_cli.frontend.metrics.options import add_metrics_arguments, metrics_options
 from dynamo_cli.frontend.migrating import add_migration_arguments, migration_options
 from dynamo_cli.frontend.request_trace.options import add_trace_arguments
@@ -82,6 +83,7 @@ def _options(arguments: argparse.Namespace) -> FrontendOptions:
         gate=door.gate(arguments),
         tls=door.tls(arguments),
         following=follow(arguments),
+        kept_requests=kept_requests(arguments),
     )
 
 
@@ -140,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     busy_threshold.add_arguments(parser)
     add_metrics_arguments(parser)
     add_trace_arguments(parser)
+    add_memory_arguments(parser)
     add_runtime_arguments(parser)
     return parser
 

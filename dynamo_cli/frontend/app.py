@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
 import ssl
 from dataclasses import dataclass, field
+from typing import Any
 
 from dynamo_cli.frontend.busy_threshold import BusyThresholdRoutes
 from dynamo_cli.frontend.following import Following
@@ -14,12 +16,15 @@ from dynamo_cli.frontend.gate import Gate
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.journal import Journal
 from dynamo_cli.frontend.keepalive import KeepAliveOptions
+from dynamo_cli.frontend.memory import DEFAULT_KEPT, Memory
+from dynamo_cli.frontend.memory_view import MemoryView
 from dynamo_cli.frontend.metrics.endpoint import MetricsEndpoint
 from dynamo_cli.frontend.metrics.kept import Kept
 from dynamo_cli.frontend.metrics.options import MetricsOptions
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import Peers
 from dynamo_cli.frontend.routes import Routes
+from dynamo_cli.frontend.unseen import Unseen
 from dynamo_cli.protocol.load import NO_THRESHOLDS, BusyThresholds
 from dynamo_cli.routing.asking import RouterService
 from dynamo_cli.routing.kv_feed import KvFeed
@@ -44,6 +49,7 @@ class FrontendOptions:
     `router_service`, in mode kv: let the router process of the namespace choose the workers, while there is one.
 
     `gate` and `tls` are for the public port alone. `thresholds` can be changed later, unless `admin_api` is off.
+    `kept_requests`: how many are remembered for whoever asks how they went.
     """
 
     router_mode: str = DEFAULT_MODE
@@ -60,6 +66,7 @@ class FrontendOptions:
     gate: Gate = field(default_factory=Gate)
     tls: ssl.SSLContext | None = None
     following: Following = field(default_factory=Following)
+    kept_requests: int = DEFAULT_KEPT
 
 
 class Frontend:
@@ -84,16 +91,28 @@ class Frontend:
             on_change=self._model_changed,
         )
         thresholds.on_change = self._thresholds_changed
+        self.unseen = Unseen(self.registry, runtime.config, options.model, self.peers.sockets)
+        self._looking: asyncio.Task[None] | None = None
         self.metrics = MetricsEndpoint(
-            self.models, self.peers, Kept(self.peers.own.counts_file), options.metrics.prefix
+            self.models, self.peers, Kept(self.peers.own.counts_file), self.unseen, options.metrics.prefix
         )
         generator = Generator(self.models, options.keep_alive, options.following.sample)
         busy = BusyThresholdRoutes(self.models, self.thresholds) if options.admin_api else None
         routes = Routes(self.models, self.registry, generator, self.metrics, busy, options.gate.asks_keys)
         self.routes = routes.table
-        RouterView(self.models.placers, self._shared, options.router_mode, self._service).add_to(self.routes.add)
-        ended = Journal(options.following.listeners).ended if options.following.listeners else None
+        RouterView(self.models.placers, self._shared, options.router_mode, self._beside_routing).add_to(self.routes.add)
+        self.memory = Memory(options.kept_requests, lambda: self.server.exchanges())
+        MemoryView(self.memory, self.peers.own.name, options.router_mode).add_to(self.routes.add)
+        listeners = options.following.listeners + ((self.memory.ended,) if options.kept_requests else ())
+        ended = Journal(listeners).ended if listeners else None
         self.server = routes.server = HttpServer(routes.handle, options.limits, options.gate.admit, options.tls, ended)
+
+    def _beside_routing(self) -> dict[str, Any]:
+        """What GET /router tells besides."""
+        beside: dict[str, Any] = {"unseen": {name: one._asdict() for name, one in self.unseen.workers.items()}}
+        if self._service is not None:
+            beside["asks"] = {"router": self._service.asked_now(), **self._service.counts}
+        return beside
 
     async def start(self, listener: socket.socket, *, shared: bool = False, admin: bool = True) -> None:
         """Serve on `listener`, which other processes accept from too when it is `shared`, and on the admin socket."""
@@ -109,6 +128,7 @@ class Frontend:
             config.paths.ensure()
             await self.server.listen_unix(config.paths.admin_socket(config.service))
             await self.peers.announce()
+            self._looking = asyncio.create_task(self.unseen.run())
         self.server.listen(listener, self.peers.rivals)
 
     async def drain(self) -> None:
@@ -116,6 +136,9 @@ class Frontend:
         await self.server.drain(self._options.grace_s)
 
     async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         await self.server.close()
         self.metrics.close()
         await self.thresholds.close()

@@ -13,6 +13,7 @@ from dynamo_cli.text.stops import StopStrings
 if TYPE_CHECKING:
     from dynamo_cli.frontend.answer import Answer
     from dynamo_cli.routing.dispatch import Flight
+    from dynamo_cli.routing.legs import Leg
 
 
 class Choice:
@@ -47,6 +48,7 @@ class Choice:
         self._over = False
         self._instance = 0
         self._kv_hit_rate: float | None = None
+        self._legs: tuple[Leg, ...] = ()
 
     @property
     def instance_id(self) -> int:
@@ -57,6 +59,11 @@ class Choice:
     def kv_hit_rate(self) -> float | None:
         """The share of its prompt that the router thought to be at that worker; None when it does not know."""
         return self._kv_hit_rate if self.flight is None else self.flight.kv_hit_rate
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """The workers it was sent to, in order."""
+        return self._legs if self.flight is None else self.flight.legs
 
     def cancel(self) -> None:
         """Hear no more; the worker is told to stop. Idempotent."""
@@ -70,6 +77,7 @@ class Choice:
         if flight is not None:
             self._instance = flight.instance_id
             self._kv_hit_rate = flight.kv_hit_rate
+            self._legs = flight.legs
         return flight
 
     # StreamSink

@@ -97,7 +97,7 @@ class Generator:
             guided_by = add_demands(model, request, requests)
             answer = self._answer(exchange, model, request, _form(api, model, request), tracker)
             answer.guided_by = guided_by
-            answer.record, record.answer_id = record, answer.form.id
+            answer.record, record.answer_id, record.choices = record, answer.form.id, answer.choices
             if patience is not None:
                 self._limit(answer, patience)
             if isinstance(answer, StreamedAnswer):

@@ -71,6 +71,10 @@ class Peers:
         """Without this process."""
         return list(self._others.values())
 
+    def sockets(self) -> list[str]:
+        """The others' admin sockets."""
+        return [peer.socket for peer in self._others.values()]
+
     def rivals(self) -> int:
         """How many others accept from the same socket.
 

@@ -20,8 +20,8 @@ CLIENT_GONE = 499
 class Record:
     """Made when the request came; `close` says how it went. `kind` is "chat" or "completions".
 
-    `model` is None as long as it is not known. `problem`: the error type (metrics/counts.py) of an answer that is
-    not whole. `began` is of time.perf_counter.
+    `model` is None as long as it is not known. `choices` are there as soon as they begin. `problem`: the error type
+    (metrics/counts.py) of an answer that is not whole. `began` is of time.perf_counter.
     """
 
     __slots__ = ("answer_id", "began", "choices", "kind", "model", "problem", "streamed", "trail", "usage")

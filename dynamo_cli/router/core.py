@@ -19,6 +19,7 @@ from dynamo_cli.router.affinity import SessionAffinity
 from dynamo_cli.router.index import ApproximateIndex, EventIndex, Overlaps
 from dynamo_cli.router.policies.base import Decision, Policy, RoutingRequest, State
 from dynamo_cli.router.recent import RecentWork
+from dynamo_cli.router.weighed import Weighed
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -26,16 +27,6 @@ class Worker(msgspec.Struct, frozen=True):
 
     total_blocks: int = 0
     max_num_batched_tokens: int = 0
-
-
-class Standing(NamedTuple):
-    """`overlap_blocks`: of the prompt, on the device there; the others are of the requests in flight."""
-
-    worker: int
-    overlap_blocks: int
-    prefill_tokens: int
-    blocks: int
-    requests: int
 
 
 class Prospect(NamedTuple):
@@ -190,19 +181,20 @@ class KvRouter:
                     best = blocks
         return best
 
-    def standings(self, candidates: Sequence[int]) -> list[Standing]:
-        """What the last decision was made of, by candidate; call it before anything is recorded."""
+    def weighed(self, request: RoutingRequest, candidates: Sequence[int], decision: Decision) -> Weighed:
+        """What `decide` has just looked at for this request; call it before anything is recorded."""
         state, active = self._state, self.active
-        return [
-            Standing(
-                one,
-                max(state.stored.device.get(one, 0), state.predicted.get(one, 0)),
-                active.prefill_tokens.get(one, 0),
-                active.blocks.get(one, 0),
-                active.requests.get(one, 0),
-            )
-            for one in candidates
-        ]
+        return Weighed(
+            decision.worker,
+            len(request.hashes),
+            candidates,
+            decision.costs,
+            state.stored.device,
+            state.predicted,
+            active.prefill_tokens.copy(),
+            active.blocks.copy(),
+            active.requests.copy(),
+        )
 
     def prospects(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> list[Prospect]:
         """What the request would find and bring, by candidate; nothing is recorded."""
@@ -240,8 +232,19 @@ class KvRouter:
             for lost in self.active.sweep(now):
                 self._end_session(self._router_id, lost, now)
         decision = self.decide(request, candidates, now, bound)
-        self._record(request, decision.worker, decision.overlap_blocks, now)
+        self.record(request, decision, now)
         return decision
+
+    def record(self, request: RoutingRequest, decision: Decision, now: float) -> None:
+        """Count the request as active where `decide` has sent it: the other half of `route`."""
+        hashes, request_id = request.hashes, request.request_id
+        worker, overlap_blocks = decision.worker, decision.overlap_blocks
+        tracked = hashes if self._track_blocks else ()
+        told = request.tokens, overlap_blocks, request.expected_output, now, request.session
+        self.active.add(request_id, worker, tracked, *told)
+        self._computes(worker, request.tokens, overlap_blocks, now)
+        self._guess_stored(worker, hashes, now)
+        self._start_session(self._router_id, request_id, request.session, worker, now)
 
     def hear(self, event: SequenceEvent, now: float) -> None:
         """Take what another router of the same workers says of its requests; one's own words are ignored.
@@ -263,15 +266,6 @@ class KvRouter:
         self.active.forget(router)
         for name, request_id in [key for key in self._sessions if key[0] == router]:
             self._end_session(name, request_id, now)
-
-    def _record(self, request: RoutingRequest, worker: int, overlap_blocks: int, now: float) -> None:
-        hashes, request_id = request.hashes, request.request_id
-        tracked = hashes if self._track_blocks else ()
-        told = request.tokens, overlap_blocks, request.expected_output, now, request.session
-        self.active.add(request_id, worker, tracked, *told)
-        self._computes(worker, request.tokens, overlap_blocks, now)
-        self._guess_stored(worker, hashes, now)
-        self._start_session(self._router_id, request_id, request.session, worker, now)
 
     def first_token(self, request_id: str, now: float = 0.0) -> None:
         self.active.first_token(request_id, now)

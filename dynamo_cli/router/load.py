@@ -10,6 +10,7 @@ from collections.abc import Mapping, Set
 from typing import ClassVar, NamedTuple
 
 from dynamo_cli.protocol.load import WorkerLoad
+from dynamo_cli.router.weighed import Weighed
 
 
 class Tally:
@@ -74,6 +75,7 @@ class Booking:
 
     __slots__ = ("_blocks", "_book", "_reports", "_tokens")
     kv_hit_rate: ClassVar[float | None] = None
+    weighed: ClassVar[Weighed | None] = None
 
     def __init__(self, book: WorkerBook, tokens: int, blocks: int) -> None:
         self._book = book

@@ -20,6 +20,7 @@ from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.router.busy import is_busy, judges
 from dynamo_cli.routing.asking import Asked, ModelAsker
 from dynamo_cli.routing.hints import NO_HINTS, RoutingHints
+from dynamo_cli.routing.legs import Leg
 from dynamo_cli.routing.migration import (
     MigrationCounts,
     MigrationOptions,
@@ -120,7 +121,8 @@ class Dispatcher:
 class Flight:
     """One request on its way: the sink of its stream, and the caller's handle on it.
 
-    A worker that is lost is replaced by another one, which goes on where it was; the sink hears nothing of it.
+    A worker that is lost is replaced by another one, which goes on where it was; the sink hears nothing of it. `legs`:
+    the workers it was sent to, in order.
     """
 
     __slots__ = (
@@ -144,6 +146,7 @@ class Flight:
         "_tried",
         "_wanted",
         "kv_hit_rate",
+        "legs",
         "paused",
         "quiet",
     )
@@ -160,6 +163,7 @@ class Flight:
         hints: RoutingHints,
     ) -> None:
         self.kv_hit_rate: float | None = None
+        self.legs: tuple[Leg, ...] = ()
         self.paused = False
         self.quiet = 0
         self._dispatcher = dispatcher
@@ -215,6 +219,7 @@ class Flight:
             )
             self._instance, self._placed, self._listening = instance, placed, placed
             self.kv_hit_rate = placed.kv_hit_rate
+            self.legs += (Leg(dispatcher.model, instance, placed, candidates, wanted is not None, self._hints),)
             self._accepted = True
             dispatcher.inflight[instance] = dispatcher.inflight.get(instance, 0) + 1
             try:
@@ -366,6 +371,7 @@ class Flight:
 
     def _leave(self, error: DynamoError) -> None:
         """Have no more to do with this instance."""
+        self.legs[-1].end(error, self._progress.count)
         self._release()
         stream, self._stream = self._stream, None
         if stream is not None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dynamo_cli.errors import UsageError
-from dynamo_cli.routing.kv_options import DEFAULT_BLOCK_SIZE, KvRoutingOptions
-from dynamo_cli.routing.modes import KV_POLICIES
+from dynamo_cli.routing.kv_options import DEFAULT_BLOCK_SIZE, OF_REFERENCE, KvRoutingOptions
+from dynamo_cli.routing.modes import CACHE_POLICIES, KV_POLICIES
 
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -61,6 +62,24 @@ _NUMBERS = (
         ("--router-temperature",),
         ("DYN_ROUTER_TEMPERATURE",),
         "0: always the cheapest worker; more: dearer ones too, by softmax",
+    ),
+    _Number(
+        "decay_rate",
+        ("--router-kv-overlap-score-credit-decay",),
+        ("DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY",),
+        "cost reference: how fast a found block is worth less where more is queued than elsewhere",
+    ),
+    _Number(
+        "prefill_load_scale",
+        ("--router-prefill-load-scale",),
+        ("DYN_ROUTER_PREFILL_LOAD_SCALE",),
+        "cost reference: what a block to be computed counts",
+    ),
+    _Number(
+        "decode_active_request_weight",
+        ("--router-decode-active-request-weight",),
+        ("DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT",),
+        "cost reference: blocks that each request in flight counts",
     ),
     _Number(
         "ttl_s",
@@ -140,6 +159,8 @@ _SWITCHES = (
 _POLICY, _POLICY_VARIABLE = "--router-kv-policy", "DYN_ROUTER_KV_POLICY"
 _MODE, _MODE_VARIABLE = "--router-session-affinity-mode", "DYN_ROUTER_SESSION_AFFINITY_MODE"
 _MODES = ("hard", "soft")
+_CACHE, _CACHE_VARIABLE = "--router-approximate-cache-policy", "DYN_ROUTER_APPROXIMATE_CACHE_POLICY"
+log = logging.getLogger(__name__)
 
 
 def add_kv_routing_arguments(parser: argparse.ArgumentParser, process: bool = False) -> None:
@@ -160,6 +181,11 @@ def add_kv_routing_arguments(parser: argparse.ArgumentParser, process: bool = Fa
         yes, no = ([f"--{name}" for name in switch.names], [f"--no-{name}" for name in switch.names])
         group.add_argument(*yes, dest=dest, action="store_true", default=None, help=text)
         group.add_argument(*no, dest=dest, action="store_false", default=None, help=f"not so: {switch.names[0]}")
+    group.add_argument(
+        _CACHE,
+        help=f"what is guessed of a cache ends by age (ttl), or when others need its room (lru) ({_CACHE_VARIABLE}; "
+        "default ttl)",
+    )
     group.add_argument(_MODE, help=f"hard, or soft: unless waiting there is longer ({_MODE_VARIABLE}; default hard)")
 
 
@@ -185,7 +211,23 @@ def kv_routing_options(
         given["policy"] = policy
     if mode := _one_of(_MODE, arguments.router_session_affinity_mode, _MODE_VARIABLE, _MODES, environ):
         given["session_mode"] = mode
-    return KvRoutingOptions(**given)
+    if cache := _one_of(_CACHE, arguments.router_approximate_cache_policy, _CACHE_VARIABLE, CACHE_POLICIES, environ):
+        given["cache_policy"] = cache
+    options = KvRoutingOptions(**given)
+    if options.policy != "reference":
+        _warn_of_unused(options)
+    return options
+
+
+def _warn_of_unused(options: KvRoutingOptions) -> None:
+    """Weights of the reference's cost mean nothing in another one."""
+    default = KvRoutingOptions()
+    for number in _NUMBERS:
+        if number.field in OF_REFERENCE and getattr(options, number.field) != getattr(default, number.field):
+            log.warning(
+                "%s (%s) is not used: the cost %s has no such part; leave it out, or add %s reference",
+                *(number.flags[0], number.variables[0], options.policy, _POLICY),
+            )
 
 
 def _numbers(process: bool) -> Iterator[_Number]:

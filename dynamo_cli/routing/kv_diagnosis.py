@@ -12,7 +12,16 @@ SILENT_S = 5.0
 """So long after a worker's first answer its events are missed."""
 
 NO_CACHE, NO_SIZE, SILENT = "no_prefix_cache", "no_block_size", "silent"
-REASONS = (NO_CACHE, NO_SIZE, SILENT)
+WORDS = {
+    NO_CACHE: "keeps no prefixes: switch its prefix caching on, or use another router mode",
+    NO_SIZE: "tells of its KV cache, but not how many tokens a block has: what it holds is guessed; "
+    "let its engine declare kv_block_size",
+    SILENT: f"declares KV events, and none has come in {SILENT_S:g} s after its first answer: it is taken to hold "
+    "nothing. Let frontends reach its event plane (the same DYN_TOKEN, discovery and DYN_TCP_RPC_HOST), or start them "
+    "with --no-router-kv-events",
+}
+"""What is wrong by reason, and what helps; a worker's name goes before it."""
+REASONS = tuple(WORDS)
 
 
 class KvDiagnosis:
@@ -30,14 +39,9 @@ class KvDiagnosis:
         if told:
             self._awaited[worker] = None
         if not card.prefix_caching:
-            self._say(worker, NO_CACHE, "keeps no prefixes: switch its prefix caching on, or use another router mode")
+            self._say(worker, NO_CACHE)
         elif card.kv_events and not card.identity.kv_block_size:
-            self._say(
-                worker,
-                NO_SIZE,
-                "tells of its KV cache, but not how many tokens a block has: what it holds is guessed; "
-                "let its engine declare kv_block_size",
-            )
+            self._say(worker, NO_SIZE)
 
     def left(self, worker: int) -> None:
         self.blind.pop(worker, None)
@@ -73,14 +77,8 @@ class KvDiagnosis:
     def _look(self, now: float) -> None:
         for worker, since in self._awaited.items():
             if since is not None and now - since >= SILENT_S and worker not in self.blind:
-                self._say(
-                    worker,
-                    SILENT,
-                    f"declares KV events, and none has come in {SILENT_S:g} s after its first answer: it is taken to "
-                    "hold nothing. Let frontends reach its event plane (the same DYN_TOKEN, discovery and "
-                    "DYN_TCP_RPC_HOST), or start them with --no-router-kv-events",
-                )
+                self._say(worker, SILENT)
 
-    def _say(self, worker: int, reason: str, what: str) -> None:
+    def _say(self, worker: int, reason: str) -> None:
         self.blind[worker] = reason
-        log.warning("worker %s of model %s %s", self._model.describe(worker), self._model.name, what)
+        log.warning("worker %s of model %s %s", self._model.describe(worker), self._model.name, WORDS[reason])

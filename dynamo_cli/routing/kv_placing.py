@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -18,6 +19,7 @@ from dynamo_cli.router.index import ApproximateIndex
 from dynamo_cli.router.load import Booking
 from dynamo_cli.router.policies import make_policy
 from dynamo_cli.router.policies.base import Overrides, RoutingRequest
+from dynamo_cli.router.weighed import Weighed
 from dynamo_cli.routing.hints import NO_HINTS, RoutingHints
 from dynamo_cli.routing.kv_counts import KvCounts
 from dynamo_cli.routing.kv_diagnosis import KvDiagnosis
@@ -37,7 +39,17 @@ class KvPlaced:
     `teaches`: the worker, if there is something in the prompt that it can tell of.
     """
 
-    __slots__ = ("_booking", "_next", "_placer", "_request_id", "_router", "_teaches", "_tracks", "kv_hit_rate")
+    __slots__ = (
+        "_booking",
+        "_next",
+        "_placer",
+        "_request_id",
+        "_router",
+        "_teaches",
+        "_tracks",
+        "kv_hit_rate",
+        "weighed",
+    )
 
     def __init__(
         self,
@@ -47,8 +59,10 @@ class KvPlaced:
         teaches: int | None,
         booking: Booking,
         kv_hit_rate: float,
+        weighed: Weighed,
     ) -> None:
         self.kv_hit_rate: float | None = kv_hit_rate
+        self.weighed: Weighed | None = weighed
         self._placer = placer
         self._router: KvRouter | None = router
         self._request_id = request_id
@@ -116,14 +130,16 @@ class KvPlacer(Placer):
         router, now, tokens = self.router, self.clock(), request.token_ids
         hashes = block_hashes(tokens, router.block_size, adapter=self.adapter_of(request))
         wanted = routing_request(hashes, len(tokens), request_id, hints)
+        decision = router.decide(wanted, candidates, now, bound)
+        weighed = router.weighed(wanted, candidates, decision)
+        router.record(wanted, decision, now)
         if log.isEnabledFor(logging.DEBUG):
-            self.explain(wanted, candidates, now)
-        decision = router.route(wanted, candidates, now, bound)
+            self.explain(wanted, weighed)
         worker, found = decision.worker, decision.overlap_blocks * router.block_size
         booking = self.model.loads.book(worker, len(tokens), self.model.block_size)
-        self.counts.routed(len(tokens), found, router.best_overlap(candidates) * router.block_size)
+        self.counts.routed(worker, len(tokens), found, router.best_overlap(candidates) * router.block_size)
         hit_rate = found / len(tokens) if tokens else 0.0
-        return worker, KvPlaced(self, router, request_id, worker if hashes else None, booking, hit_rate)
+        return worker, KvPlaced(self, router, request_id, worker if hashes else None, booking, hit_rate, weighed)
 
     def workers_changed(self) -> None:
         """A worker that is gone takes its blocks, requests and sessions with it; a new one holds nothing yet."""
@@ -135,6 +151,7 @@ class KvPlacer(Placer):
         for worker in router.workers.keys() - cards.keys():
             router.remove_worker(worker)
             self._leave(worker)
+            self.counts.left(worker)
         for worker in cards.keys() - router.workers.keys():
             card, told = cards[worker], self._is_told(cards[worker])
             guessed = card.prefix_caching and not told
@@ -182,14 +199,14 @@ class KvPlacer(Placer):
         if endpoint is not None and self._feed is not None:
             self._feed.leave(worker, endpoint)
 
-    def explain(self, request: RoutingRequest, candidates: Sequence[int], now: float) -> None:
-        """Say what speaks for which worker, before it is chosen."""
-        decision, describe = self.router.decide(request, candidates, now), self.model.describe
-        costs = decision.costs or [float("nan")] * len(candidates)
+    def explain(self, request: RoutingRequest, weighed: Weighed) -> None:
+        """Say what spoke for which worker."""
+        describe = self.model.describe
         lines = [
-            f"{describe(one.worker)} cost {cost:.1f} ({one.overlap_blocks} blocks found, {one.prefill_tokens} tokens "
-            f"queued, {one.blocks} blocks in use, {one.requests} requests)"
-            for cost, one in zip(costs, self.router.standings(candidates), strict=False)
+            f"{describe(one.worker)} cost {'-' if one.cost is None else f'{one.cost:.1f}'} "
+            f"({one.overlap_blocks} blocks found, {one.prefill_tokens} tokens queued, {one.blocks} blocks in use, "
+            f"{one.requests} requests)"
+            for one in weighed.standings()
         ]
         size = f"{request.tokens} tokens, {len(request.hashes)} blocks"
         log.debug("request %s of %s: %s", request.request_id, size, "; ".join(lines))
@@ -215,7 +232,7 @@ class KvPlacer(Placer):
         return KvRouter(
             make_policy(options.policy, self._rng, options.weights),
             block_size=self._block_size,
-            guess=self._index(options.ttl_s),
+            guess=self._index(options.ttl_s if options.cache_policy == "ttl" else math.inf),
             predict=None if predicted is None else self._index(predicted),
             affinity=None if options.session_ttl_s is None else _affinity(options),
             router_id=self._router_id,

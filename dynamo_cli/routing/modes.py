@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from dynamo_cli.router.index import CACHE_POLICIES
 from dynamo_cli.router.policies import DEFAULT_MODE, KV_POLICIES, MODES, check_mode, make_policy
 from dynamo_cli.routing.adapter_placing import AdapterPlacer
 from dynamo_cli.routing.asking import ModelAsker, RouterService
@@ -18,6 +19,7 @@ from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
 
 __all__ = [
+    "CACHE_POLICIES",
     "DEFAULT_MODE",
     "KV_POLICIES",
     "MODES",

@@ -9,15 +9,22 @@ from typing import Protocol
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.router.policies import Policy
 from dynamo_cli.router.policies.base import ANY, State
+from dynamo_cli.router.weighed import Weighed
 from dynamo_cli.routing.hints import RoutingHints
 from dynamo_cli.routing.registry import RoutedModel
 
 
 class Placed(Protocol):
-    """What a request occupies at its worker. `kv_hit_rate`: the share of its prompt thought to be there, if known."""
+    """What a request occupies at its worker. `kv_hit_rate`: the share of its prompt thought to be there, if known.
+
+    `weighed`: what the choice was made of, if it was weighed at all.
+    """
 
     @property
     def kv_hit_rate(self) -> float | None: ...
+
+    @property
+    def weighed(self) -> Weighed | None: ...
 
     def heard(self, tokens: int) -> bool:
         """A frame of its answer has come, after `tokens` others; False: the next ones need not be told."""

@@ -12,7 +12,9 @@ from typing import Any
 from dynamo_cli.errors import RouteMissing
 from dynamo_cli.protocol.held_blocks import HeldView, held_view
 from dynamo_cli.protocol.kv import TIERS, Tier
-from dynamo_cli.routing.asking import RouterService
+from dynamo_cli.routing.adapter_placing import AdapterPlacer
+from dynamo_cli.routing.kv_counts import NOTHING
+from dynamo_cli.routing.kv_diagnosis import WORDS
 from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.placing import Placer
 from dynamo_cli.routing.shared_sequences import SharedSequences
@@ -24,22 +26,19 @@ ONE_PATH = f"{BLOCKS_PATH}/"
 
 
 class RouterView:
-    """`placers`: one a model. The handlers raise RouteMissing on the public port.
-
-    `service`: the router process that is asked, whose place in the answer is `asks`.
-    """
+    """`placers`: one a model. `beside`: what else the answer has. Handlers raise RouteMissing on the public port."""
 
     def __init__(
         self,
         placers: Callable[[], Iterable[Placer]],
         shared: SharedSequences,
         mode: str,
-        service: RouterService | None = None,
+        beside: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._placers = placers
         self._shared = shared
         self._mode = mode
-        self._service = service
+        self._beside = beside
 
     def add_to(self, add: Callable[[str, str, Handler], None]) -> None:
         add("GET", PATH, self.show)
@@ -49,12 +48,10 @@ class RouterView:
     def show(self, exchange: Exchange) -> None:
         """`routers` of the answer says of which others all is known."""
         _check(exchange)
-        shared, models = self._shared, {placer.model.name: _model(placer) for placer in self._routing()}
+        shared, placers = self._shared, [one for one in self._placers() if not isinstance(one, AdapterPlacer)]
+        models = {one.model.name: _model(one) if isinstance(one, KvPlacer) else _plain(one) for one in placers}
         view = {"mode": self._mode, "router": shared.router_id, "routers": shared.routers(), "models": models}
-        if self._service is not None:
-            asks: dict[str, Any] = {"router": self._service.asked_now()}
-            view["asks"] = asks | self._service.counts
-        exchange.send_json(view)
+        exchange.send_json(view | self._beside())
 
     def show_blocks(self, exchange: Exchange) -> None:
         """Of all workers, or of the one in the path. Raises RouteMissing for one that no router knows."""
@@ -94,9 +91,21 @@ def _model(placer: KvPlacer) -> dict[str, Any]:
     }
 
 
+def _plain(placer: Placer) -> dict[str, Any]:
+    """Of a router that looks at no caches: requests of this process."""
+    cards, inflight = placer.model.cards, placer.inflight
+    return {
+        "workers": {
+            f"{worker:x}": {"service": cards[worker].instance.service, "requests": inflight.get(worker, 0)}
+            for worker in sorted(cards)
+        }
+    }
+
+
 def _worker(placer: KvPlacer, worker: int) -> dict[str, Any]:
     router, active = placer.router, placer.router.active
     card, known = placer.model.cards.get(worker), router.workers.get(worker)
+    routed, blind = placer.counts.routed_to.get(worker, NOTHING), placer.diagnosis.blind.get(worker, "")
     return {
         "service": card.instance.service if card is not None else "",
         "total_blocks": known.total_blocks if known is not None else 0,
@@ -104,6 +113,11 @@ def _worker(placer: KvPlacer, worker: int) -> dict[str, Any]:
         "active_blocks": active.blocks.get(worker, 0),
         "queued_tokens": active.prefill_tokens.get(worker, 0),
         "requests": active.requests.get(worker, 0),
+        "routed": routed.requests,
+        "prompt_tokens": routed.prompt_tokens,
+        "found_tokens": routed.found_tokens,
+        "blind": blind,
+        "hint": WORDS.get(blind, ""),
         "by_router": {
             name: {"requests": share.requests, "queued_tokens": share.prefill_tokens}
             for name, share in active.shares(worker).items()

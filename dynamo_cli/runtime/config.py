@@ -73,6 +73,11 @@ class RuntimeConfig:
             environ=environ,
         )
 
+    @property
+    def store(self) -> str:
+        """Where it meets others, in words: two processes whose stores differ do not find each other."""
+        return f"file {self.discovery_root}" if self.discovery == "file" else f"{self.discovery} of pid {os.getpid()}"
+
     @cached_property
     def token(self) -> bytes:
         """The deployment's secret, read (or created) when first needed."""

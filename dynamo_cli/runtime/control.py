@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 
 from dynamo_cli.errors import DynamoError, NotReady, UsageError
+from dynamo_cli.protocol.explained import Remembered
+from dynamo_cli.protocol.routing_view import RoutingStatus
 
 ServiceState = Literal[
     "PENDING", "STARTING", "LOADING", "READY", "DEGRADED", "DRAINING", "BACKOFF", "FAILED", "STOPPED"
@@ -52,7 +55,10 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
 
 
 class DeploymentStatus(msgspec.Struct, kw_only=True):
-    """`first_failed`: the service whose process was the first to end by itself."""
+    """`first_failed`: the service whose process was the first to end by itself.
+
+    `notes`: what is wrong beyond the states of services, each with what helps.
+    """
 
     deployment: str
     state: DeploymentState
@@ -65,6 +71,14 @@ class DeploymentStatus(msgspec.Struct, kw_only=True):
     topology: str = ""
     first_failed: str = ""
     services: list[ServiceStatus] = []
+    notes: list[str] = []
+
+
+class RememberedRequests(msgspec.Struct):
+    """What each frontend remembers of the requests asked for; `problems`: those that did not answer, and why."""
+
+    frontends: dict[str, Remembered] = {}
+    problems: dict[str, str] = {}
 
 
 class Event(msgspec.Struct, kw_only=True):
@@ -116,6 +130,15 @@ class ControlClient:
     def scale(self, replicas: dict[str, int]) -> None:
         """Change the number of replicas of pools; returns at once. UsageError for what cannot be."""
         self._call("POST", "/scale", msgspec.json.encode(ScaleRequest(replicas)))
+
+    def routing(self) -> RoutingStatus:
+        """What the frontends know of the workers."""
+        return msgspec.json.decode(self._call("GET", "/router"), type=RoutingStatus)
+
+    def requests(self, request_id: str = "") -> RememberedRequests:
+        """How the requests of this id, or whose ids begin so, went; without one the last ones."""
+        path = f"/requests/{quote(request_id, safe='')}" if request_id else "/requests"
+        return msgspec.json.decode(self._call("GET", path), type=RememberedRequests)
 
     def events(self) -> Iterator[Event]:
         """What happens from now on, until the supervisor ends."""

@@ -8,13 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
 from dynamo_cli.errors import InvalidRequest, UsageError
+from dynamo_cli.protocol.routing_view import RoutingStatus
 from dynamo_cli.runtime.admin import AdminServer
-from dynamo_cli.runtime.control import ActionRequest, DeploymentStatus, ScaleRequest, ServiceAction, StopRequest
+from dynamo_cli.runtime.control import (
+    ActionRequest,
+    DeploymentStatus,
+    RememberedRequests,
+    ScaleRequest,
+    ServiceAction,
+    StopRequest,
+)
 from dynamo_cli.runtime.http.exchange import Exchange
+from dynamo_cli.runtime.http.later import later
 from dynamo_cli.supervisor.events import EventBus
 
 T = TypeVar("T")
@@ -25,6 +35,10 @@ class Controls(Protocol):
 
     @property
     def status(self) -> DeploymentStatus: ...
+
+    async def routing(self) -> RoutingStatus: ...
+
+    async def requests(self, path: str) -> RememberedRequests: ...
 
     def stop(self, force: bool = False) -> None: ...
 
@@ -44,6 +58,9 @@ class ControlServer:
         self._listeners: set[asyncio.Task[None]] = set()
         self._server = AdminServer(path)
         self._server.route("GET", "/status", lambda exchange: exchange.send_json(controls.status))
+        self._server.route("GET", "/router", later(self._get_router))
+        self._server.route("GET", "/requests", later(self._get_requests))
+        self._server.route("GET", "/requests/", later(self._get_requests))
         self._server.route("GET", "/events", self._get_events)
         self._server.route("POST", "/stop", self._post_stop)
         self._server.route("POST", "/services", self._post_services)
@@ -57,6 +74,12 @@ class ControlServer:
         if self._listeners:
             await asyncio.wait(self._listeners, timeout=1.0)
         await self._server.close()
+
+    async def _get_router(self, exchange: Exchange) -> None:
+        exchange.send_json(await self._controls.routing())
+
+    async def _get_requests(self, exchange: Exchange) -> None:
+        exchange.send_json(await self._controls.requests(quote(exchange.request.path)))
 
     def _get_events(self, exchange: Exchange) -> None:
         task = asyncio.ensure_future(self._tell(exchange))

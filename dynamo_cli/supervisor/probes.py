@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from dynamo_cli.protocol.instance import INSTANCES_PREFIX, MODELS_PREFIX, Instance, ModelCard
 from dynamo_cli.runtime.discovery.base import Discovery
-from dynamo_cli.runtime.http.client import request
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.runtime.within import within
+from dynamo_cli.supervisor.admin_calls import call
 from dynamo_cli.supervisor.outside_probes import Answer, CommandProbes, ask_http, ask_tcp
 from dynamo_cli.topology.process import ProcessSpec
 
@@ -54,7 +52,7 @@ class Prober:
         """Whether it answers in time at all; a component that is alive may well not be ready."""
         try:
             if spec.probe.kind == "admin":
-                status, _ = await _call(self._paths.admin_socket(spec.name), "GET", "/live", None, timeout_s=timeout_s)
+                status, _ = await call(self._paths.admin_socket(spec.name), "GET", "/live", None, timeout_s=timeout_s)
                 return status == 200
             return (await within(timeout_s, self.ready(spec, STARTED_S))).ready
         except (OSError, asyncio.TimeoutError):
@@ -65,14 +63,14 @@ class Prober:
         path, body = await self._shortest_request(model)
         try:
             socket = self._paths.admin_socket(frontend)
-            status, answer = await _call(socket, "POST", path, body, timeout_s=TOKEN_TIMEOUT_S)
+            status, answer = await call(socket, "POST", path, body, timeout_s=TOKEN_TIMEOUT_S)
         except (OSError, asyncio.TimeoutError) as error:
             return Answer(False, f"{frontend} does not answer for {model}: {error or 'no answer in time'}")
         return Answer(status == 200, "" if status == 200 else f"{model}: {_message(answer, status)}")
 
     async def _admin(self, spec: ProcessSpec) -> Answer:
         try:
-            status, answer = await _call(
+            status, answer = await call(
                 self._paths.admin_socket(spec.name), "GET", "/health", None, timeout_s=HEALTH_TIMEOUT_S
             )
         except FileNotFoundError:
@@ -109,26 +107,6 @@ class Prober:
             if card.name == model:
                 return card.types
         return ("chat",)
-
-
-async def _call(
-    socket: Path, method: str, path: str, body: dict[str, Any] | None, *, timeout_s: float
-) -> tuple[int, Any]:
-    headers = {"x-dynamo-probe": "1", "content-type": "application/json"}
-
-    async def whole() -> tuple[int, Any]:
-        encoded = b"" if body is None else msgspec.json.encode(body)
-        async with await request(str(socket), method, path, headers=headers, body=encoded) as answer:
-            return answer.status, _json(await answer.read())
-
-    return await within(timeout_s, whole())
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode("utf-8", "replace")[:200]
 
 
 def _message(answer: Any, status: int) -> str:

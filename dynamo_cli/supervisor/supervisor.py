@@ -14,7 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dynamo_cli.errors import ResourceMissing, UsageError
-from dynamo_cli.runtime.control import DeploymentState, DeploymentStatus, ServiceAction
+from dynamo_cli.protocol.routing_view import RoutingStatus
+from dynamo_cli.runtime.control import (
+    DeploymentState,
+    DeploymentStatus,
+    RememberedRequests,
+    ServiceAction,
+    ServiceStatus,
+)
 from dynamo_cli.runtime.discovery.file import FileDiscovery
 from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
 from dynamo_cli.supervisor import health, spawn
@@ -24,6 +31,7 @@ from dynamo_cli.supervisor.dependencies import Wait, unmet
 from dynamo_cli.supervisor.events import EventBus
 from dynamo_cli.supervisor.exits import exit_class, explain
 from dynamo_cli.supervisor.launcher import Launcher
+from dynamo_cli.supervisor.lookout import Lookout
 from dynamo_cli.supervisor.memory import tree_memory
 from dynamo_cli.supervisor.oom import OomKills, oom_kills, oom_words
 from dynamo_cli.supervisor.output import Output
@@ -74,6 +82,7 @@ class Supervisor:
         self._discovery = FileDiscovery(self.paths.discovery)
         self._output = Output(self.paths)
         self._prober = Prober(self.paths, self._discovery, self._output.wrote)
+        self._lookout = Lookout(self.paths, self._statuses)
         self._oom_kills: dict[str, OomKills] = {}
         self._answering: set[str] = set()
         self._was_ready = False
@@ -112,8 +121,17 @@ class Supervisor:
             uptime_s=round(self._clock() - self._began, 3),
             topology=self.plan.source,
             first_failed=self._first_failed,
-            services=[service.status for service in self._services.values()],
+            services=self._statuses(),
+            notes=self._lookout.notes,
         )
+
+    async def routing(self) -> RoutingStatus:
+        """What the frontends know of the workers."""
+        return await self._lookout.routing()
+
+    async def requests(self, path: str) -> RememberedRequests:
+        """How requests went, as the frontends remember them."""
+        return await self._lookout.requests(path)
 
     def stop(self, force: bool = False, exit_code: int = 0) -> None:
         """Ask for the end; `run()` returns when all is gone. The second time, or with `force`, without patience."""
@@ -144,7 +162,7 @@ class Supervisor:
         self._prepare()
         control = ControlServer(self.paths.control_socket, self, self.bus)
         self._crew.begin()
-        asking = asyncio.ensure_future(self._ask_models())
+        asking = asyncio.gather(self._ask_models(), self._lookout.run())
         try:
             await asyncio.sleep(0)  # the children start before we import a web server
             await control.start()
@@ -207,6 +225,9 @@ class Supervisor:
         self.bus.publish(status.name, status.state, status.reason)
         self._changed.set()
 
+    def _statuses(self) -> list[ServiceStatus]:
+        return [service.status for service in self._services.values()]
+
     def _prepare(self) -> None:
         spawn.adopt_orphans()
         self._save()
@@ -221,8 +242,7 @@ class Supervisor:
         stopped = asyncio.ensure_future(self._stopping.wait())
         while not self._stopping.is_set():
             self._changed.clear()
-            statuses = [s.status for s in self._services.values()]
-            verdict = health.judge(statuses, self.plan.models, self._answering, self._was_ready)
+            verdict = health.judge(self._statuses(), self.plan.models, self._answering, self._was_ready)
             self._was_ready = self._was_ready or verdict.state == "READY"
             self._publish(verdict.state, verdict.reason)
             if verdict.state == "FAILED" and not self._record.detached:
@@ -239,7 +259,7 @@ class Supervisor:
 
     async def _ask_models(self) -> None:
         while True:
-            ready = [s.status for s in self._services.values() if s.status.ready]
+            ready = [status for status in self._statuses() if status.ready]
             frontends = [s.name for s in ready if s.kind == "frontend"]
             served = {s.model for s in ready if s.kind == "worker"}
             for model in self.plan.models:

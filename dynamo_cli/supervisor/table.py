@@ -45,7 +45,8 @@ def plain(status: DeploymentStatus) -> str:
     lines = [COLUMNS, *rows(status)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
     aligned = [GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join([headline(status), "", *(line.rstrip() for line in aligned)])
+    notes = ["", *status.notes] if status.notes else []
+    return "\n".join([headline(status), "", *(line.rstrip() for line in aligned), *notes])
 
 
 def rich_table(status: DeploymentStatus, width: int, *, one_line: bool = False) -> RenderableType:
@@ -65,7 +66,8 @@ def rich_table(status: DeploymentStatus, width: int, *, one_line: bool = False) 
             cells[-1].truncate(room, overflow="ellipsis")
         table.add_row(*cells)
     head = Text(headline(status), style=COLOURS.get(status.state, ""), no_wrap=one_line, overflow="ellipsis")
-    return Group(head, table)
+    notes = [Text(note, style="yellow", no_wrap=one_line, overflow="ellipsis") for note in status.notes]
+    return Group(head, table, *notes)
 
 
 def fitting(lines: list[tuple[str, ...]], width: int) -> tuple[list[int], int]:

@@ -90,7 +90,7 @@ class RichView:
             self._stopping = True
             self._console.print("stopping in order; Ctrl-C again ends it at once", style="yellow")
         width = self._console.width
-        shown = (width, status.state, status.reason, table.uptime(status.uptime_s), *table.rows(status))
+        shown = (width, status.state, status.reason, table.uptime(status.uptime_s), *status.notes, *table.rows(status))
         if shown != self._shown:
             self._shown = shown
             self._live.update(table.rich_table(status, width, one_line=True), refresh=True)

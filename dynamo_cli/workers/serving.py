@@ -119,10 +119,10 @@ class Serving:
         self._tell_health()
 
     def _tell_health(self) -> None:
-        why, card = self._registration.why_out, self._card
-        self._system.set_health(
-            "notready" if why else "ready", why, model=card.name, engine=card.engine, instance=card.instance.hex_id
-        )
+        why, card, instance = self._registration.why_out, self._card, self._card.instance
+        place = {"endpoint": str(instance.endpoint), "store": self._arguments.runtime.store}
+        facts = {"model": card.name, "engine": card.engine, "role": card.role, "instance": instance.hex_id}
+        self._system.set_health("notready" if why else "ready", why, **facts, **place)
 
     def _series(self, labels: str) -> str:
         return (

@@ -84,3 +84,12 @@ def test_what_is_wrong_is_one_line(words: list[str], variables: dict[str, str], 
     with pytest.raises(UsageError) as caught:
         options(*words, **variables)
     assert str(caught.value).startswith(says) and "\n" not in str(caught.value)
+
+
+def test_weights_of_the_references_cost_are_said_to_be_unused_in_another_one(caplog: pytest.LogCaptureFixture) -> None:
+    words = ["--router-prefill-load-scale=2", "--router-approximate-cache-policy=lru"]
+    found = options(*words, "--router-kv-policy=reference")
+    assert (found.weights["prefill_load_scale"], found.cache_policy) == (2.0, "lru")
+    assert not caplog.text
+    assert "prefill_load_scale" not in options(*words).weights
+    assert "--router-prefill-load-scale (DYN_ROUTER_PREFILL_LOAD_SCALE) is not used: the cost kv" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -339,3 +340,28 @@ def test_a_request_counts_however_long_it_takes() -> None:
     assert world.router.active.requests == {1: 1}
     end(stream)
     assert world.idle()
+
+
+def test_with_policy_lru_a_guess_ends_when_the_worker_has_no_room_for_it_any_more() -> None:
+    """Not by its age; 8 blocks hold one prompt of 5 and a part of the other."""
+    card = partial(card_of, kv_events=False, total_kv_blocks=8)
+    other = list(range(500, 580))
+    for policy, left in (("ttl", {}), ("lru", {1: 3})):
+        world = World(1, card, ttl_s=10.0, cache_policy=policy)
+        end(world.send())
+        world.now = 1000.0
+        end(world.send(other))
+        assert world.router.known_blocks(1) == (5 if policy == "ttl" else 8)
+        assert world.router._guess.overlaps(block_hashes(other, BLOCK), world.now) == {1: 5}
+        assert world.router._guess.overlaps(block_hashes(PROMPT, BLOCK), world.now) == left
+
+
+def test_the_references_cost_takes_its_own_weights() -> None:
+    world = World(2, policy="reference", decode_active_request_weight=100.0, prefill_load_scale=2.0)
+    first = world.send()
+    world.send()
+    (leg,) = world.flight.legs
+    assert leg.weighed is not None
+    costs = {one.worker: one.cost for one in leg.weighed.standings()}
+    assert costs[first.instance] == pytest.approx(2 * 10 + 5 + 100)
+    assert min(costs.values()) == pytest.approx(2 * 5 + 5)

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from dynamo_cli.cli.completion.shells import SHELLS
 from dynamo_cli.router.affinity import AFFINITY_MODES
+from dynamo_cli.router.index import CACHE_POLICIES
 from dynamo_cli.router.policies import KV_POLICIES, MODES
 from dynamo_cli.supervisor.watching import WANTED
 from dynamo_cli.workers.engines.registry import SPECS
@@ -61,8 +62,10 @@ BY_PARAMETER = {
     ("chat", "model"): Values("served-model"),
     ("chat", "question"): ANY_TEXT,
     ("down", "name"): Values("deployment"),
+    ("explain", "request"): ANY_TEXT,
     ("frontend", "router_mode"): Values(choices=MODES),
     ("frontend", "router_kv_policy"): Values(choices=KV_POLICIES),
+    ("frontend", "router_approximate_cache_policy"): Values(choices=CACHE_POLICIES),
     ("frontend", "router_session_affinity_mode"): Values(choices=AFFINITY_MODES),
     ("router", "router_kv_policy"): Values(choices=KV_POLICIES),
     ("router", "router_session_affinity_mode"): Values(choices=AFFINITY_MODES),

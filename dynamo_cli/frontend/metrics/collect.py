@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from dynamo_cli.frontend.metrics.counts import ModelCounts
@@ -9,6 +10,8 @@ from dynamo_cli.frontend.metrics.loop_delay import LoopDelay
 from dynamo_cli.frontend.metrics.process import process_values
 from dynamo_cli.frontend.metrics.samples import Samples, add
 from dynamo_cli.frontend.models import Models
+from dynamo_cli.frontend.unseen import REASONS as UNSEEN
+from dynamo_cli.frontend.unseen import Unseen
 from dynamo_cli.routing.kv_diagnosis import REASONS
 from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.migration import MigrationCounts
@@ -36,7 +39,7 @@ _OF_CACHES = ("hits", "misses", "cached_tokens", "uncached_tokens")
 _PHASE = "aggregated"
 
 
-def collect(models: Models, loop: LoopDelay, frontend: str) -> Samples:
+def collect(models: Models, loop: LoopDelay, unseen: Unseen, frontend: str) -> Samples:
     """All that this process knows now; `frontend` names it."""
     samples: Samples = {}
     for name, counts in models.counts.items():
@@ -50,6 +53,11 @@ def collect(models: Models, loop: LoopDelay, frontend: str) -> Samples:
     if models.service is not None:
         for outcome, times in models.service.counts.items():
             add(samples, "dynamo_component_router_service_requests_total", (outcome,), times)
+    missing = Counter((one.model, one.reason) for one in unseen.workers.values())
+    names = {dispatcher.model.name for dispatcher in models.dispatchers}
+    for name in sorted(names | {model for model, _ in missing}):
+        for reason in UNSEEN:
+            add(samples, "dynamo_component_router_unseen_workers", (name, reason), missing[name, reason])
     add(samples, "event_loop_delay_seconds", (frontend,), loop.delay)
     add(samples, "event_loop_stall_total", (frontend,), loop.stalls)
     for process_name, value in process_values():

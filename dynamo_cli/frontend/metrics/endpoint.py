@@ -12,6 +12,7 @@ from dynamo_cli.frontend.metrics.samples import Samples, add, added_up, decode, 
 from dynamo_cli.frontend.metrics.text import write
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import PeerAnswer, Peers
+from dynamo_cli.frontend.unseen import Unseen
 from dynamo_cli.runtime.admin import PROMETHEUS_TEXT
 from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.runtime.http.later import later
@@ -23,10 +24,11 @@ COUNTS_PATH = "/counts"
 class MetricsEndpoint:
     """Call `start` when the admin socket's directory is there, and `close` when nothing is counted any more."""
 
-    def __init__(self, models: Models, peers: Peers, kept: Kept, prefix: str) -> None:
+    def __init__(self, models: Models, peers: Peers, kept: Kept, unseen: Unseen, prefix: str) -> None:
         self._models = models
         self._peers = peers
         self._kept = kept
+        self._unseen = unseen
         self._prefix = prefix
         self._loop = LoopDelay()
         self._before: Samples = {}
@@ -74,7 +76,7 @@ class MetricsEndpoint:
         return samples
 
     def _own(self) -> Samples:
-        return collect(self._models, self._loop, self._peers.own.name)
+        return collect(self._models, self._loop, self._unseen, self._peers.own.name)
 
 
 def _decoded(answer: PeerAnswer) -> Samples | None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dynamo_cli.frontend import busy_threshold
+from dynamo_cli.frontend.memory_view import ONE_PATH as ONE_REQUEST_PATH
+from dynamo_cli.frontend.memory_view import PATH as REQUESTS_PATH
 from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH
 from dynamo_cli.frontend.openapi import answers
 from dynamo_cli.frontend.openapi.fields.chat import CHAT
@@ -50,7 +52,9 @@ TAGS = {
     "Load": "When requests are refused because all workers are busy.",
     "Operation": "For load balancers, Prometheus and people. No key is needed.",
 }
-PRIVATE = frozenset(("GET", path) for path in (COUNTS_PATH, ROUTER_PATH, BLOCKS_PATH, ONE_PATH))
+PRIVATE = frozenset(
+    ("GET", path) for path in (COUNTS_PATH, ROUTER_PATH, BLOCKS_PATH, ONE_PATH, REQUESTS_PATH, ONE_REQUEST_PATH)
+)
 """Routes that answer on admin sockets alone: not described."""
 _MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _GENERATE = (404, 503, 504, OVERLOADED)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import repeat
+from typing import Literal
 
 from dynamo_cli.router.index.blocks import UNKNOWN_CAPACITY, BlockIndex
 
+CachePolicy = Literal["ttl", "lru"]
+CACHE_POLICIES: tuple[CachePolicy, ...] = ("ttl", "lru")
+"""What a cache of which nothing is told forgets first: what is old, or only what has to make room."""
 _SHED_AT_ONCE = 2048
 _SLACK = 4096
 

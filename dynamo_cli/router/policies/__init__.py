@@ -34,8 +34,8 @@ def check_mode(mode: str) -> str:
 def make_policy(name: str, rng: random.Random, weights: Mapping[str, float] | None = None) -> Policy:
     """A policy object with its own state: one for each model. `name` is one of MODES or POLICIES.
 
-    MODES are what a frontend offers; POLICIES are all that choose by themselves. `weights`: fields of KvOptions that
-    ReferenceOptions has too; they mean nothing to other policies. Raises UsageError for another name.
+    MODES are what a frontend offers; POLICIES are all that choose by themselves. `weights`: fields of KvOptions, or of
+    ReferenceOptions for "reference"; they mean nothing to other policies. Raises UsageError for another name.
     """
     if name not in POLICIES:
         check_mode(name)

@@ -62,13 +62,13 @@ class ModelAdviser(Member):
         wanted, candidates = self._read(question)
         if question.record and not (question.router and question.request_id):
             raise InvalidRequest("to record a request its router and request_id are needed", "record")
-        if log.isEnabledFor(DEBUG):
-            placer.explain(wanted, candidates, now)
         decision = router.decide(wanted, candidates, now)
+        if log.isEnabledFor(DEBUG):
+            placer.explain(wanted, router.weighed(wanted, candidates, decision))
         if not question.record:
             return Advice(decision.worker, decision.overlap_blocks, _costs(decision, candidates))
-        best = router.best_overlap(candidates)
-        placer.counts.routed(wanted.tokens, decision.overlap_blocks * router.block_size, best * router.block_size)
+        found, best = decision.overlap_blocks * router.block_size, router.best_overlap(candidates) * router.block_size
+        placer.counts.routed(decision.worker, wanted.tokens, found, best)
         self._record(question, wanted, decision, now)
         return Advice(decision.worker, decision.overlap_blocks)
 

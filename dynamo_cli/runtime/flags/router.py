@@ -5,12 +5,8 @@ from __future__ import annotations
 from dynamo_cli.runtime.flags.flag import OFF, ON, Flag, Reason, alias, refused, supported
 from dynamo_cli.runtime.flags.reasons import NO_DISAGGREGATION
 
-_NO_WEIGHT = Reason("the cost of a worker has no such part", "leave it out, or choose a cost by --router-kv-policy")
 _ALWAYS_SHARED = Reason("blocks that requests have in common always count once", "leave it out")
 _ALWAYS_PREFILL = Reason("prompt tokens that are still to be computed always count", "leave it out")
-_BY_TIME = Reason(
-    "what is guessed of a cache is forgotten by its age", "set --router-ttl-secs and --router-max-tree-size"
-)
 _NO_SESSIONS = Reason("sessions have no index of their own", "leave it out")
 _NO_QUEUE = Reason(
     "the router keeps no queue",
@@ -26,6 +22,8 @@ _OTHER_LOAD_AWARE = Reason("it is a router mode here", "use --router-mode least-
 _NO_STREAM = Reason("there is no NATS JetStream that keeps the router's state", "leave it out")
 _NO_KEYED_HASHES = Reason("hashes of prompts have no key", "leave it out: they stay within the deployment")
 _NO_DEVICES = Reason("there is no router mode device-aware-weighted", "use --router-mode least-loaded")
+
+_OF_REFERENCE = "of --router-kv-policy reference"
 
 OF_FRONTENDS: tuple[Flag, ...] = (
     supported("--router-mode", "DYN_ROUTER_MODE", note="round-robin, random, power-of-two, least-loaded, kv, direct"),
@@ -57,9 +55,17 @@ ROUTER: tuple[Flag, ...] = (
         of="--router-kv-overlap-score-credit",
         note="the older name",
     ),
-    refused("--router-kv-overlap-score-credit-decay", "DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY", why=_NO_WEIGHT),
-    refused("--router-prefill-load-scale", "DYN_ROUTER_PREFILL_LOAD_SCALE", why=_NO_WEIGHT),
-    refused("--router-decode-active-request-weight", "DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT", why=_NO_WEIGHT),
+    supported(
+        "--router-kv-overlap-score-credit-decay",
+        "DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY",
+        note=_OF_REFERENCE,
+    ),
+    supported("--router-prefill-load-scale", "DYN_ROUTER_PREFILL_LOAD_SCALE", note=_OF_REFERENCE),
+    supported(
+        "--router-decode-active-request-weight",
+        "DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT",
+        note=_OF_REFERENCE,
+    ),
     supported("--router-host-cache-hit-weight", "DYN_ROUTER_HOST_CACHE_HIT_WEIGHT"),
     supported("--router-disk-cache-hit-weight", "DYN_ROUTER_DISK_CACHE_HIT_WEIGHT"),
     supported("--router-temperature", "DYN_ROUTER_TEMPERATURE"),
@@ -78,9 +84,7 @@ ROUTER: tuple[Flag, ...] = (
     supported("--router-max-tree-size", "DYN_ROUTER_MAX_TREE_SIZE"),
     supported("--router-prune-target-ratio", "DYN_ROUTER_PRUNE_TARGET_RATIO"),
     supported("--router-predicted-ttl-secs", "DYN_ROUTER_PREDICTED_TTL_SECS"),
-    refused(
-        "--router-approximate-cache-policy", "DYN_ROUTER_APPROXIMATE_CACHE_POLICY", why=_BY_TIME, harmless=("ttl",)
-    ),
+    supported("--router-approximate-cache-policy", "DYN_ROUTER_APPROXIMATE_CACHE_POLICY", note="ttl, lru"),
     supported("--router-session-affinity-ttl-secs", "DYN_ROUTER_SESSION_AFFINITY_TTL_SECS"),
     supported("--router-session-affinity-mode", "DYN_ROUTER_SESSION_AFFINITY_MODE"),
     refused("--[no-]enable-session-prefix-index", "DYN_ENABLE_SESSION_PREFIX_INDEX", why=_NO_SESSIONS, harmless=OFF),

@@ -41,6 +41,11 @@ class HttpConnection(asyncio.Protocol):
         self.heard_at = time.monotonic()
 
     @property
+    def exchange(self) -> Exchange | None:
+        """The one that is being answered."""
+        return self._exchange
+
+    @property
     def draining(self) -> bool:
         return self._server.draining
 

@@ -86,6 +86,10 @@ class HttpServer:
         except Exception as error:
             send_failure(exchange, error)
 
+    def exchanges(self) -> list[Exchange]:
+        """Those that are being answered now."""
+        return [connection.exchange for connection in self.connections if connection.exchange is not None]
+
     def progress(self) -> None:
         """A connection has answered or gone."""
         self._progress.set()

@@ -134,6 +134,7 @@ OURS_ALONE = {
     "dynamo_component_router_kv_best_eligible_cached_prefix_tokens_total": "the reference has it in mode kv alone",
     "dynamo_component_router_blind_workers": "the reference leaves it to find out",
     "dynamo_component_router_service_requests_total": "frontends of the reference ask no router process",
+    "dynamo_component_router_unseen_workers": "the reference leaves it to find out",
     "worker_kv_blocks_known": "the reference has a service for it",
     "scrape_up": "the reference has one frontend an endpoint",
     "process_cpu_seconds_total": "the process, as Prometheus' own libraries tell it",
