@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from dynamo_cli.routing.registry import ModelRegistry
+from dynamo_cli.routing.registry import SERVING_ROLES, ModelRegistry
 from dynamo_cli.runtime.config import RuntimeConfig
 from dynamo_cli.runtime.http.client import request
 from dynamo_cli.runtime.within import within
@@ -80,7 +80,7 @@ class Unseen:
         missing = {
             socket.stem: self._judge(health)
             for socket, health in zip(sockets, answers, strict=True)
-            if health is not None and health.role == "aggregated" and self._only in (None, health.model)
+            if health is not None and health.role in SERVING_ROLES and self._only in (None, health.model)
         }
         now = self._clock()
         self._since = {name: self._since.get(name, now) for name in missing}
