@@ -96,7 +96,13 @@ def documented_parrot() -> CustomOptions:
 
 CASES = [
     Case("echo", "text", EchoOptions(delay_ms=2)),
-    Case("mock", "tokens", MockOptions(speedup_ratio=4, max_model_len=CONTEXT, num_gpu_blocks=64), crash=crash_task),
+    Case(
+        "mock",
+        "tokens",
+        MockOptions(speedup_ratio=4, max_model_len=CONTEXT, num_gpu_blocks=64, max_loras=2),
+        crash=crash_task,
+        adapter=lambda directory: Adapter("other", directory),
+    ),
     Case(
         "llamacpp",
         "tokens",

@@ -29,6 +29,8 @@ DEFAULT_CONTEXT_LENGTH = 8192
 CATCH_UP_S = 0.05
 """A step that ends this late still starts its successor at the simulated time, so timer slack does not add up."""
 
+CONTROLS: tuple[Control, ...] = ("clear_kv_blocks", "sleep", "wake_up")
+
 
 class MockEngine(Engine):
     """`on_kv_events` is called after each step in which the cache has changed: at most one event of a kind and tier."""
@@ -68,7 +70,7 @@ class MockEngine(Engine):
             logprobs=True,
             kv_events=options.enable_prefix_caching,
             prefix_caching=options.enable_prefix_caching,
-            controls=("clear_kv_blocks", "sleep", "wake_up"),
+            controls=CONTROLS,
             max_adapters=options.max_loras,
         )
 
@@ -99,6 +101,8 @@ class MockEngine(Engine):
 
     async def control(self, name: Control, arguments: dict[str, Any]) -> dict[str, Any]:
         """Whoever sleeps has nothing in its cache, and ends what still runs."""
+        if name not in CONTROLS:
+            raise NotImplementedError(name)
         if name == "sleep":
             for stream in list(self._streams):
                 self._end(stream, "cancelled")
@@ -109,6 +113,10 @@ class MockEngine(Engine):
         return {}
 
     async def add_adapter(self, adapter: Adapter) -> None:
+        if not Path(adapter.path).is_dir():
+            raise InvalidRequest(f"adapter {adapter.name}: {adapter.path} is no directory")
+        if len(self._adapters | {adapter.name}) > self._options.max_loras:
+            raise InvalidRequest(f"adapter {adapter.name}: all {self._options.max_loras} places are taken")
         self._adapters.add(adapter.name)
 
     async def remove_adapter(self, name: str) -> None:
