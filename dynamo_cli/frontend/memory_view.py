@@ -76,14 +76,15 @@ class MemoryView:
 
 def _attempt(leg: Leg, began: float, first: bool) -> Attempt:
     """Later attempts leave out those that were tried and those without room, too: they tell of no spared ones."""
-    spared = set(leg.workers) - set(leg.candidates) if first and not leg.pinned else set()
+    spared = set(leg.workers) - set(leg.candidates) if first and leg.named != "client" else set()
     weighed, hints = leg.weighed, leg.hints
     return Attempt(
         worker=leg.name_of(leg.worker),
         worker_id=f"{leg.worker:x}",
         after_s=round(leg.began - began, 6),
-        pinned=leg.pinned,
-        bound=weighed is not None and weighed.bound,
+        pinned=leg.named == "client",
+        advised=leg.named == "router",
+        bound=not leg.named and weighed is not None and weighed.bound,
         session=hints.session,
         expected_output=hints.expected_output,
         overlap_credit=hints.overlap_credit,

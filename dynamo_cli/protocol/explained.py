@@ -20,15 +20,16 @@ class Candidate(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One worker that had the request, `after_s` after it came.
 
-    `pinned`: the client named it. `bound`: its session had chosen it before. `candidates`: only in mode kv;
-    `among`: how many there were. `spared`: workers in rotation that were left out as too busy. `left`: why it ended
-    there too early, after `tokens` tokens.
+    `pinned`: the client named it. `advised`: the router process chose it. `bound`: its session had chosen it before.
+    `candidates`: only in mode kv; `among`: how many there were. `spared`: workers in rotation that were left out as too
+    busy. `left`: why it ended there too early, after `tokens` tokens.
     """
 
     worker: str
     worker_id: str
     after_s: float
     pinned: bool = False
+    advised: bool = False
     bound: bool = False
     session: str = ""
     expected_output: int = 0

@@ -49,14 +49,24 @@ class UnseenWorker(msgspec.Struct):
     words: str
 
 
+class Asks(msgspec.Struct):
+    """`router`: the name of the router process that a frontend asks now, "" for none."""
+
+    router: str = ""
+
+
 class RouterView(msgspec.Struct, kw_only=True):
-    """One frontend's. `router`: its own name among routers; `routers`: the others, and whether all is known of them."""
+    """One frontend's. `router`: its own name among routers; `routers`: the others, and whether all is known of them.
+
+    `asks`: if it lets a router process choose.
+    """
 
     mode: str
     router: str
     routers: dict[str, bool] = {}
     models: dict[str, KnownModel] = {}
     unseen: dict[str, UnseenWorker] = {}
+    asks: Asks | None = None
 
 
 class WorkerRouting(msgspec.Struct, kw_only=True):
@@ -79,12 +89,16 @@ class WorkerRouting(msgspec.Struct, kw_only=True):
 
 
 class RouterFrontend(msgspec.Struct, kw_only=True):
-    """`knows`: the other frontends whose requests it counts. `problem`: why it told nothing."""
+    """`knows`: the other frontends whose requests it counts. `asks`: it lets a router process choose.
+
+    `problem`: why it told nothing.
+    """
 
     name: str
     mode: str = ""
     router: str = ""
     knows: list[str] = []
+    asks: bool = False
     problem: str = ""
 
 

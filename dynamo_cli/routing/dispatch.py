@@ -20,7 +20,7 @@ from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.router.busy import is_busy, judges
 from dynamo_cli.routing.asking import Asked, ModelAsker
 from dynamo_cli.routing.hints import NO_HINTS, RoutingHints
-from dynamo_cli.routing.legs import Leg
+from dynamo_cli.routing.legs import Leg, Named
 from dynamo_cli.routing.migration import (
     MigrationCounts,
     MigrationOptions,
@@ -213,13 +213,13 @@ class Flight:
         while self._stream is None:
             needs = self._progress.needs
             candidates = dispatcher.candidates(wanted, self._tried, needs, self._accepted)
-            bound = advised if wanted is None else wanted
-            instance, placed = dispatcher.placer.place(
-                request, self._request_id, candidates, bound if bound in candidates else None, self._hints
-            )
+            named = advised if wanted is None else wanted
+            bound = named if named in candidates else None
+            instance, placed = dispatcher.placer.place(request, self._request_id, candidates, bound, self._hints)
             self._instance, self._placed, self._listening = instance, placed, placed
             self.kv_hit_rate = placed.kv_hit_rate
-            self.legs += (Leg(dispatcher.model, instance, placed, candidates, wanted is not None, self._hints),)
+            by: Named = "client" if wanted is not None else "router" if bound is not None else ""
+            self.legs += (Leg(dispatcher.model, instance, placed, candidates, by, self._hints),)
             self._accepted = True
             dispatcher.inflight[instance] = dispatcher.inflight.get(instance, 0) + 1
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter
+from typing import Literal
 
 from dynamo_cli.errors import DynamoError
 from dynamo_cli.protocol.instance import ModelCard
@@ -12,11 +13,14 @@ from dynamo_cli.routing.hints import RoutingHints
 from dynamo_cli.routing.placing import Placed
 from dynamo_cli.routing.registry import RoutedModel
 
+Named = Literal["client", "router", ""]
+
 
 class Leg:
     """One attempt. Made for every request, so it keeps what is there anyway and words nothing.
 
-    `candidates` could have it; `workers` of the model were in rotation, with these `cards`. `began` is of
+    `named`: who named the worker, the client or the router process, if it was not chosen here. `candidates` could have
+    it; `workers` of the model were in rotation, with these `cards`. `began` is of
     time.perf_counter. `left`: why the request did not end there; `tokens`: how many it had then,
     from all workers.
     """
@@ -27,7 +31,7 @@ class Leg:
         "cards",
         "hints",
         "left",
-        "pinned",
+        "named",
         "tokens",
         "weighed",
         "worker",
@@ -40,7 +44,7 @@ class Leg:
         worker: int,
         placed: Placed,
         candidates: Sequence[int],
-        pinned: bool,
+        named: Named,
         hints: RoutingHints,
     ) -> None:
         self.worker = worker
@@ -48,7 +52,7 @@ class Leg:
         self.candidates = candidates
         self.workers: Sequence[int] = model.candidates
         self.cards: Mapping[int, ModelCard] = model.cards
-        self.pinned = pinned
+        self.named = named
         self.hints = hints
         self.began = perf_counter()
         self.left = ""

@@ -36,6 +36,8 @@ def why(attempt: Attempt, mode: str) -> str:
     chosen = next((one for one in attempt.candidates if one.worker_id == attempt.worker_id), None)
     if attempt.pinned:
         return "the client named it"
+    if attempt.advised:
+        return "the router process chose it" + (f"; {_found(chosen, attempt)}" if chosen is not None else "")
     if attempt.bound:
         return f"requests of session {attempt.session} go there"
     if attempt.among == 1:

@@ -26,7 +26,10 @@ class Part(NamedTuple):
 def headline(found: RoutingStatus) -> str:
     """The deployment, its router mode, and which frontends know of each other."""
     modes = sorted({frontend.mode for frontend in found.frontends if frontend.mode})
-    return GAP.join([found.deployment, f"router mode {' and '.join(modes) or 'unknown'}", *_knowing(found)])
+    mode = f"router mode {' and '.join(modes) or 'unknown'}"
+    if any(frontend.asks for frontend in found.frontends):
+        mode += " by a router process"
+    return GAP.join([found.deployment, mode, *_knowing(found)])
 
 
 def parts(found: RoutingStatus) -> list[Part]:

@@ -26,6 +26,7 @@ def routing_status(deployment: str, views: Views, problems: Mapping[str, str]) -
             name=name,
             mode=view.mode,
             router=view.router,
+            asks=view.asks is not None and bool(view.asks.router),
             knows=[names.get(router, router) for router, whole in view.routers.items() if whole],
         )
         for name, view in views.items()
@@ -48,6 +49,8 @@ def complaints(views: Views) -> list[str]:
     """Workers that cannot be found, reached or believed, and what helps; each said once."""
     found: dict[str, list[str]] = {}
     for name, view in views.items():
+        if view.asks is not None and not view.asks.router:
+            found.setdefault("no router process answers: frontends choose by themselves", []).append(name)
         for service, unseen in view.unseen.items():
             found.setdefault(f"{service}: {unseen.words}", []).append(name)
         for model in view.models.values():

@@ -19,7 +19,7 @@ def test_a_leg_tells_what_each_candidate_had_and_cost_before_the_request_was_cou
     first = world.send(list(range(32)), pinned=3)
     end(world.send())
     (leg,) = world.flight.legs
-    assert leg.weighed is not None and leg.worker == 2 and not leg.pinned
+    assert leg.weighed is not None and leg.worker == 2 and not leg.named
     standings = {one.worker: one for one in leg.weighed.standings()}
     assert (leg.weighed.prompt_blocks, leg.weighed.bound) == (5, False)
     assert [standings[worker].overlap_blocks for worker in (1, 2, 3)] == [0, 4, 0]

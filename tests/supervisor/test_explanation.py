@@ -34,6 +34,7 @@ def request(**more: Any) -> ExplainedRequest:
     [
         ({}, "12 of 14 blocks cached there; cost 210.5 against 905.0 of decode-0"),
         ({"pinned": True}, "the client named it"),
+        ({"advised": True}, "the router process chose it; 12 of 14 blocks cached there"),
         ({"bound": True, "session": "s"}, "requests of session s go there"),
         ({"among": 1}, "nobody else could take it"),
         ({"candidates": []}, "by router mode kv, of 2 workers"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dynamo_cli.protocol.routing_view import KnownModel, KnownWorker, RouterView, Share, UnseenWorker
+from dynamo_cli.protocol.routing_view import Asks, KnownModel, KnownWorker, RouterView, Share, UnseenWorker
 from dynamo_cli.supervisor import router_table
 from dynamo_cli.supervisor.routing_status import complaints, routing_status
 
@@ -83,6 +83,18 @@ def test_what_is_wrong_is_said_once_or_by_whom() -> None:
         "decode-9: is ready, but elsewhere",
     ]
     assert routing_status("agg", views, {}).workers[0].blind == "silent"
+
+
+def test_a_router_process_is_named_or_missed() -> None:
+    views = two()
+    for one in views.values():
+        one.asks = Asks("7f")
+    found = routing_status("agg", views, {})
+    assert "router mode kv by a router process" in router_table.headline(found) and not found.notes
+    views["frontend-1"].asks = Asks()
+    assert routing_status("agg", views, {}).notes == [
+        "no router process answers: frontends choose by themselves (so says frontend-1)"
+    ]
 
 
 def test_the_table_has_a_part_for_each_model() -> None:
