@@ -158,7 +158,7 @@ __dynamo_option() {
     'logs --grep') : ;;
     'logs --level') kind='=trace debug info warning error' ;;
     'logs -d' | 'logs --deployment') kind='any-deployment' ;;
-    'mocker --engine') kind='=auto llamacpp mock echo custom' ;;
+    'mocker --engine') kind='=auto llamacpp vllm mock echo custom' ;;
     'mocker --model' | 'mocker --model-path') kind='model' ;;
     'mocker --model-name' | 'mocker --served-model-name') : ;;
     'mocker --endpoint') : ;;
@@ -213,7 +213,7 @@ __dynamo_option() {
     'router --event-plane') kind='=tcp mem' ;;
     'scale -d' | 'scale --deployment') kind='deployment' ;;
     'scale --timeout') : ;;
-    'sglang --engine') kind='=auto llamacpp mock echo custom' ;;
+    'sglang --engine') kind='=auto llamacpp vllm mock echo custom' ;;
     'sglang --model' | 'sglang --model-path') kind='model' ;;
     'sglang --model-name' | 'sglang --served-model-name') : ;;
     'sglang --endpoint') : ;;
@@ -238,7 +238,7 @@ __dynamo_option() {
     'stop -d' | 'stop --deployment') kind='deployment' ;;
     'stop --timeout') : ;;
     'topology show --set') kind='setting' ;;
-    'trtllm --engine') kind='=auto llamacpp mock echo custom' ;;
+    'trtllm --engine') kind='=auto llamacpp vllm mock echo custom' ;;
     'trtllm --model' | 'trtllm --model-path') kind='model' ;;
     'trtllm --model-name' | 'trtllm --served-model-name') : ;;
     'trtllm --endpoint') : ;;
@@ -257,7 +257,7 @@ __dynamo_option() {
     'trtllm --event-plane') kind='=tcp mem' ;;
     'up --set') kind='setting' ;;
     'up --timeout') : ;;
-    'vllm --engine') kind='=auto llamacpp mock echo custom' ;;
+    'vllm --engine') kind='=auto llamacpp vllm mock echo custom' ;;
     'vllm --model' | 'vllm --model-path') kind='model' ;;
     'vllm --model-name' | 'vllm --served-model-name') : ;;
     'vllm --endpoint') : ;;
@@ -274,7 +274,7 @@ __dynamo_option() {
     'vllm --discovery-backend' | 'vllm --store-kv') kind='=file mem' ;;
     'vllm --request-plane') kind='=tcp' ;;
     'vllm --event-plane') kind='=tcp mem' ;;
-    'worker --engine') kind='=auto llamacpp mock echo custom' ;;
+    'worker --engine') kind='=auto llamacpp vllm mock echo custom' ;;
     'worker --model' | 'worker --model-path') kind='model' ;;
     'worker --model-name' | 'worker --served-model-name') : ;;
     'worker --endpoint') : ;;

@@ -341,7 +341,7 @@ __dynamo_mocker() {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--version)--version[print the version]' \
-        '(--engine)--engine=[auto, llamacpp, mock, echo or custom]:value:(auto llamacpp mock echo custom)' \
+        '(--engine)--engine=[auto, llamacpp, vllm, mock, echo or custom]:value:(auto llamacpp vllm mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
@@ -497,7 +497,7 @@ __dynamo_sglang() {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--version)--version[print the version]' \
-        '(--engine)--engine=[auto, llamacpp, mock, echo or custom]:value:(auto llamacpp mock echo custom)' \
+        '(--engine)--engine=[auto, llamacpp, vllm, mock, echo or custom]:value:(auto llamacpp vllm mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
@@ -615,7 +615,7 @@ __dynamo_trtllm() {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--version)--version[print the version]' \
-        '(--engine)--engine=[auto, llamacpp, mock, echo or custom]:value:(auto llamacpp mock echo custom)' \
+        '(--engine)--engine=[auto, llamacpp, vllm, mock, echo or custom]:value:(auto llamacpp vllm mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
@@ -670,7 +670,7 @@ __dynamo_vllm() {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--version)--version[print the version]' \
-        '(--engine)--engine=[auto, llamacpp, mock, echo or custom]:value:(auto llamacpp mock echo custom)' \
+        '(--engine)--engine=[auto, llamacpp, vllm, mock, echo or custom]:value:(auto llamacpp vllm mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \
@@ -710,7 +710,7 @@ __dynamo_worker() {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--version)--version[print the version]' \
-        '(--engine)--engine=[auto, llamacpp, mock, echo or custom]:value:(auto llamacpp mock echo custom)' \
+        '(--engine)--engine=[auto, llamacpp, vllm, mock, echo or custom]:value:(auto llamacpp vllm mock echo custom)' \
         '(--model --model-path)--model=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model --model-path)--model-path=[a model'\''s name or path]:value: __dynamo_ask model model' \
         '(--model-name --served-model-name)--model-name=[the name clients use]:value: ' \

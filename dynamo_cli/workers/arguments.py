@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = ComponentParser(
         "dynamo worker", "One engine replica behind the request plane. Other arguments are handed to the engine.", FLAGS
     )
-    parser.add_argument("--engine", default="auto", help="auto, llamacpp, mock, echo or custom")
+    parser.add_argument("--engine", default="auto", help="auto, llamacpp, vllm, mock, echo or custom")
     parser.add_argument("--model", "--model-path", dest="model", default="", help="a model's name or path")
     parser.add_argument(
         "--model-name", "--served-model-name", dest="model_name", default="", help="the name clients use"

@@ -31,7 +31,8 @@ class EngineInfo(msgspec.Struct, frozen=True):
     `guided`: the fields of GuidedDecoding it can follow. Nobody asks it for what it does not declare.
     `resumes` is about input "text": see ModelIdentity. `kv_events`: it calls `on_kv_events`.
     `prefix_caching`: a prompt that begins like an earlier one costs less. `controls`: what `control` can do.
-    `max_adapters`: how many it serves at once.
+    `max_adapters`: how many it serves at once. `embedding_size`: numbers in a vector of `embed`, 0 for an engine that
+    generates; those that embed do not.
     """
 
     input: InputKind = "tokens"
@@ -47,6 +48,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     prefix_caching: bool = True
     controls: tuple[Control, ...] = ()
     max_adapters: int = 0
+    embedding_size: int = 0
 
 
 class Engine(ABC):
@@ -68,6 +70,11 @@ class Engine(ABC):
         (aclose) frees the sequence too. Raises InvalidRequest for input the engine cannot take, EngineFailed when it
         breaks on this sequence, and EngineDied when it is gone: then another worker may go on.
         """
+
+    async def embed(self, request: EngineRequest, context: Context) -> list[float]:
+        """The vector of the prompt, of `EngineInfo.embedding_size` numbers. Raises what `generate` raises, and
+        Cancelled when `context` is stopped."""
+        raise NotImplementedError
 
     def load(self) -> WorkerLoad | None:
         """How loaded it is now, None when it cannot tell; what it does not know is 0.

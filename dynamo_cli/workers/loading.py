@@ -145,7 +145,7 @@ class Loader:
     def _check(self, spec: EngineSpec) -> None:
         """Raises UsageError for what this engine cannot be asked for."""
         arguments = self._arguments
-        if arguments.tensor_parallel != 1:
+        if arguments.tensor_parallel != 1 and not spec.splits:
             raise UsageError(f"engine {spec.name} runs in one piece: --tensor-parallel-size must be 1")
         if arguments.text_input and not spec.takes_text:
             raise UsageError(f"engine {spec.name} takes tokens alone: leave --text-input out")

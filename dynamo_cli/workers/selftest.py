@@ -1,4 +1,4 @@
-"""A worker is ready when its engine has generated a token for it."""
+"""A worker is ready when its engine has generated a token for it, or made a vector."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ async def generate_one_token(engine: Engine, info: EngineInfo, model: str) -> No
         request.messages = [{"role": "user", "content": "ready"}]
     else:
         request.token_ids = [_ANY_TOKEN]
+    if info.embedding_size:
+        if len(await engine.embed(request, Context("self-test"))) != info.embedding_size:
+            raise EngineFailed("the engine started, but its vectors are not of the size it says")
+        return
     got_something = False
     async for delta in engine.generate(request, Context("self-test")):
         got_something |= bool(delta.token_ids or delta.text)

@@ -36,7 +36,7 @@ def test_engines() -> None:
     check = engine_check(Engine("llamacpp", "llama.cpp", missing))
     assert (check.detail, check.fix) == ("engine llamacpp is not installed", "pip install 'dynamo-cli[cpu]'")
     assert check.status == "warn"
-    judge(later_check("vllm", ""), "skipped", "has no adapter in this release")
+    judge(later_check("sglang", ""), "skipped", "has no adapter in this release")
     judge(later_check("trtllm", "1.0"), "skipped", "although tensorrt_llm 1.0 is installed")
 
 

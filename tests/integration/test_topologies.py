@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from dynamo_cli.supervisor.processes import entry
 from tests.integration.dynamo import TOPOLOGIES, Dynamo, ask
 from tests.supervisor.harness import marked, until
+from tests.workers.engines.cases import CASES, NAMED, real
 
 pytestmark = pytest.mark.slow
+UP_S = 400 if NAMED else 120
+BIG = {case.name for case in CASES if case.optional}
 
 
-@pytest.mark.parametrize("file", sorted(TOPOLOGIES.glob("*.toml")), ids=lambda file: file.stem)
+def files() -> Iterator[ParameterSet]:
+    for file in sorted(TOPOLOGIES.glob("*.toml")):
+        text = re.sub(" +", " ", file.read_text())
+        named = [engine for engine in BIG if f'engine = "{engine}"' in text]
+        marks = [mark for engine in named for mark in real(engine)]
+        yield pytest.param(file, id="-".join([file.stem, *named]), marks=marks)
+
+
+@pytest.mark.parametrize("file", list(files()))
 def test_it_starts_answers_and_stops(
     dynamo: Dynamo, clean_environment: Path, monkeypatch: pytest.MonkeyPatch, file: Path
 ) -> None:
     monkeypatch.setenv("DYN_LLAMACPP_THREADS", "1")
-    started = dynamo.run("up", "-d", str(file), "--set", "frontend.port=0", timeout_s=120)
+    monkeypatch.setenv("LORA_PORT", "0")
+    started = dynamo.run("up", "-d", str(file), "--set", "frontend.port=0", timeout_s=UP_S)
     assert started.code == 0, started.err
     status = dynamo.status()
     for model in status["models"]:

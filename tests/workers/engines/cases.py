@@ -10,7 +10,10 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dynamo_cli.protocol.engine import Delta, EngineRequest, SamplingOptions, StopConditions
 from dynamo_cli.runtime.context import Context
@@ -21,14 +24,25 @@ from dynamo_cli.workers.engines.custom.spec import CustomOptions
 from dynamo_cli.workers.engines.echo.spec import EchoOptions
 from dynamo_cli.workers.engines.llamacpp.spec import LlamaCppOptions
 from dynamo_cli.workers.engines.mock.spec import MockOptions
+from dynamo_cli.workers.engines.vllm.spec import VllmOptions
 from dynamo_cli.workers.model import PreparedModel, readable
 from tests.documented import write_block
+from tests.workers.engines.adapters import RANK, write_adapter
 from tests.workers.engines.crashes import crash_child, crash_task, crash_theirs
 
 CONTEXT = 512
 WORDS = [f"word{n}" for n in range(63)]
 NAMED = os.environ.get("DYN_TEST_ENGINES", "").replace(",", " ").split()
 """Read when the tests are collected: a test's own environment has no DYN_*."""
+
+
+def real(engine: str) -> list[pytest.MarkDecorator]:
+    """Marks of tests that start this big engine. What it warns of itself is its own affair."""
+    return [
+        pytest.mark.skipif(engine not in NAMED, reason=f"set DYN_TEST_ENGINES={engine} to run it"),
+        pytest.mark.filterwarnings("ignore"),
+        pytest.mark.timeout(600),
+    ]
 
 
 @dataclass
@@ -94,6 +108,21 @@ def documented_parrot() -> CustomOptions:
     return CustomOptions(target="documented_parrot:Parrot")
 
 
+VLLM = Case(
+    "vllm",
+    "tokens",
+    VllmOptions(),
+    # float32, so that what is computed in another batch is the same; blocks as small as they can be on a CPU; no JSON
+    # of blanks alone, which so small a model likes best
+    args=("--max-model-len", f"{CONTEXT}", "--dtype", "float32", "--block-size", "32", "--max-num-seqs", "16",
+          "--kv-cache-memory-bytes", "256M", "--enable-lora", "--max-loras", "1", "--max-lora-rank", f"{RANK}",
+          "--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}'),
+    needs_model=True,
+    optional=True,
+    samples=True,
+    crash=crash_child,
+    adapter=lambda directory: Adapter("mine", str(write_adapter(Path(directory) / "mine"))),
+)  # fmt: skip
 CASES = [
     Case("echo", "text", EchoOptions(delay_ms=2)),
     Case(
@@ -119,6 +148,7 @@ CASES = [
         crash=crash_theirs,
         id="custom-text",
     ),
+    VLLM,
 ]
 
 

