@@ -6,6 +6,7 @@
 # make bench    the performance budgets, measured; with REFERENCE=1 beside NVIDIA Dynamo
 # make bench-router  what a routing decision costs
 # make bench-events  what KV events cost a frontend and its requests
+# make bench-engine  what frontend and worker add to vLLM, in the environment of test-engines
 # make bench-scale   what routing and simulating cost as they grow
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
@@ -50,6 +51,9 @@ bench-router: $(READY)
 
 bench-events: $(READY) model
 	@$(BIN)/python -m dynamo_cli.bench.events $(ARGS)
+
+bench-engine: model $(ENGINES_HOME)/vllm/.ready
+	@$(ENGINES_HOME)/vllm/bin/python -m dynamo_cli.bench.engine $(ARGS)
 
 bench-scale: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.replay.scale $(ARGS)
