@@ -1,0 +1,110 @@
+"""Two real vLLM workers behind a KV-aware frontend: answers, second turns, their blocks in the router, a death."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.dynamo import TOPOLOGIES, Dynamo, kill
+from tests.supervisor.harness import until
+from tests.workers.engines.cases import real
+
+pytestmark = [pytest.mark.slow, *real("vllm")]
+SMALL = (
+    "frontend.port=0",
+    'workers.decode.args=["--max-model-len","2048","--block-size","32","--dtype","float32"]',
+    'workers.decode.env={OMP_NUM_THREADS="1",VLLM_CPU_KVCACHE_SPACE="1"}',
+)
+TOLD = "My name is Ada. I live in a small house by the sea, and every morning I walk along the beach with my dog. "
+
+
+class Deployed:
+    def __init__(self, dynamo: Dynamo) -> None:
+        self.dynamo = dynamo
+        options = [word for setting in SMALL for word in ("--set", setting)]
+        topology = str(TOPOLOGIES / "agg_router_vllm.toml")
+        started = dynamo.run("up", "-d", topology, *options, "--timeout", "500", timeout_s=520)
+        assert started.code == 0, started.err
+        status = dynamo.status()
+        self.url: str = status["url"]
+        self.model: str = status["models"][0]
+        self.run = Path(os.environ["DYNAMO_HOME"]) / str(status["deployment"]) / "run"
+
+    def ask(self, messages: list[dict[str, str]], tokens: int, **more: Any) -> dict[str, Any]:
+        body = {"model": self.model, "messages": messages, "max_tokens": tokens, "temperature": 0, **more}
+        answer = httpx.post(f"{self.url}/v1/chat/completions", json=body, timeout=300.0, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def blocks(self, socket: str, path: str) -> dict[str, Any]:
+        transport = httpx.HTTPTransport(uds=str(self.run / f"{socket}.sock"))
+        with httpx.Client(transport=transport, timeout=20.0) as client:
+            return dict(client.get(f"http://localhost{path}").raise_for_status().json())
+
+    def known(self, worker_id: str) -> dict[str, Any]:
+        models = self.blocks("frontend-0", f"/router/blocks/{worker_id}")["models"]
+        return dict(next(iter(models.values()))["workers"][worker_id])
+
+
+def test_a_deployment_of_real_engines(dynamo: Dynamo, clean_environment: Path) -> None:
+    deployed = Deployed(dynamo)
+    check_answers(deployed)
+    check_second_turns(deployed)
+    check_what_the_router_knows(deployed)
+    check_a_worker_that_is_killed(deployed)
+    assert dynamo.run("down").code == 0
+
+
+def check_answers(deployed: Deployed) -> None:
+    sky = deployed.ask([{"role": "user", "content": "What color is the sky?"}], 40)
+    assert "blue" in sky["choices"][0]["message"]["content"]
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    form = {"type": "json_schema", "json_schema": {"name": "number", "schema": schema}}
+    guided = deployed.ask([{"role": "user", "content": "Name a number."}], 40, response_format=form)
+    assert isinstance(json.loads(guided["choices"][0]["message"]["content"])["n"], int)
+
+
+def check_second_turns(deployed: Deployed) -> None:
+    talk = [{"role": "user", "content": TOLD * 4 + "What is my name?"}]
+    first = deployed.ask(talk, 16)
+    talk += [first["choices"][0]["message"], {"role": "user", "content": "And where do I live?"}]
+    second = deployed.ask([{"role": one["role"], "content": one["content"]} for one in talk], 16)["usage"]
+    cached = second["prompt_tokens_details"]["cached_tokens"]
+    assert cached >= first["usage"]["prompt_tokens"] - 32, "all full blocks of the first turn's prompt"
+
+
+def check_what_the_router_knows(deployed: Deployed) -> None:
+    def differing() -> list[str]:
+        found = json.loads(deployed.dynamo.run("status", "--router", "--json").out)["workers"]
+        assert sum(one["blocks_known"] for one in found) > 8
+        pairs = {one["worker"]: deployed.known(one["worker_id"]) for one in found}
+        return [worker for worker, known in pairs.items() if known != deployed.blocks(worker, "/kv_blocks")]
+
+    until(lambda: not differing(), 10.0, "an index that equals what the engines told")
+
+
+def check_a_worker_that_is_killed(deployed: Deployed) -> None:
+    """The text is the same as without it: both engines compute in 32 bits, greedily."""
+    talk = [{"role": "user", "content": "Tell me a long story about a fox."}]
+    expected = deployed.ask(talk, 96)["choices"][0]["message"]["content"]
+    with ThreadPoolExecutor(1) as thread:
+        asking = thread.submit(deployed.ask, talk, 96)
+        running = until(lambda: _running(deployed.dynamo), 60.0, "the first token")
+        assert running is not None
+        kill(deployed.dynamo.pid(running))
+        answer = asking.result()
+    assert answer["choices"][0]["message"]["content"] == expected
+    assert answer["usage"]["completion_tokens"] == 96
+
+
+def _running(dynamo: Dynamo) -> str | None:
+    """The worker of a request that has begun to answer."""
+    newest = json.loads(dynamo.run("explain", "-n", "1", "--json").out)["requests"]
+    begun = newest and newest[0].get("running") and "ttft_s" in newest[0]
+    return str(newest[0]["choices"][0][-1]["worker"]) if begun else None
