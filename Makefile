@@ -42,7 +42,7 @@ test: $(READY_DEV) model
 
 test-engines: model $(ENGINES:%=$(ENGINES_HOME)/%/.ready)
 	@for engine in $(ENGINES); do DYN_TEST_ENGINES=$$engine $(ENGINES_HOME)/$$engine/bin/python -m pytest \
-	--timeout=900 -k $$engine tests/workers/engines tests/integration $(ARGS) || exit; done
+	-W ignore --timeout=900 -k $$engine tests/workers/engines tests/integration $(ARGS) || exit; done
 
 test-index: $(READY_DEV)
 	@DYN_TEST_INDEX_OPERATIONS=1000000 $(BIN)/python -m pytest --timeout=1200 tests/router/index $(ARGS)
