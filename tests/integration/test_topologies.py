@@ -33,7 +33,7 @@ def test_it_starts_answers_and_stops(
 ) -> None:
     monkeypatch.setenv("DYN_LLAMACPP_THREADS", "1")
     monkeypatch.setenv("LORA_PORT", "0")
-    started = dynamo.run("up", "-d", str(file), "--set", "frontend.port=0", timeout_s=UP_S)
+    started = dynamo.run("up", "-d", str(file), "--set", "frontend.port=0", "--timeout", f"{UP_S}", timeout_s=UP_S + 10)
     assert started.code == 0, started.err
     status = dynamo.status()
     for model in status["models"]:
