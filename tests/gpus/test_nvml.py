@@ -139,9 +139,9 @@ def test_peers_over_nvlink_that_tell_no_lanes(driver: Path) -> None:
 
 EVERY_CALL = (
     "nvmlDeviceGetName nvmlDeviceGetMemoryInfo nvmlDeviceGetPciInfo_v3 nvmlDeviceGetNumaNodeId "
-    "nvmlDeviceGetComputeMode nvmlDeviceGetMigMode nvmlDeviceGetTopologyCommonAncestor nvmlDeviceGetP2PStatus nvmlDeviceGetNvLinkState "
-    "nvmlDeviceGetNvLinkRemotePciInfo_v2 nvmlDeviceGetNvLinkRemoteDeviceType nvmlDeviceGetMaxMigDeviceCount "
-    "nvmlDeviceGetMigDeviceHandleByIndex nvmlDeviceGetAttributes_v2"
+    "nvmlDeviceGetComputeMode nvmlDeviceGetMigMode nvmlDeviceGetTopologyCommonAncestor nvmlDeviceGetP2PStatus "
+    "nvmlDeviceGetNvLinkState nvmlDeviceGetNvLinkRemotePciInfo_v2 nvmlDeviceGetNvLinkRemoteDeviceType "
+    "nvmlDeviceGetMaxMigDeviceCount nvmlDeviceGetMigDeviceHandleByIndex nvmlDeviceGetAttributes_v2"
 )
 
 
