@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -81,6 +82,4 @@ def find_model(name: str) -> Model | None:
 
 def _plain(name: str) -> str:
     letters = "".join(letter for letter in name.lower() if letter.isalnum())
-    for word in ("sxm2", "sxm4", "sxm5", "sxm", "hbm3e", "hbm3"):
-        letters = letters.removesuffix(word)
-    return letters
+    return re.sub(r"sxm\d?|hbm3e?", "", letters)

@@ -93,6 +93,8 @@ def peer_of(one: Gpu, other: Gpu) -> Peer:
 def _pair(one: Gpu, other: Gpu) -> Pair:
     peer = peer_of(one, other)
     same_node = peer.path in SAME_NODE if peer.path else one.numa is not None and one.numa == other.numa
+    if one.name != other.name:
+        return Pair(2 * FAR, 0, Closeness.ANY)  # the slower one would set the pace
     if peer.nvlink:
         return Pair(0, peer.nvlink, Closeness.NVLINK_ALL)
     kind = Closeness.SWITCH if peer.path in SAME_SWITCH else Closeness.NUMA if same_node else Closeness.ANY

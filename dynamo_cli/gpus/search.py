@@ -209,7 +209,7 @@ class _Search:
     @cached_property
     def _near(self) -> list[list[int]]:
         """How close each two are, more is closer."""
-        return [[FAR - pair.cost for pair in row] for row in self._paths.pairs]
+        return [[2 * FAR - pair.cost for pair in row] for row in self._paths.pairs]
 
 
 def _sum(one: Cost, other: Cost) -> Cost:

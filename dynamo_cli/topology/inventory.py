@@ -55,12 +55,12 @@ def gather(topology: Topology, held: Held = NOTHING_HELD, driver: GpuInventory |
 
 
 def gather_described(topology: Topology, words: str) -> Inventory:
-    """The same for a machine with the GPUs that `words` describe; its engines are supposed to be installed.
+    """The same for a machine with the GPUs that `words` describe; engines and models are supposed to be there.
 
     UsageError for what describes none.
     """
     here = gather(topology, driver=described_gpus(words))
-    return msgspec.structs.replace(here, unavailable={})
+    return msgspec.structs.replace(here, unavailable={}, missing_models={})
 
 
 def _models(topology: Topology) -> tuple[dict[str, str], dict[str, str]]:

@@ -127,7 +127,7 @@ def test_the_quad_of_a_cube_mesh_and_the_pairs_with_more_lanes() -> None:
 
 def test_those_who_come_later_still_find_close_sets() -> None:
     assert indexes(allocate(PCIE, [Request(1), Request(2), Request(2), Request(2), Request(1)])) == [
-        [0], [2, 3], [4, 5], [6, 7], [1]
+        [6], [0, 1], [2, 3], [4, 5], [7]
     ]  # fmt: skip
     left = {"GPU-3"}
     assert indexes(allocate(PCIE, [Request(1)], left)) == [[2]], "the one whose partner is gone"

@@ -78,5 +78,5 @@ def test_a_file(tmp_path: Path) -> None:
     file.write_bytes(msgspec.json.encode(Driver(count=1, gpus=(GpuHealth(gpu=whole, instances=parts),))))
     assert described_gpus(str(file)).gpus == (whole, *parts)
     file.write_text('{"gpus": [{"index": "x"}]}')
-    with pytest.raises(UsageError, match=r"machine.json: Expected `int`, got `str` - at `\$.gpus\[...\].index`$"):
+    with pytest.raises(UsageError, match=r"machine.json: Expected `int`, got `str` - at `\$.gpus\[0\].index`$"):
         described_gpus(str(file))

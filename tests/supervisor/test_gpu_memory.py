@@ -82,8 +82,6 @@ def test_a_restart_waits_for_the_memory_of_the_last_process(driver: Driver) -> N
         running.until("READY")
         assert running.pid("decode-0") != first
         assert reason(running) == "last exit: killed by SIGKILL"
-        log = (running.paths.logs / "dynamo.log") if (running.paths.logs / "dynamo.log").exists() else None
-        assert log is None or "Traceback" not in log.read_text()
 
 
 def test_a_stranger_is_named_and_not_waited_for(driver: Driver) -> None:
@@ -97,6 +95,7 @@ def test_a_stranger_is_named_and_not_waited_for(driver: Driver) -> None:
         status = running.until("READY")
         assert status.services[0].last_exit == f"killed by SIGKILL; GPU 0: sleep (pid {stranger.pid}) holds 60.0 GiB"
         assert alive(stranger)
+        driver.tells("GPU-a:80")
 
 
 async def freed(memory: GpuMemory, *gpus: GpuAssignment) -> list[str]:
