@@ -23,7 +23,7 @@ function __dynamo_count
             echo 1
         case 'mocker --engine' 'mocker --model' 'mocker --model-path' 'mocker --model-name' 'mocker --served-model-name' 'mocker --endpoint' 'mocker --options' 'mocker --tensor-parallel-size' 'mocker --tp' 'mocker --custom-jinja-template' 'mocker --adapter' 'mocker --logits-processor' 'mocker --disaggregation-mode' 'mocker --health-check-payload' 'mocker --engine-request-limit' 'mocker --namespace' 'mocker --namespace-prefix' 'mocker --discovery-backend' 'mocker --store-kv' 'mocker --request-plane' 'mocker --event-plane'
             echo 1
-        case 'plan --set'
+        case 'plan --set' 'plan --gpus'
             echo 1
         case 'replay --policy' 'replay --workers' 'replay --cache-fraction' 'replay --blocks' 'replay --speed' 'replay -n' 'replay --requests' 'replay --max-num-seqs' 'replay --max-num-batched-tokens' 'replay --speedup' 'replay --seed' 'replay --plot'
             echo 1
@@ -335,6 +335,7 @@ complete -c dynamo -n '__dynamo_at \'mocker\'' -l request-plane -x -k -a 'tcp' -
 complete -c dynamo -n '__dynamo_at \'mocker\'' -l event-plane -x -k -a 'tcp mem' -d 'how KV and load events travel (DYN_EVENT_PLANE; default tcp)'
 complete -c dynamo -n '__dynamo_at \'plan\' 1' -k -a '(__dynamo_topologies)'
 complete -c dynamo -n '__dynamo_at \'plan\'' -l set -x -k -a '(__dynamo_ask setting)' -d 'Change a key of the topology; VALUE as in TOML. Repeatable.'
+complete -c dynamo -n '__dynamo_at \'plan\'' -l gpus -x -d 'For a machine with these GPUs: 8xH100-80GB, 2xL40S, or a .json file.'
 complete -c dynamo -n '__dynamo_at \'plan\'' -l json -d 'Print the plan as JSON.'
 complete -c dynamo -n '__dynamo_at \'plan\'' -l commands -d 'Print the command of each process, one a line.'
 complete -c dynamo -n '__dynamo_at \'plan\'' -s h -l help -d 'Show this message and exit.'

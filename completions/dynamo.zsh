@@ -379,6 +379,7 @@ __dynamo_mocker() {
 __dynamo_plan() {
     _arguments -s -S \
         '*--set=[Change a key of the topology; VALUE as in TOML. Repeatable.]:value: __dynamo_ask setting setting' \
+        '(--gpus)--gpus=[For a machine with these GPUs\: 8xH100-80GB, 2xL40S, or a .json file.]:value: ' \
         '(--json)--json[Print the plan as JSON.]' \
         '(--commands)--commands[Print the command of each process, one a line.]' \
         '(-h --help)-h[Show this message and exit.]' \

@@ -19,19 +19,23 @@ def register(app: typer.Typer) -> None:
         sets: list[str] = typer.Option(
             [], "--set", metavar="KEY=VALUE", help="Change a key of the topology; VALUE as in TOML. Repeatable."
         ),
+        gpus: str = typer.Option(
+            "", "--gpus", metavar="WHAT", help="For a machine with these GPUs: 8xH100-80GB, 2xL40S, or a .json file."
+        ),
         as_json: bool = typer.Option(False, "--json", help="Print the plan as JSON."),
         commands: bool = typer.Option(False, "--commands", help="Print the command of each process, one a line."),
     ) -> None:
         """Show the processes, GPUs, ports and commands that `dynamo up FILE` would start."""
         from dynamo_cli.errors import UsageError
-        from dynamo_cli.topology.inventory import gather
+        from dynamo_cli.topology.inventory import gather, gather_described
         from dynamo_cli.topology.load import load_topology
         from dynamo_cli.topology.plan import make_plan
 
         if as_json and commands:
             raise UsageError("plan: choose one of --json and --commands")
         topology = load_topology(Path(file), sets)
-        _print(make_plan(topology, gather(topology)), as_json, commands)
+        inventory = gather_described(topology, gpus) if gpus else gather(topology)
+        _print(make_plan(topology, inventory), as_json, commands)
 
 
 def _print(plan: Plan, as_json: bool, commands: bool) -> None:
@@ -65,6 +69,8 @@ def _print_table(plan: Plan) -> None:
         _print_rich(plan)
     else:
         print("\n".join(render.table_lines(plan)))
+    if lines := render.gpu_lines(plan):
+        print("", *lines, sep="\n")
     for process in plan.processes:
         print(f"\n{process.name}:\n  {render.command_line(process)}")
 

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dynamo_cli.doctor.check import GIB, MIB, Check, Question, counted, error, ok, skipped, warn
+from dynamo_cli.doctor.check import Check, Question, counted, error, ok, skipped, warn
 from dynamo_cli.doctor.machine import Machine
 from dynamo_cli.doctor.who import Who, who
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.gpus.health import Driver, GpuHealth
+from dynamo_cli.gpus.usable import CROWDED, memory_words
 from dynamo_cli.gpus.visible import find_gpu
 
 NVIDIA = "0x10de"
-CROWDED = 0.1
-"""A GPU with less of its memory free than this share has no room for an engine."""
 
 
 class Traces(NamedTuple):
@@ -32,7 +31,7 @@ class Held(NamedTuple):
     memory: int
 
     def __str__(self) -> str:
-        return f"{_memory(self.memory)} held by {self.by}" if self.memory else f"used by {self.by}"
+        return f"{memory_words(self.memory)} held by {self.by}" if self.memory else f"used by {self.by}"
 
 
 def questions(machine: Machine) -> Iterator[Question]:
@@ -66,7 +65,7 @@ def _repair(reason: str) -> str:
 
 def gpu_checks(driver: Driver) -> Iterator[Check]:
     for health in driver.gpus:
-        yield gpu_check(health, [Held(who(each.pid), each.memory) for each in health.holders])
+        yield gpu_check(health, [Held(who(each.pid), each.memory) for each in health.gpu.holders])
     lost = driver.count - len(driver.gpus)
     if lost > 0:
         yield error("lost-gpus", f"{counted(lost, 'GPU')} of {driver.count} does not answer", "dmesg says why; reboot")
@@ -83,7 +82,9 @@ def gpu_check(health: GpuHealth, held: Sequence[Held]) -> Check:
 
 
 def _basics(gpu: Gpu, health: GpuHealth) -> str:
-    words = f"{gpu.name or 'unnamed'}, {_memory(gpu.memory_free)} free of {_memory(gpu.memory_total)}"
+    words = f"{gpu.name or 'unnamed'}, {memory_words(gpu.memory_free)} free of {memory_words(gpu.memory_total)}"
+    if health.instances:
+        words += f", MIG {', '.join(part.profile for part in health.instances)}"
     if health.utilisation is not None:
         words += f", {health.utilisation}% busy"
     return words if health.persistence is not False else f"{words}, persistence off"
@@ -95,8 +96,10 @@ def _illnesses(health: GpuHealth) -> Iterator[tuple[str, str]]:
         yield f"{counted(health.ecc_errors, 'uncorrected ECC error')}", f"nvidia-smi -i {index} -q -d ECC; reset it"
     if health.slowed:
         yield f"its clocks are slowed: {' and '.join(health.slowed)}", "check its cooling and power"
-    if health.mig:
-        yield "it is split by MIG, but plans give whole GPUs only", f"sudo nvidia-smi -i {index} -mig 0"
+    if health.gpu.mig and not health.instances:
+        yield "it is in MIG mode without an instance", f"sudo nvidia-smi mig -i {index} -cgi 3g,3g -C, or -mig 0"
+    if health.gpu.compute_mode == "prohibited":
+        yield "its compute mode forbids programs", f"sudo nvidia-smi -i {index} -c DEFAULT"
 
 
 def _relief(held: Sequence[Held]) -> str:
@@ -111,7 +114,7 @@ def visible_checks(machine: Machine) -> Iterable[Check]:
     value = machine.environ.get("CUDA_VISIBLE_DEVICES")
     if value is None:
         return []
-    return [visible_check(value, [each.gpu for each in machine.driver.gpus], bool(machine.driver.reason))]
+    return [visible_check(value, machine.driver.devices, bool(machine.driver.reason))]
 
 
 def visible_check(value: str, gpus: Sequence[Gpu], no_driver: bool) -> Check:
@@ -142,7 +145,3 @@ def _read(file: Path) -> str:
         return file.read_text().strip()
     except OSError:
         return ""
-
-
-def _memory(count: int) -> str:
-    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -39,18 +38,13 @@ class Machine:
     @cached_property
     def driver(self) -> Driver:
         """Asked in a process of its own, which a driver may hang or crash."""
-        import msgspec
-
+        from dynamo_cli.gpus import asking
         from dynamo_cli.gpus.health import Driver
 
         if not self.asked.gpus:
             return Driver(reason="not asked for")
-        ended = children.run([sys.executable, "-m", "dynamo_cli.gpus"], DRIVER_S)
-        if ended.code is None:
-            return Driver(reason=f"the NVIDIA driver did not answer within {DRIVER_S:g} s", broken=True)
-        if ended.code:
-            return Driver(reason=f"the NVIDIA driver crashed who asked it ({_how(ended)})", broken=True)
-        return msgspec.json.decode(ended.out, type=Driver)
+        ended = children.run(asking.COMMAND, DRIVER_S)
+        return asking.understood(*ended, DRIVER_S)
 
     @cached_property
     def topology(self) -> Topology | TopologyError | None:
@@ -73,11 +67,3 @@ class Machine:
         """Whether the topology splits a model over GPUs."""
         pools = self.sound_topology.workers.values() if self.sound_topology else ()
         return any(pool.tensor_parallel > 1 for pool in pools)
-
-
-def _how(ended: children.Ended) -> str:
-    """Its last words, else how it ended."""
-    lines = ended.err.strip().splitlines()
-    if lines:
-        return lines[-1]
-    return f"signal {-ended.code}" if ended.code and ended.code < 0 else f"code {ended.code}"

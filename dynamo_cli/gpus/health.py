@@ -1,4 +1,4 @@
-"""How the GPUs of this machine are, and who uses them: what a person asks for and planning does not need."""
+"""The driver with all its GPUs: how they are and who uses them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,20 @@ from typing import Any
 import msgspec
 
 from dynamo_cli.gpus.gpu import Gpu, GpuInventory
-from dynamo_cli.gpus.nvml import NoDriver, ask_driver, attempt, gpus_with_handles, running_processes, text
+from dynamo_cli.gpus.nvml import Board, NoDriver, attempt, query_driver, read_boards, text
 from dynamo_cli.gpus.visible import visible_gpus
-
-
-class Holder(msgspec.Struct, frozen=True):
-    """A process that holds a GPU's memory, in bytes; 0 when the driver does not tell how much."""
-
-    pid: int
-    memory: int = 0
 
 
 class GpuHealth(msgspec.Struct, frozen=True, kw_only=True):
     """`utilisation` in percent. `ecc_errors`: uncorrected since the driver was loaded. `slowed`: why its clocks are.
 
-    None where the driver or the board does not tell.
+    None where the driver or the board does not tell. `instances`: those of a GPU in MIG mode.
     """
 
     gpu: Gpu
-    holders: tuple[Holder, ...] = ()
+    instances: tuple[Gpu, ...] = ()
     utilisation: int | None = None
     persistence: bool | None = None
-    mig: bool = False
     ecc_errors: int = 0
     slowed: tuple[str, ...] = ()
 
@@ -48,16 +40,21 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
     gpus: tuple[GpuHealth, ...] = ()
 
+    @property
+    def devices(self) -> tuple[Gpu, ...]:
+        """Each GPU, followed by its MIG instances."""
+        return tuple(device for each in self.gpus for device in (each.gpu, *each.instances))
+
     def inventory(self, environ: Mapping[str, str]) -> GpuInventory:
-        """As `read_gpus` would tell it."""
+        """What CUDA_VISIBLE_DEVICES leaves to this process; an empty list with the reason, never an error."""
         if self.reason:
             return GpuInventory(reason=self.reason)
-        return visible_gpus([each.gpu for each in self.gpus], environ.get("CUDA_VISIBLE_DEVICES"))
+        return visible_gpus(self.devices, environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def read_driver() -> Driver:
-    """Never an error; but a driver that hangs or crashes takes this process along: ask in one of its own."""
-    found = ask_driver(_driver)
+    """Never an error; but a driver that hangs or crashes takes this process along: see asking.py."""
+    found = query_driver(_driver)
     return Driver(reason=found.reason, broken=found.broken) if isinstance(found, NoDriver) else found
 
 
@@ -67,31 +64,25 @@ def _driver(pynvml: Any) -> Driver:
         version=text(attempt(pynvml, pynvml.nvmlSystemGetDriverVersion, "")),
         cuda=f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else "",
         count=pynvml.nvmlDeviceGetCount(),
-        gpus=tuple(_health(pynvml, handle, gpu) for handle, gpu in gpus_with_handles(pynvml)),
+        gpus=tuple(_health(pynvml, board) for board in read_boards(pynvml)),
     )
 
 
-def _health(pynvml: Any, handle: Any, gpu: Gpu) -> GpuHealth:
+def _health(pynvml: Any, board: Board) -> GpuHealth:
     def told(function: Any, default: Any, *arguments: Any) -> Any:
-        return attempt(pynvml, partial(function, handle, *arguments), default)
+        return attempt(pynvml, partial(function, board.handle, *arguments), default)
 
     rates = told(pynvml.nvmlDeviceGetUtilizationRates, None)
     persistence = told(pynvml.nvmlDeviceGetPersistenceMode, None)
     uncorrected, volatile = pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC
-    running = running_processes(pynvml, handle)
     return GpuHealth(
-        gpu=gpu,
-        holders=tuple(sorted((_holder(each) for each in running), key=lambda holder: -holder.memory)),
+        gpu=board.gpu,
+        instances=board.instances,
         utilisation=int(rates.gpu) if rates else None,
         persistence=None if persistence is None else bool(persistence),
-        mig=bool(told(pynvml.nvmlDeviceGetMigMode, [0])[0]),
         ecc_errors=int(told(pynvml.nvmlDeviceGetTotalEccErrors, 0, uncorrected, volatile)),
         slowed=_slowed(pynvml, int(told(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, 0))),
     )
-
-
-def _holder(process: Any) -> Holder:
-    return Holder(int(process.pid), int(process.usedGpuMemory or 0))
 
 
 def _slowed(pynvml: Any, reasons: int) -> tuple[str, ...]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 
 from dynamo_cli.errors import DynamoError, ResourceMissing
 from dynamo_cli.supervisor.deployments import Deployment
+from dynamo_cli.supervisor.gpu_memory import wait_until_freed
 from dynamo_cli.supervisor.processes import alive, send
 from dynamo_cli.supervisor.record import read_plan, write
 from dynamo_cli.supervisor.sweep import marks, sweep
+
+logger = logging.getLogger("dynamo.supervisor")
 
 POLL_S = 0.02
 GRACE_S = 10.0
@@ -33,6 +37,8 @@ def end_leftovers(deployment: Deployment) -> int:
     if left:
         _terminate(deployment)
         asyncio.run(sweep(list(record.processes.values()), marks(record.deployment_id)))
+        plan = read_plan(deployment.paths)
+        wait_until_freed(record.deployment_id, plan.processes if plan else (), logger.warning)
     if record.state != "STOPPED" and not record.supervised:
         deployment.paths.tidy(all_ended=True)
         record.state, record.reason = "STOPPED", "supervisor died"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.hub.catalogue import CATALOGUE
 from dynamo_cli.hub.resolve import resolve_model
+from dynamo_cli.supervisor.gpu_orphans import gpus_without_orphans, held_for_restart
 from dynamo_cli.supervisor.reservation import held_by_others
 from dynamo_cli.topology.inventory import gather
 from dynamo_cli.topology.load import load_topology
@@ -16,6 +18,8 @@ from dynamo_cli.topology.plan import make_plan
 from dynamo_cli.topology.process import Plan
 from dynamo_cli.topology.subset import subset
 from dynamo_cli.workers.engines.registry import SPECS
+
+logger = logging.getLogger("dynamo.supervisor")
 
 Fetch = Callable[[str], object]
 
@@ -37,10 +41,15 @@ def read_topology(file: Path, sets: Sequence[str], names: Sequence[str], depende
 def plan_here(topology: Topology, *, share_gpus: bool = False) -> Plan:
     """Look at the machine and at what other deployments hold of it, and plan. Only within `reservation()`.
 
+    Processes that deployments which are no more left on GPUs are ended.
+
     Raises ResourceMissing, EngineMissing, or ModelMissing.
     """
     held = held_by_others(topology.name)
-    plan = make_plan(topology, gather(topology, held._replace(gpus={}) if share_gpus else held))
+    driver = gpus_without_orphans(logger.warning)
+    holders = {holder.pid for gpu in driver.gpus for holder in gpu.holders}
+    held = held._replace(ending=held_for_restart(topology.name, holders))
+    plan = make_plan(topology, gather(topology, held._replace(gpus={}) if share_gpus else held, driver))
     for pool, _, problem in missing_models(topology):
         raise ModelMissing(f"pool {pool}: {problem}")
     return plan

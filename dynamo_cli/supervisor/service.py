@@ -38,6 +38,9 @@ class Ground(Protocol):
     async def clear_away(self, spec: ProcessSpec, child: Child) -> None:
         """End everything the child left behind and let its pid go."""
 
+    async def gpus_freed(self, spec: ProcessSpec, say: Callable[[str], None]) -> None:
+        """Wait for the GPU memory of its last process; `say` is told what takes long, "" when it is over."""
+
     async def probe(self, spec: ProcessSpec, uptime_s: float) -> Answer: ...
 
     async def alive(self, spec: ProcessSpec) -> bool:
@@ -74,7 +77,7 @@ class Service:
         self._recalled = asyncio.Event()
         self._closed = False
         self._started_at = self._ready_at = 0.0
-        self._verdict = ""
+        self._verdict = self._exit_words = ""
         self._status = pending(spec)
         self._status.since = time.time()
 
@@ -171,11 +174,18 @@ class Service:
         await asyncio.gather(*watching, return_exceptions=True)
         self._note_exit(code, self._verdict or await self._ground.explain(self.spec, code))
         await self._ground.clear_away(self.spec, child)
+        await self._ground.gpus_freed(self.spec, self._say)
         return code
+
+    def _say(self, words: str) -> None:
+        """Beside how its last process ended; "" takes it back."""
+        self._status.last_exit = f"{self._exit_words}; {words}" if words else self._exit_words
+        self._set(self._status.state, self._status.last_exit)
 
     def _note_exit(self, code: int, words: str) -> None:
         self.child, self._status.pid, self._status.ready = None, None, False
         self._status.exit_code, self._status.last_exit, self._status.memory = code, words, 0
+        self._exit_words = words
         if not self._ending.is_set():
             self._status.state, self._status.reason = "BACKOFF", words
 

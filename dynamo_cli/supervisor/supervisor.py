@@ -30,6 +30,7 @@ from dynamo_cli.supervisor.control_server import ControlServer
 from dynamo_cli.supervisor.dependencies import Wait, unmet
 from dynamo_cli.supervisor.events import EventBus
 from dynamo_cli.supervisor.exits import exit_class, explain
+from dynamo_cli.supervisor.gpu_memory import GpuMemory
 from dynamo_cli.supervisor.launcher import Launcher
 from dynamo_cli.supervisor.lookout import Lookout
 from dynamo_cli.supervisor.memory import tree_memory
@@ -83,6 +84,7 @@ class Supervisor:
         self._output = Output(self.paths)
         self._prober = Prober(self.paths, self._discovery, self._output.wrote)
         self._lookout = Lookout(self.paths, self._statuses)
+        self._gpu_memory = GpuMemory(self._record.deployment_id, impatient=lambda: self._force)
         self._oom_kills: dict[str, OomKills] = {}
         self._answering: set[str] = set()
         self._was_ready = False
@@ -197,6 +199,9 @@ class Supervisor:
         child.reap()
         self._reap_adopted()
 
+    async def gpus_freed(self, spec: ProcessSpec, say: Callable[[str], None]) -> None:
+        await self._gpu_memory.freed(spec, say)
+
     async def probe(self, spec: ProcessSpec, uptime_s: float) -> Answer:
         return await self._prober.ready(spec, uptime_s)
 
@@ -236,7 +241,7 @@ class Supervisor:
 
     def _reap_adopted(self) -> list[int]:
         own = {s.child.id.pid for s in self._services.values() if s.child}
-        return reap_adopted(own | self._launcher.own_pids | self._prober.commands.pids)
+        return reap_adopted(own | self._launcher.own_pids | self._prober.commands.pids | self._gpu_memory.pids)
 
     async def _judge_until_stopped(self) -> None:
         stopped = asyncio.ensure_future(self._stopping.wait())

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Collection
 
-from dynamo_cli.supervisor.processes import Entry, ProcessId, entry, find, send
+from dynamo_cli.supervisor.processes import Entry, ProcessId, alive, entry, find, send
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,15 @@ async def sweep(leaders: Collection[ProcessId], wanted: Collection[bytes]) -> in
             break
         await asyncio.sleep(PASS_S)
     return len(killed)
+
+
+async def end_each(wanted: Collection[ProcessId]) -> None:
+    """KILL these processes and return when they are gone."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (left := [process for process in wanted if alive(process)]) and time.monotonic() < deadline:
+        for process in left:
+            send(process, signal.SIGKILL)
+        await asyncio.sleep(PASS_S)
 
 
 def _kill(left: list[Entry], killed: set[ProcessId]) -> None:

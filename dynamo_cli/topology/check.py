@@ -94,5 +94,9 @@ class _PoolCheck:
     def check_gpus(self) -> None:
         gpus, size = self.pool.gpus, self.pool.tensor_parallel
         count = len(gpus) if isinstance(gpus, tuple) else gpus
+        if self.pool.mig and size > 1:
+            self.add(
+                "gpus", f"a MIG instance cannot be joined with others for tensor_parallel = {size}; use whole GPUs"
+            )
         if isinstance(count, int) and 0 < count < size:
             self.add("gpus", f'{count} is too few for tensor_parallel = {size}; write gpus = {size} or gpus = "auto"')

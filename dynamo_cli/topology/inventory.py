@@ -6,9 +6,13 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from dynamo_cli.errors import ModelMissing
+from dynamo_cli.gpus.asking import read_gpus
+from dynamo_cli.gpus.described import described_gpus
 from dynamo_cli.gpus.gpu import GpuInventory
-from dynamo_cli.gpus.nvml import read_gpus
+from dynamo_cli.gpus.usable import without
 from dynamo_cli.hub.resolve import resolve_model
 from dynamo_cli.topology.parts import Topology
 from dynamo_cli.topology.plan import Inventory
@@ -17,10 +21,14 @@ from dynamo_cli.workers.engines import registry
 
 
 class Held(NamedTuple):
-    """What other deployments have: ports, and GPUs by UUID with the deployment's name."""
+    """What other deployments have: ports, and GPUs by UUID with the deployment's name.
+
+    `ending`: pids whose GPU memory will be free before anything is started.
+    """
 
     ports: frozenset[int] = frozenset()
     gpus: Mapping[str, str] = {}
+    ending: frozenset[int] = frozenset()
 
 
 NOTHING_HELD = Held()
@@ -33,7 +41,7 @@ def gather(topology: Topology, held: Held = NOTHING_HELD, driver: GpuInventory |
     wanted = {name: registry.SPECS[name] for name in registry.SPECS if name in used or "auto" in used}
     kinds, missing = _models(topology)
     return Inventory(
-        gpus=driver.gpus,
+        gpus=tuple(without(gpu, held.ending) for gpu in driver.gpus),
         gpu_reason=driver.reason,
         held_gpus=held.gpus,
         free_ports=(port for port in free_ports() if port not in held.ports),
@@ -44,6 +52,15 @@ def gather(topology: Topology, held: Held = NOTHING_HELD, driver: GpuInventory |
         model_kinds=kinds,
         missing_models=missing,
     )
+
+
+def gather_described(topology: Topology, words: str) -> Inventory:
+    """The same for a machine with the GPUs that `words` describe; engines and models are supposed to be there.
+
+    UsageError for what describes none.
+    """
+    here = gather(topology, driver=described_gpus(words))
+    return msgspec.structs.replace(here, unavailable={}, missing_models={})
 
 
 def _models(topology: Topology) -> tuple[dict[str, str], dict[str, str]]:

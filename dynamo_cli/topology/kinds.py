@@ -29,6 +29,7 @@ from dynamo_cli.topology.words import found, quoted
 
 RESTART_MODES = ("no", "on-failure", "always")
 CONDITIONS = ("started", "ready", "exited")
+GPU_WORDS = re.compile(r"auto|mig(-(\d+c\.)?\d+g\.\d+gb(\+[a-z.]+)*)?")
 UNITS = {"": 1, "B": 1} | {
     f"{letter}{i}": (1024 if i == "iB" else 1000) ** power
     for power, letter in enumerate("KMGT", 1)
@@ -39,18 +40,19 @@ UNITS = {"": 1, "B": 1} | {
 class Gpus(Kind):
     def read(self, value: Any, path: KeyPath, report: Report) -> Any:
         value = plain(value)
-        if value == "auto":
-            return "auto"
+        if isinstance(value, str) and GPU_WORDS.fullmatch(value):
+            return value
         if isinstance(value, list):
             return self._ids(value, path, report)
         if isinstance(value, bool) or not isinstance(value, int):
-            report.add(path, f'expected "auto", a whole number or a list of GPU ids, found {found(value)}')
+            words = 'expected "auto", a whole number, a list of GPU ids, "mig" or "mig-PROFILE"'
+            report.add(path, f"{words}, found {found(value)}")
             return INVALID
         return Whole(0, 1024).read(value, path, report)
 
     def schema(self) -> Schema:
         ids = {"type": "array", "items": {"type": ["integer", "string"]}, "uniqueItems": True}
-        return {"anyOf": [{"const": "auto"}, Whole(0, 1024).schema(), ids]}
+        return {"anyOf": [{"type": "string", "pattern": f"^({GPU_WORDS.pattern})$"}, Whole(0, 1024).schema(), ids]}
 
     def _ids(self, ids: list[Any], path: KeyPath, report: Report) -> Any:
         sound = True

@@ -11,7 +11,8 @@ from dynamo_cli.router.policies import DEFAULT_MODE
 from dynamo_cli.topology.process import Dependency, Liveness, RestartPolicy
 from dynamo_cli.topology.report import Places
 
-GpuChoice = Literal["auto"] | int | tuple[int | str, ...]
+GpuChoice = str | int | tuple[int | str, ...]
+"""Of one replica: "auto", a number, a list of ids, or "mig" and "mig-PROFILE" for a MIG instance."""
 
 
 class Frontend(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ class Managed(msgspec.Struct, frozen=True, kw_only=True):
 class Pool(Managed, frozen=True, kw_only=True):
     """Identical replicas of one worker. `gpus` is per replica; `model` "" means the topology's.
 
+    `gpu_memory`: bytes that must be free on each of its GPUs, 0 when that is not known.
     `adapters`: paths of directories by the names that clients use.
     """
 
@@ -86,10 +88,16 @@ class Pool(Managed, frozen=True, kw_only=True):
     role: str = "aggregated"
     replicas: int = 1
     gpus: GpuChoice = "auto"
+    gpu_memory: int = 0
     tensor_parallel: int = 1
     args: tuple[str, ...] = ()
     options: dict[str, Any] = {}
     adapters: dict[str, str] = {}
+
+    @property
+    def mig(self) -> str:
+        """The MIG instance each replica is to have, "" for none."""
+        return self.gpus if isinstance(self.gpus, str) and self.gpus != "auto" else ""
 
 
 class ServiceProbe(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import msgspec
 
 from dynamo_cli.errors import DynamoError, EngineMissing, ResourceMissing, TopologyError
 from dynamo_cli.gpus.gpu import Gpu
-from dynamo_cli.topology.assign import GpuAssigner
+from dynamo_cli.topology.assign import Given, GpuAssigner
 from dynamo_cli.topology.options import option_problems
 from dynamo_cli.topology.parts import Managed, Pool, ServicePart, Topology
 from dynamo_cli.topology.process import (
@@ -64,8 +64,11 @@ class _Planner:
         self.inventory = inventory
         self.gpus = GpuAssigner(inventory.gpus, inventory.gpu_reason, topology, inventory.held_gpus)
         self.warnings: list[str] = []
+        self.engines: dict[str, tuple[EngineSpec, str]] = {}
+        self.given: dict[tuple[str, int], Given] = {}
 
     def plan(self) -> Plan:
+        self._choose_engines_and_gpus()
         groups = {"frontend": [self._frontend(replica) for replica in range(self.topology.frontend.replicas)]}
         if self.topology.router.replicas:
             groups["router"] = [self._router(replica) for replica in range(self.topology.router.replicas)]
@@ -82,8 +85,20 @@ class _Planner:
             tls=bool(self.topology.frontend.tls_cert_path),
             models=tuple(dict.fromkeys(p.model for p in processes if p.model and p.kind == "worker")),
             processes=tuple(processes),
+            gpu_notes=self.gpus.notes,
             warnings=tuple(dict.fromkeys([*self.warnings, *self.gpus.warnings])),
         )
+
+    def _choose_engines_and_gpus(self) -> None:
+        """All pools first: the GPUs of one bear on those of the others."""
+        promised, wants = 0, []
+        for pool in self.topology.workers.values():
+            spec, reason = self.engines[pool.name] = self._engine(pool, promised)
+            self._check_options(pool, spec, reason)
+            wanted = self._wanted(pool, spec)
+            wants.append((pool, wanted))
+            promised += 0 if isinstance(pool.gpus, tuple) else wanted * pool.replicas
+        self.given = self.gpus.give(wants)
 
     def _order(self) -> list[str]:
         """Frontends and routers first, then pools and services as written, each after those it depends on."""
@@ -148,13 +163,13 @@ class _Planner:
         )
 
     def _pool(self, pool: Pool) -> Iterator[ProcessSpec]:
-        spec, reason = self._engine(pool)
-        options = self._options(pool, spec, reason)
+        spec, reason = self.engines[pool.name]
+        options = pool.options
         model = pool.model or self.topology.model
         if spec.reads_model(options) and model in self.inventory.missing_models:
             self.warnings.append(f"pool {pool.name}: {self.inventory.missing_models[model]}")
         for replica in range(pool.replicas):
-            gpus = self.gpus.assign(pool, self._wanted(pool, spec))
+            gpus, gpus_reason = self.given[pool.name, replica]
             ports = self._ports(f"pool {pool.name}", spec.ports)
             command = options.get("command")
             served = _served(model, spec, options)
@@ -172,6 +187,7 @@ class _Planner:
                 cwd=pool.cwd,
                 ports=ports,
                 gpus=tuple(_assignment(gpu) for gpu in gpus),
+                gpus_reason=gpus_reason,
                 foreign=bool(command),
                 probe=_probe(pool, options),
                 liveness=_liveness(pool, None if command else Liveness()),
@@ -202,14 +218,19 @@ class _Planner:
             stop_timeout_s=service.stop_timeout_s,
         )
 
-    def _engine(self, pool: Pool) -> tuple[EngineSpec, str]:
-        """The engine and why it is this one; raises EngineMissing when it cannot start here."""
+    def _engine(self, pool: Pool, promised: int) -> tuple[EngineSpec, str]:
+        """The engine and why it is this one; raises EngineMissing when it cannot start here.
+
+        `promised`: the GPUs that pools before this one get.
+        """
         if pool.engine != "auto":
             spec, reason = self.inventory.specs[pool.engine], "set in the topology"
         else:
             try:
                 model = pool.model or self.topology.model
-                spec, reason = self.inventory.choose(self._offered(pool), self.inventory.model_kinds.get(model))
+                spec, reason = self.inventory.choose(
+                    self._offered(pool, promised), self.inventory.model_kinds.get(model)
+                )
             except DynamoError as error:
                 raise type(error)(f"pool {pool.name}: {error}") from None
         missing = self.inventory.unavailable.get(spec.name)
@@ -217,19 +238,17 @@ class _Planner:
             raise EngineMissing(f"pool {pool.name}: {missing}")
         return spec, reason
 
-    def _offered(self, pool: Pool) -> int:
+    def _offered(self, pool: Pool, promised: int) -> int:
         """How many GPUs one replica could have."""
-        if isinstance(pool.gpus, tuple):
-            return len(pool.gpus)
-        return self.gpus.left() // max(pool.replicas, 1) if pool.gpus == "auto" else pool.gpus
+        if pool.gpus != "auto":
+            return _said(pool)
+        return max(0, self.gpus.left() - promised) // max(pool.replicas, 1)
 
     def _wanted(self, pool: Pool, spec: EngineSpec) -> int:
-        if isinstance(pool.gpus, tuple):
-            return len(pool.gpus)
-        return spec.gpus * pool.tensor_parallel if pool.gpus == "auto" else pool.gpus
+        return spec.gpus * pool.tensor_parallel if pool.gpus == "auto" else _said(pool)
 
-    def _options(self, pool: Pool, spec: EngineSpec, reason: str) -> dict[str, Any]:
-        """The options as the engine's own type reads them; for "auto" they are checked only here."""
+    def _check_options(self, pool: Pool, spec: EngineSpec, reason: str) -> None:
+        """For engine = "auto" they can be checked only here."""
         problems = option_problems(pool.options, spec.options_type)
         if problems:
             lines = []
@@ -237,7 +256,6 @@ class _Planner:
                 _, prefix = self.topology.places.locate(("workers", pool.name, "options", *key))
                 lines.append(f'{prefix}{what} (engine = "{pool.engine}" is {spec.name}: {reason})')
             raise TopologyError(lines)
-        return pool.options
 
     def _worker(
         self, pool: Pool, spec: EngineSpec, model: str, served: str, options: dict[str, Any]
@@ -277,6 +295,13 @@ class _Planner:
         return environment | {
             f"DYN_PORT_{name.upper().replace('-', '_')}": str(port) for name, port in (ports or {}).items()
         }
+
+
+def _said(pool: Pool) -> int:
+    """The GPUs of a replica as the topology says, which is not "auto"."""
+    if isinstance(pool.gpus, int):
+        return pool.gpus
+    return 1 if pool.mig else len(pool.gpus)
 
 
 def served_name(model: str) -> str:
@@ -333,4 +358,4 @@ def _probe(pool: Pool, options: Mapping[str, Any]) -> Probe:
 
 
 def _assignment(gpu: Gpu) -> GpuAssignment:
-    return GpuAssignment(gpu.index, gpu.uuid, gpu.name, gpu.memory_total, gpu.memory_free)
+    return GpuAssignment(gpu.index, gpu.uuid, gpu.name, gpu.memory_total, gpu.memory_free, gpu.profile)

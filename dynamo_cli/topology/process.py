@@ -67,11 +67,14 @@ class Dependency(msgspec.Struct, frozen=True):
 
 
 class GpuAssignment(msgspec.Struct, frozen=True):
+    """Memory in bytes, as it was when the plan was made. `profile`: of a MIG instance; "" for a whole GPU."""
+
     index: int
     uuid: str
     name: str = ""
     memory_total: int = 0
     memory_free: int = 0
+    profile: str = ""
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +99,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     cwd: str = ""
     ports: dict[str, int] = {}
     gpus: tuple[GpuAssignment, ...] = ()
+    gpus_reason: str = ""
     probe: Probe = Probe()
     liveness: Liveness | None = None
     restart: RestartPolicy = RestartPolicy()
@@ -106,7 +110,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Ordered by start. `models`: the names that must answer before the deployment is READY.
+    """Ordered by start. `models`: the names that must answer before the deployment is READY. `gpu_notes`: why GPUs
+    were left out of the choice, a line each.
 
     `port` 0 lets the kernel choose; with `tls` it speaks https. `source` is the topology file.
     """
@@ -118,4 +123,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tls: bool = False
     models: tuple[str, ...]
     processes: tuple[ProcessSpec, ...]
+    gpu_notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

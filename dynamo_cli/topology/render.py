@@ -36,7 +36,12 @@ def rows(plan: Plan) -> list[Row]:
 
 
 def gpus_text(gpus: Sequence[GpuAssignment]) -> str:
-    return ", ".join(f"{gpu.index} {gpu.name}".strip() for gpu in gpus) or "-"
+    return ", ".join(" ".join(filter(None, (str(gpu.index), gpu.name, gpu.profile))) for gpu in gpus) or "-"
+
+
+def gpu_lines(plan: Plan) -> list[str]:
+    """Why each process has the GPUs it has, and why others were left out."""
+    return [*(f"{p.name}: {p.gpus_reason}" for p in plan.processes if p.gpus_reason), *plan.gpu_notes]
 
 
 def ports_text(ports: dict[str, int]) -> str:

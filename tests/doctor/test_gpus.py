@@ -18,6 +18,9 @@ from tests.gpus.fake import GIB, driver_environment
 
 GPU = Gpu(index=1, uuid="GPU-aaa", name="H100", memory_total=80 * GIB, memory_free=70 * GIB)
 FULL = Gpu(index=1, uuid="GPU-aaa", name="H100", memory_total=80 * GIB, memory_free=GIB)
+SPLIT = Gpu(index=1, uuid="GPU-aaa", name="H100", memory_total=80 * GIB, memory_free=70 * GIB, mig=True)
+FORBIDDEN = Gpu(index=1, uuid="GPU-aaa", compute_mode="prohibited")
+PART = Gpu(index=1, uuid="MIG-a", profile="3g.40gb")
 STRANGER = Held(Who(4711, "python", "x"), 61 * GIB)
 OURS = Held(Who(12, "python", "x", "agg", "decode-0"), 512 * 2**20)
 
@@ -50,7 +53,9 @@ def test_drivers(driver: Driver, traces: Traces, status: str, words: str) -> Non
         (GpuHealth(gpu=FULL), [STRANGER], "warn", "nearly no memory is free -> end pid 4711"),
         (GpuHealth(gpu=FULL), [STRANGER, OURS], "warn", "-> dynamo down agg"),
         (GpuHealth(gpu=FULL), [], "warn", "-> use another GPU"),
-        (GpuHealth(gpu=GPU, mig=True), [], "warn", "-mig 0"),
+        (GpuHealth(gpu=SPLIT), [], "warn", "it is in MIG mode without an instance"),
+        (GpuHealth(gpu=SPLIT, instances=(PART, PART)), [], "ok", "70.0 GiB free of 80.0 GiB, MIG 3g.40gb, 3g.40gb"),
+        (GpuHealth(gpu=FORBIDDEN), [], "warn", "its compute mode forbids programs -> sudo nvidia-smi -i 1 -c DEFAULT"),
         (GpuHealth(gpu=GPU, ecc_errors=1), [], "warn", "1 uncorrected ECC error -> nvidia-smi -i 1 -q -d ECC"),
         (GpuHealth(gpu=GPU, slowed=("it is too hot",)), [], "warn", "clocks are slowed: it is too hot"),
     ],

@@ -17,7 +17,7 @@ from tests.doctor.judged import judge
 from tests.gpus.fake import GIB
 
 ECHO = '[workers.decode]\nengine = "echo"\n'
-CARD = Driver(count=1, gpus=(GpuHealth(gpu=Gpu(index=0, uuid="GPU-a", memory_total=80 * GIB, memory_free=GIB)),))
+CARD = Driver(count=1, gpus=(GpuHealth(gpu=Gpu(index=0, uuid="GPU-a", memory_total=80 * GIB, memory_free=9 * GIB)),))
 
 
 def checks_of(text: str, tmp_path: Path, driver: Driver | None = None) -> dict[str, Check]:
@@ -58,7 +58,7 @@ def test_what_keeps_it_from_starting_here(tmp_path: Path) -> None:
 def test_warnings_of_the_plan(tmp_path: Path) -> None:
     found = checks_of('model = "org/name"\n[workers.a]\nengine = "mock"\ngpus = 1\n', tmp_path, CARD)
     judge(found["plan"], "ok", "2 processes, 1 GPU, mock")
-    assert "has only 1.0 of 80.0 GiB free" in found["plan-warning-1"].detail
+    assert "has only 9.0 GiB of 80.0 GiB free" in found["plan-warning-1"].detail
     assert [name for name in found if name.startswith("plan-")] == ["plan-warning-1"], "models have their own checks"
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dynamo_cli.gpus.health import Driver, Holder
+from dynamo_cli.gpus.gpu import Holder
+from dynamo_cli.gpus.health import Driver
 from tests.gpus.fake import GIB, driver_environment
 
 
@@ -21,18 +22,18 @@ def read(environment: dict[str, str]) -> Driver:
 
 
 def test_the_driver_and_a_healthy_gpu(driver: Path) -> None:
-    found = read(driver_environment(driver, "GPU-aaa:10:42+7"))
+    found = read(driver_environment(driver, "GPU-aaa:10:4000042+4000007"))
     assert (found.reason, found.version, found.cuda, found.count) == ("", "550.54.15", "12.4", 1)
     (gpu,) = found.gpus
     assert gpu.gpu.uuid == "GPU-aaa"
-    assert set(gpu.holders) == {Holder(42, GIB), Holder(7, GIB)}
+    assert {Holder(each.pid, each.memory) for each in gpu.gpu.holders} == {Holder(4000042, GIB), Holder(4000007, GIB)}
     assert (gpu.utilisation, gpu.persistence) == (37, False)
-    assert (gpu.mig, gpu.ecc_errors, gpu.slowed) == (False, 0, ())
+    assert (gpu.gpu.mig, gpu.ecc_errors, gpu.slowed) == (False, 0, ())
 
 
 def test_an_ill_gpu(driver: Path) -> None:
     (gpu,) = read(driver_environment(driver, "GPU-aaa:10", FAKE_NVML_ILL="mig ecc hot")).gpus
-    assert (gpu.mig, gpu.ecc_errors, gpu.slowed) == (True, 3, ("it is too hot",))
+    assert (gpu.gpu.mig, gpu.ecc_errors, gpu.slowed) == (True, 3, ("it is too hot",))
 
 
 def test_a_lost_gpu_is_counted(driver: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamo_cli.errors import EngineMissing
-from dynamo_cli.gpus.gpu import Gpu
+from dynamo_cli.gpus.gpu import Gpu, Holder
 from dynamo_cli.topology.load import load_topology
 from dynamo_cli.topology.plan import Inventory, make_plan
 from dynamo_cli.topology.process import Plan
@@ -49,10 +49,15 @@ def choose(gpus: int, model_kind: str | None) -> tuple[EngineSpec, str]:
     raise EngineMissing("nothing fits")
 
 
-def gpu(index: int, free_gib: int = 80, processes: tuple[int, ...] = ()) -> Gpu:
-    name = f"GPU-{'abcdefgh'[index]}"
+def gpu(index: int, free_gib: int = 80, pids: tuple[int, ...] = ()) -> Gpu:
+    """One of 80 GiB; each of `pids` is a python that holds a GiB of it."""
     return Gpu(
-        index=index, uuid=name, name="Fake", memory_total=80 * GIB, memory_free=free_gib * GIB, processes=processes
+        index=index,
+        uuid=f"GPU-{'abcdefgh'[index]}",
+        name="Fake",
+        memory_total=80 * GIB,
+        memory_free=free_gib * GIB,
+        holders=tuple(Holder(pid, GIB, "python") for pid in pids),
     )
 
 

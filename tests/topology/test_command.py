@@ -106,6 +106,76 @@ def test_gpus_of_the_driver_are_given_by_uuid(driver: Path) -> None:
     assert four.stderr.startswith("dynamo: pool decode wants 4 GPUs (2 replicas of 2), found 3 GPUs: 0 = GPU-full, ")
 
 
+def test_a_stranger_is_named(driver: Path) -> None:
+    me, near = os.getpid(), {"FAKE_NVML_LINKS": "0-1:4 1-2:4"}
+    environment = driver_environment(driver, f"GPU-a:40:{me}=40", "GPU-b:80", "GPU-c:80", **near)
+    sets = ("--set", "workers.decode.replicas=1", "--set", "workers.decode.gpus=2")
+    shown = dynamo("plan", "mock.toml", *sets, environment=environment).stdout.splitlines()
+    assert "decode-0: GPUs 1,2: NVLink, 80.0 GiB free each" in shown
+    name = Path("/proc/self/comm").read_text().strip()
+    assert f"GPU 0 left out: {name} (pid {me}) holds 40.0 GiB" in shown
+
+
+DESCRIBED = {
+    "8xH100-80GB": [
+        "decode-0: GPUs 0,1: NVLink, 79.6 GiB free each",
+        "decode-1: GPUs 2,3: NVLink, 79.6 GiB free each",
+        "small-0: GPU 4: 79.6 GiB free",
+    ],
+    "4xA100-40GB-PCIe,1xL4": [
+        "decode-0: GPUs 0,1: NVLink, 40.0 GiB free each",
+        "decode-1: GPUs 2,3: NVLink, 40.0 GiB free each",
+        "small-0: GPU 4: 22.5 GiB free",
+    ],
+    "8xL40S": [
+        "decode-0: GPUs 0,1: one PCIe switch, 45.0 GiB free each",
+        "decode-1: GPUs 2,3: one PCIe switch, 45.0 GiB free each",
+        "small-0: GPU 4: 45.0 GiB free",
+    ],
+    "8xV100-32GB": [
+        "decode-0: GPUs 0,3: NVLink, 32.0 GiB free each",
+        "decode-1: GPUs 1,2: NVLink, 32.0 GiB free each",
+        "small-0: GPU 4: 32.0 GiB free",
+    ],
+    "4xL4,2xL40S,1xH100-80GB:mig-1g.10gb*7": [
+        "decode-0: GPUs 0,1: one PCIe switch, 22.5 GiB free each",
+        "decode-1: GPUs 2,3: one PCIe switch, 22.5 GiB free each",
+        "small-0: GPU 4: 45.0 GiB free",
+        "GPU 6 left out: it is in MIG mode",
+    ],
+}
+
+
+@pytest.mark.parametrize("words", DESCRIBED)
+def test_a_machine_one_does_not_sit_at(words: str) -> None:
+    Path("two.toml").write_text(f'{MOCK}gpus = 2\n[workers.small]\nengine = "mock"\ngpus = 1\n')
+    done = dynamo("plan", "two.toml", "--gpus", words)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = done.stdout.splitlines()
+    start = shown.index("", 3) + 1
+    assert shown[start : shown.index("", start)] == DESCRIBED[words]
+    told = plan("two.toml", "--gpus", words)
+    assert [f"{p.name}: {p.gpus_reason}" for p in told.processes[1:]] + [*told.gpu_notes] == DESCRIBED[words]
+
+
+def test_one_mig_instance_of_another_machine() -> None:
+    made = plan("mock.toml", "--set", "workers.decode.gpus=mig-1g.10gb", "--gpus", "1xH100-80GB:mig-1g.10gb*7")
+    assert [(p.gpus[0].uuid, p.gpus_reason) for p in made.processes[1:]] == [
+        (f"MIG-0-{number}", "MIG 1g.10gb of GPU 0: 9.8 GiB free") for number in range(2)
+    ]
+
+
+def test_a_machine_that_is_not_known_or_too_small() -> None:
+    code, line = failed("mock.toml", "--gpus", "8xH1000")
+    assert code == 2 and line.startswith("dynamo: --gpus 8xH1000: unknown GPU H1000; known are B200, H200, ")
+    code, line = failed("mock.toml", "--set", "workers.decode.gpus=2", "--gpus", "2xL4")
+    assert (code, line) == (
+        4,
+        "dynamo: pool decode wants 4 GPUs (2 replicas of 2), found 2 GPUs: 0 = GPU-0, 1 = GPU-1; "
+        "set workers.decode.gpus = 0, a smaller workers.decode.replicas or another workers.decode.engine\n",
+    )
+
+
 def test_an_engine_that_is_not_installed() -> None:
     words = ["plan", str(TOPOLOGIES / "agg.toml"), "--set", "workers.decode.engine=llamacpp"]
     hidden = f"import sys; sys.modules['xllamacpp'] = None; from dynamo_cli.cli.main import run; sys.exit(run({words}))"

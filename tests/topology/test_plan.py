@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli.errors import EngineMissing, ResourceMissing, TopologyError
+from dynamo_cli.gpus.described import described_gpus
 from dynamo_cli.topology.process import Dependency, GpuAssignment, Liveness, Plan, Probe, ProcessSpec, RestartPolicy
 from tests.topology.machines import GIB, gpu, machine, plan
 
@@ -45,7 +46,7 @@ restart = "always"
 stop_timeout_s = 3
 ready_timeout_s = 9
 """
-    made = plan(tmp_path, text, machine(gpu(0), gpu(1, 10, (7,)), gpu(2)))
+    made = plan(tmp_path, text, machine(gpu(0), gpu(1, 79, (7,)), gpu(2)))
     assert made == Plan(
         deployment="blue",
         source=str(tmp_path / "deploy.toml"),
@@ -93,6 +94,7 @@ ready_timeout_s = 9
                     GpuAssignment(0, "GPU-a", "Fake", 80 * GIB, 80 * GIB),
                     GpuAssignment(2, "GPU-c", "Fake", 80 * GIB, 80 * GIB),
                 ),
+                gpus_reason="GPUs 0,2: 80.0 GiB free each",
                 probe=Probe(kind="admin", timeout_s=9.0),
                 liveness=Liveness(),
                 restart=RestartPolicy(mode="always"),
@@ -243,14 +245,59 @@ def test_gpus_are_given_once(tmp_path: Path) -> None:
 
 def test_listed_gpus_are_shared_and_nobody_elses(tmp_path: Path) -> None:
     text = HUNGRY + 'replicas = 1\n[workers.more]\nengine = "mock"\nreplicas = 2\ngpus = [1, "gpu-a"]'
-    made = plan(tmp_path, text, machine(gpu(0), gpu(1), gpu(2, 5)))
+    made = plan(tmp_path, text, machine(gpu(0, 5), gpu(1), gpu(2)))
     assert devices(made) == {"decode-0": "GPU-c", "more-0": "GPU-b,GPU-a", "more-1": "GPU-b,GPU-a"}
-    assert made.warnings == ("pool decode: GPU 2 has only 5.0 of 80.0 GiB free",)
+    assert worker(made, "more-1").gpus_reason == "GPUs 1,0: 5.0 to 80.0 GiB free; listed in the topology"
+    assert made.warnings == ("pool more: GPU 0: only 5.0 GiB of 80.0 GiB free",)
 
 
-def test_a_crowded_gpu_is_told(tmp_path: Path) -> None:
-    made = plan(tmp_path, HUNGRY, machine(gpu(0, 4, (7, 8))))
-    assert made.warnings == ("pool decode: GPU 0 has only 4.0 of 80.0 GiB free, used by 2 processes",)
+def test_a_list_that_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(TopologyError, match=r"deploy.toml:4: workers.decode.gpus: GPU 1 is listed twice: GPU-b is 1"):
+        plan(tmp_path, MOCK + 'gpus = ["gpu-b", 1]', machine(gpu(0), gpu(1)))
+    with pytest.raises(TopologyError, match=r"deploy.toml:4: workers.decode.gpus: a process can use one MIG instance"):
+        plan(tmp_path, MOCK + 'gpus = ["MIG-0-0", "MIG-0-1"]', machine(*SPLIT))
+
+
+def test_memory_of_others_is_avoided_and_told(tmp_path: Path) -> None:
+    made = plan(tmp_path, HUNGRY, machine(gpu(0, 40, (7, 8)), gpu(1), gpu(2, 4)))
+    assert devices(made) == {"decode-0": "GPU-b"}
+    assert worker(made).gpus_reason == "GPU 1: 80.0 GiB free"
+    assert made.gpu_notes == (
+        "GPU 0 left out: only 40.0 GiB of 80.0 GiB free, python (pid 7) holds 1.0 GiB, python (pid 8) holds 1.0 GiB",
+        "GPU 2 left out: only 4.0 GiB of 80.0 GiB free",
+    )
+
+
+def test_a_crowded_gpu_is_given_when_there_is_no_other(tmp_path: Path) -> None:
+    made = plan(tmp_path, HUNGRY, machine(gpu(0, 40, (7,))))
+    assert made.warnings == ("pool decode: GPU 0 has only 40.0 GiB of 80.0 GiB free: python (pid 7) holds 1.0 GiB",)
+    enough = plan(tmp_path, HUNGRY + 'gpu_memory = "30GiB"', machine(gpu(0, 40, (7,))))
+    assert not enough.warnings
+
+
+def test_what_other_deployments_have_is_noted(tmp_path: Path) -> None:
+    made = plan(tmp_path, HUNGRY, machine(gpu(0), gpu(1), held_gpus={"GPU-a": "blue"}))
+    assert devices(made) == {"decode-0": "GPU-b"}
+    assert made.gpu_notes == ("GPU 0 left out: deployment blue has it",)
+    assert not plan(tmp_path, MOCK, machine(gpu(0), gpu(1), held_gpus={"GPU-a": "blue"})).gpu_notes
+
+
+SPLIT = described_gpus("1xA100-80GB:mig-3g.40gb*2+mig-1g.10gb").gpus
+
+
+def test_mig_instances(tmp_path: Path) -> None:
+    text = HUNGRY + "replicas = 2\n"
+    auto = plan(tmp_path, text, machine(*SPLIT))
+    assert devices(auto) == {"decode-0": "MIG-0-0", "decode-1": "MIG-0-1"}
+    assert worker(auto).gpus_reason == "MIG 3g.40gb of GPU 0: 39.0 GiB free"
+    assert worker(auto).gpus[0].profile == "3g.40gb"
+    small = plan(tmp_path, MOCK + 'gpus = "mig-1g.10gb"', machine(gpu(1), *SPLIT))
+    assert devices(small) == {"decode-0": "MIG-0-2"}
+    named = plan(tmp_path, MOCK + 'gpus = ["MIG-0-1"]', machine(*SPLIT))
+    assert worker(named).gpus_reason == "MIG 3g.40gb of GPU 0: 39.0 GiB free; listed in the topology"
+    beside = plan(tmp_path, text.replace("2", "1"), machine(gpu(1), *SPLIT))
+    assert devices(beside) == {"decode-0": "GPU-b"}
+    assert beside.gpu_notes == ("GPU 0 left out: it is in MIG mode",)
 
 
 SHORT = {
@@ -277,6 +324,40 @@ SHORT = {
         machine(gpu(0)),
         "pool b wants 1 GPU, found 1 GPU: 0 = GPU-a, 1 of them given to pool decode; "
         "set workers.b.gpus = 0 or another workers.b.engine",
+    ),
+    "no memory": (
+        HUNGRY,
+        machine(gpu(0, 4, (7, 8))),
+        "pool decode wants 1 GPU, found 1 GPU: 0 = GPU-a; GPU 0 left out: only 4.0 GiB of 80.0 GiB free, "
+        "python (pid 7) holds 1.0 GiB, python (pid 8) holds 1.0 GiB; "
+        "set workers.decode.gpus = 0 or another workers.decode.engine",
+    ),
+    "too little memory": (
+        HUNGRY + 'gpu_memory = "79GiB"\nreplicas = 2',
+        machine(gpu(0), gpu(1, 78)),
+        "pool decode wants 2 GPUs (2 replicas of 1), found 2 GPUs: 0 = GPU-a, 1 = GPU-b; "
+        "GPU 1 left out: 79.0 GiB wanted, only 78.0 GiB of 80.0 GiB free; "
+        "set workers.decode.gpus = 0, a smaller workers.decode.replicas or another workers.decode.engine",
+    ),
+    "MIG of another size": (
+        MOCK + 'gpus = "mig-1g.20gb"',
+        machine(*SPLIT),
+        "pool decode wants 1 mig-1g.20gb, found 0 MIG instances: MIG 3g.40gb of GPU 0 = MIG-0-0, "
+        "MIG 3g.40gb of GPU 0 = MIG-0-1, MIG 1g.10gb of GPU 0 = MIG-0-2; "
+        "set workers.decode.gpus = 0 or another workers.decode.engine",
+    ),
+    "a GPU in MIG mode": (
+        MOCK + "gpus = [0]",
+        machine(*SPLIT),
+        "pool decode wants GPU 0, which is in MIG mode; list its instances: MIG-0-0 (3g.40gb), MIG-0-1 (3g.40gb), "
+        'MIG-0-2 (1g.10gb), or write gpus = "mig"',
+    ),
+    "two MIG instances": (
+        MOCK + "gpus = 2",
+        machine(*SPLIT),
+        "pool decode wants 2 GPUs, found 3 MIG instances: MIG 3g.40gb of GPU 0 = MIG-0-0, "
+        "MIG 3g.40gb of GPU 0 = MIG-0-1, MIG 1g.10gb of GPU 0 = MIG-0-2; "
+        "set workers.decode.gpus = 0 or another workers.decode.engine",
     ),
     "unknown id": (
         MOCK + "gpus = [0, 3]",

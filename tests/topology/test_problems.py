@@ -67,7 +67,7 @@ TABLE = {
     "quoted key": (
         GOOD + '"a\\nb" = 1',
         [
-            'F:4: workers.decode."a\\nb": unknown key; known here: engine, model, role, replicas, gpus, '
+            'F:4: workers.decode."a\\nb": unknown key; known here: engine, model, role, replicas, gpus, gpu_memory, '
             "tensor_parallel, args, options, adapters, env, cwd, depends_on, restart, liveness, memory_limit, "
             "stop_timeout_s, ready_timeout_s",
         ],
@@ -190,7 +190,17 @@ TABLE = {
     ),
     "gpus": (
         GOOD + 'gpus = "all"',
-        ['F:4: workers.decode.gpus: expected "auto", a whole number or a list of GPU ids, found text "all"'],
+        [
+            'F:4: workers.decode.gpus: expected "auto", a whole number, a list of GPU ids, "mig" or "mig-PROFILE", '
+            'found text "all"'
+        ],
+    ),
+    "mig and tensor parallel": (
+        GOOD + 'gpus = "mig-3g.40gb"\ntensor_parallel = 2',
+        [
+            "F:4: workers.decode.gpus: a MIG instance cannot be joined with others for tensor_parallel = 2; "
+            "use whole GPUs"
+        ],
     ),
     "gpu ids": (
         GOOD + 'gpus = [0, -1, true, "", 0]',

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from dynamo_cli import __version__
-from dynamo_cli.gpus.nvml import read_gpus
+from dynamo_cli.gpus.asking import read_gpus
 
 
 def host_facts() -> dict[str, Any]:
