@@ -33,6 +33,7 @@ from dynamo_cli.topology.process import Plan
 
 POLL_S = 0.05
 LAST_LINES = 20
+EVIDENCE_S = 1.0
 
 
 class Outcome(NamedTuple):
@@ -173,6 +174,7 @@ def _await_ready(daemon: subprocess.Popen[bytes], paths: DeploymentPaths, timeou
             if status.state == "READY":
                 return Outcome(0, status)
             if any(s.state == "FAILED" for s in status.services):
+                status = _with_evidence(client, status)
                 return Outcome(_failed_exit_code(status), status, _complaint(paths, status))
         time.sleep(POLL_S)
     late = f"not ready within {timeout_s:g} s"
@@ -180,6 +182,18 @@ def _await_ready(daemon: subprocess.Popen[bytes], paths: DeploymentPaths, timeou
         return Outcome(3, None, f"dynamo: deployment {paths.deployment} is {late}")
     status.reason = f"{late}: {status.reason}" if status.reason else late
     return Outcome(3, status, _complaint(paths, status))
+
+
+def _with_evidence(client: ControlClient, status: DeploymentStatus) -> DeploymentStatus:
+    """The status once the evidence of the first failure is written, or it takes too long."""
+    deadline = time.monotonic() + EVIDENCE_S
+    with contextlib.suppress(NotReady):
+        while time.monotonic() < deadline:
+            if any(s.evidence for s in status.services if s.name == status.first_failed):
+                break
+            time.sleep(POLL_S)
+            status = client.status()
+    return status
 
 
 def _abandon(daemon: subprocess.Popen[bytes], paths: DeploymentPaths) -> None:
@@ -196,8 +210,14 @@ def _complaint(paths: DeploymentPaths, status: DeploymentStatus) -> str:
     unready = next((s.name for s in status.services if not s.ready), "")
     name = status.first_failed or unready
     lines = last_lines(log_file(paths, name), LAST_LINES) if name else []
+    failed = next((s for s in status.services if s.name == name), None)
     return "\n".join(
-        [f"dynamo: deployment {status.deployment} failed: {status.reason}", *(f"{name} | {x}" for x in lines)]
+        [
+            f"dynamo: deployment {status.deployment} failed: {status.reason}",
+            *(f"{name} | {line}" for line in lines),
+            *([f"dynamo: hint: {failed.hint}"] if failed and failed.hint else []),
+            *([f"dynamo: evidence: {failed.evidence}"] if failed and failed.evidence else []),
+        ]
     )
 
 
