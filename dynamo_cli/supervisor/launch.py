@@ -206,19 +206,18 @@ def _abandon(daemon: subprocess.Popen[bytes], paths: DeploymentPaths) -> None:
 
 
 def _complaint(paths: DeploymentPaths, status: DeploymentStatus) -> str:
-    """One line of why, then the last lines of the first child that failed, or else of the first that is not ready."""
+    """Why, what helps and where to read more, then the last lines of the first child that failed or is not ready."""
     unready = next((s.name for s in status.services if not s.ready), "")
-    name = status.first_failed or unready
-    lines = last_lines(log_file(paths, name), LAST_LINES) if name else []
-    failed = next((s for s in status.services if s.name == name), None)
-    return "\n".join(
-        [
-            f"dynamo: deployment {status.deployment} failed: {status.reason}",
-            *(f"{name} | {line}" for line in lines),
-            *([f"dynamo: hint: {failed.hint}"] if failed and failed.hint else []),
-            *([f"dynamo: evidence: {failed.evidence}"] if failed and failed.evidence else []),
-        ]
-    )
+    failed = next((s for s in status.services if s.name == (status.first_failed or unready)), None)
+    words = [f"dynamo: deployment {status.deployment} failed: {status.reason}"]
+    if failed is None:
+        return words[0]
+    if failed.hint and failed.hint not in status.reason:
+        words.append(f"dynamo: hint: {failed.hint}")
+    if failed.evidence:
+        words.append(f"dynamo: evidence in {failed.evidence}")
+    lines = last_lines(log_file(paths, failed.name), LAST_LINES)
+    return "\n".join([*words, *(f"{failed.name} | {line}" for line in lines)])
 
 
 def _failed_exit_code(status: DeploymentStatus) -> int:
