@@ -10,6 +10,7 @@
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
 # make flags    regenerate docs/flags.md
+# make troubleshooting  regenerate docs/troubleshooting.md
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +22,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 ARGS ?=
 
-.PHONY: up install model test test-index check bench bench-router bench-events bench-scale completions schema flags clean
+.PHONY: up install model test test-index check bench bench-router bench-events bench-scale completions schema flags troubleshooting clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -63,6 +64,9 @@ schema: $(READY)
 
 flags: $(READY)
 	@file=docs/flags.md; $(BIN)/python -m dynamo_cli.runtime.flags.page > $$file.new && mv $$file.new $$file
+
+troubleshooting: $(READY)
+	@file=docs/troubleshooting.md; $(BIN)/python -m dynamo_cli.supervisor.hints.page > $$file.new && mv $$file.new $$file
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

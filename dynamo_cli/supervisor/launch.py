@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dynamo_cli.errors import NotReady, PortBusy, UsageError
@@ -29,6 +30,7 @@ from dynamo_cli.supervisor.leftovers import end_leftovers, take_down
 from dynamo_cli.supervisor.processes import ProcessId, identify
 from dynamo_cli.supervisor.record import Record, take_lock, write
 from dynamo_cli.supervisor.supervisor import INTERRUPTED, Assignment, Supervisor
+from dynamo_cli.supervisor.waiting import Waiting
 from dynamo_cli.topology.process import Plan
 
 POLL_S = 0.05
@@ -89,15 +91,18 @@ def run_foreground(held: Claim, as_json: bool = False) -> Outcome:
         held.release()
 
 
-def run_detached(held: Claim, timeout_s: float) -> Outcome:
-    """Start a supervisor of its own session and return when the deployment is READY, else when all of it is gone."""
+def run_detached(held: Claim, timeout_s: float, tell: Callable[[str], object] = str) -> Outcome:
+    """Start a supervisor of its own session and return when the deployment is READY, else when all of it is gone.
+
+    `tell` hears what it waits for, where that takes long.
+    """
     paths = held.assignment.paths
     try:
         daemon = _start_daemon(held)
     finally:
         held.release()
     try:
-        outcome = _await_ready(daemon, paths, timeout_s)
+        outcome = _await_ready(daemon, paths, timeout_s, tell)
     except KeyboardInterrupt:
         _abandon(daemon, paths)
         return Outcome(INTERRUPTED)
@@ -162,8 +167,10 @@ def _start_daemon(held: Claim) -> subprocess.Popen[bytes]:
         )
 
 
-def _await_ready(daemon: subprocess.Popen[bytes], paths: DeploymentPaths, timeout_s: float) -> Outcome:
-    client, status = ControlClient(paths.control_socket), None
+def _await_ready(
+    daemon: subprocess.Popen[bytes], paths: DeploymentPaths, timeout_s: float, tell: Callable[[str], object]
+) -> Outcome:
+    client, status, waiting = ControlClient(paths.control_socket), None, Waiting()
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if daemon.poll() is not None:
@@ -171,6 +178,8 @@ def _await_ready(daemon: subprocess.Popen[bytes], paths: DeploymentPaths, timeou
             return Outcome(1, None, f"dynamo: the supervisor ended with code {daemon.returncode}\n{words}")
         with contextlib.suppress(NotReady):
             status = client.status()
+            for line in waiting.lines(status):
+                tell(line)
             if status.state == "READY":
                 return Outcome(0, status)
             if any(s.state == "FAILED" for s in status.services):

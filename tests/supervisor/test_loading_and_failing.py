@@ -6,10 +6,13 @@ import json
 import os
 from pathlib import Path
 
-from dynamo_cli.errors import NotReady
+import pytest
+
+from dynamo_cli.errors import NotReady, UsageError
 from dynamo_cli.logs.files import OWN_LOG, log_file
 from dynamo_cli.runtime.control import Progress, ServiceStatus
 from dynamo_cli.supervisor import table
+from dynamo_cli.supervisor.reader import read_crash
 from dynamo_cli.topology.process import Probe, RestartPolicy
 from tests.supervisor.harness import Running, foreground, run_plan, until
 from tests.supervisor.plans import custom, custom_plan, plan
@@ -90,6 +93,17 @@ def test_a_failure_has_its_hint_and_its_evidence(clean_environment: Path) -> Non
         assert OOM in (evidence / "output.log").read_text()
         for file in evidence.iterdir():
             assert not any(secret in file.read_text() for secret in secrets.values() if len(secret) > 1)
+
+
+def test_the_last_failure_is_shown_on_demand(clean_environment: Path) -> None:
+    with foreground(plan(custom(FAILING, restart=NEVER), STAYS, models=())) as running:
+        until(lambda: service(running).evidence, what="evidence")
+        shown = read_crash("test", "decode-0")
+        assert shown.startswith("decode-0 (custom) exited with code 1") and OOM in shown
+        with pytest.raises(NotReady, match="decode-1 of test never failed"):
+            read_crash("test", "decode-1")
+        with pytest.raises(UsageError, match="did you mean decode-0"):
+            read_crash("test", "decod-0")
 
 
 def test_up_ends_with_the_hint_and_the_place_of_the_evidence() -> None:

@@ -12,7 +12,7 @@ from dynamo_cli.runtime.redact import COVER, redact, redact_environment
 
 TELLING = re.compile(
     r"(?:DYN|DYNAMO|VLLM|SGLANG|SGL|TRTLLM|TLLM|TRT|LLAMA|GGML|CUDA|NVIDIA|NCCL|NIXL|UCX|TORCH|PYTORCH|TRITON|OMP|MKL"
-    r"|GLOO|HF|HUGGINGFACE|TRANSFORMERS|TOKENIZERS|XDG|PYTHON|LD|MALLOC)(?:_|$)|(?:PATH|HOME|TMPDIR|LANG|USER|PWD)$"
+    r"|PYTHON\w*|GLOO|HF|HUGGINGFACE|TRANSFORMERS|TOKENIZERS|XDG|LD|MALLOC)(?:_|$)|(?:PATH|HOME|TMPDIR|LANG|USER|PWD)$"
 )
 """Variables that say how an engine runs. Of any other one only the name is kept: its value may be anything."""
 SHORTEST = 6

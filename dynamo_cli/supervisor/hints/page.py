@@ -1,4 +1,4 @@
-"""The table of docs: `python -m dynamo_cli.supervisor.hints.page` prints it."""
+"""`python -m dynamo_cli.supervisor.hints.page`: docs/troubleshooting.md, made of the table of hints."""
 
 from __future__ import annotations
 
@@ -7,8 +7,27 @@ import sys
 from dynamo_cli.supervisor.hints.find import RULES
 from dynamo_cli.supervisor.hints.rule import Failed, Rule
 
+_HEAD = """\
+# When a process fails
+
+<!-- made by `make troubleshooting` -->
+
+`dynamo status` says of each process in one line how it ended and, for the failures below, what helps; `status --json`
+has that as `hint`. Of each failure a directory is kept, named in `status` (`evidence`): `summary.txt` to read,
+`crash.json` with everything, `output.log` with the last 200 lines. `dynamo logs --crash SERVICE` shows the last one.
+Values of variables and flags that are named like secrets are covered in them, and of variables that do not say how
+engines run only the names are there; look at the lines before you send them to others.
+
+What helps is computed from the numbers of the message and the flags of the process where they are there. Warnings and
+what a process survived give no hint.
+
+"""
 SHOWN = 110
 """Characters of an example."""
+
+
+def page() -> str:
+    return f"{_HEAD}{table()}\n"
 
 
 def table() -> str:
@@ -27,4 +46,4 @@ def _row(rule: Rule) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{table()}\n")
+    sys.stdout.write(page())

@@ -44,7 +44,7 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("dynamo_cli.supervisor.crashes.keep._write", refuse)
-    with pytest.raises(ResourceMissing, match="no evidence kept in .*decode-0-1: No space left on device"):
+    with pytest.raises(ResourceMissing, match=r"no evidence kept in .*decode-0-1: No space left on device"):
         keep(tmp_path, "decode-0-1", {"a": ""})
     assert not names(tmp_path)
 

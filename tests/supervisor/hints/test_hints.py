@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from dynamo_cli.supervisor.hints.find import RULES, hint_of
-from dynamo_cli.supervisor.hints.page import table
+from dynamo_cli.supervisor.hints.page import page, table
 from dynamo_cli.supervisor.hints.rule import Failed, Rule
 from dynamo_cli.supervisor.phases.tables import family
 from tests.supervisor.hints.excerpts import EXCERPTS, HARMLESS, TORCH_OOM, Excerpt
@@ -59,3 +60,8 @@ def test_the_page_has_a_row_of_three_cells_for_each() -> None:
     rows = table().splitlines()[2:]
     assert len(rows) == len(RULES)
     assert all(len(re.split(r"(?<!\\)\|", row)) == 5 for row in rows)
+
+
+def test_the_page_is_fresh() -> None:
+    file = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
+    assert file.read_text() == page(), "run `make troubleshooting`"

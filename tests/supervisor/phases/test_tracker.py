@@ -28,8 +28,8 @@ Loading safetensors checkpoint shards:  38% Completed | 3/8 [00:04<00:07,  1.41s
 Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  43%|████▎     | 29/67 [00:02<00:03, 12.15it/s] => \
 graph capture 29/67
 (EngineCore pid=99) INFO 03-02 10:02:39 [gpu_model_runner.py:6582] Graph capturing finished in 6 secs => warm-up
-(EngineCore pid=99) INFO 03-02 10:02:40 [core.py:402] init engine (profile, create kv cache, warmup model) took 46 s => \
-warm-up
+(EngineCore pid=99) INFO 03-02 10:02:40 [core.py:402] init engine (profile, create kv cache, warmup model) took 46 s \
+=> warm-up
 """
 VLLM_CPU = """\
 (Worker pid=17) INFO 03-02 18:27:02 [cpu_model_runner.py:68] Starting to load model /models/s... => weights
@@ -56,7 +56,7 @@ Loading safetensors weights in parallel: 100%|██████████| 4/
 Loading weights:  12%|█▏        | 143/1190 [00:07<00:54, 19.26it/s] => weights 143/1190
 [TensorRT-LLM][INFO] [MemUsageChange] Allocated 26.91 GiB for max tokens in paged KV cache (220480). => KV cache
 [03/02/2026-16:36:00] [TRT-LLM] [RANK 0] [I] Running autotuner warmup... => warm-up
-[03/02/2026-16:36:30] [TRT-LLM] [I] Run generation-only CUDA graph warmup for batch size=64, draft_len=0 => graph capture
+[03/02/2026-16:36:30] [TRT-LLM] [I] Run generation-only CUDA graph warmup for batch size=64 => graph capture
 """
 LLAMACPP = """\
 srv    load_model: loading model '/models/a.gguf' => load
