@@ -207,8 +207,8 @@ def _with_evidence(client: ControlClient, status: DeploymentStatus) -> Deploymen
 
 def _abandon(daemon: subprocess.Popen[bytes], paths: DeploymentPaths) -> None:
     deployment = open_deployment(paths.deployment)
-    if deployment and deployment.record.supervised:
-        take_down(deployment)
+    if deployment and deployment.record.supervised and deployment.record.supervisor.pid == daemon.pid:
+        take_down(deployment)  # before it has written itself down the record names us
     with contextlib.suppress(subprocess.TimeoutExpired):
         daemon.terminate()
         daemon.wait(5.0)

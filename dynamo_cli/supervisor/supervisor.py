@@ -32,7 +32,6 @@ from dynamo_cli.supervisor.crashes.crash import Crash
 from dynamo_cli.supervisor.dependencies import Wait, unmet
 from dynamo_cli.supervisor.events import EventBus
 from dynamo_cli.supervisor.exits import CLEAR, Ending, ending, exit_class
-from dynamo_cli.supervisor.hints.find import hint_of
 from dynamo_cli.supervisor.hints.rule import Failed
 from dynamo_cli.supervisor.launcher import Launcher
 from dynamo_cli.supervisor.lookout import Lookout
@@ -225,6 +224,8 @@ class Supervisor:
         self._loads.ended(spec.name)
 
     async def explain(self, spec: ProcessSpec, code: int, verdict: str) -> Ending:
+        from dynamo_cli.supervisor.hints.find import hint_of  # late: many regular expressions, seldom needed
+
         await self._launcher.logs.synced()
         oom = oom_words(self._oom_kills.get(spec.name, OomKills()), oom_kills()) if code == -signal.SIGKILL else ""
         oom = "" if verdict else oom

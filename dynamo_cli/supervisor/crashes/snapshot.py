@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
@@ -57,6 +55,9 @@ def gpus(command: Sequence[str] = (sys.executable, "-m", "dynamo_cli.gpus")) -> 
 
 def versions() -> dict[str, str]:
     """Of Python, the kernel, and what engines consist of, where they are installed beside us."""
+    import platform  # late: these are for a supervisor whose processes fail
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"python": platform.python_version(), "system": platform.platform()}
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
