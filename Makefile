@@ -12,6 +12,7 @@
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
 # make flags    regenerate docs/flags.md
+# make troubleshooting  regenerate docs/troubleshooting.md
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,7 +28,7 @@ ENGINES_HOME ?= .engines
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: up install model test test-engines test-index check bench bench-router bench-events bench-engine bench-scale
-.PHONY: completions schema flags clean
+.PHONY: completions schema flags troubleshooting clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -76,6 +77,9 @@ schema: $(READY)
 
 flags: $(READY)
 	@file=docs/flags.md; $(BIN)/python -m dynamo_cli.runtime.flags.page > $$file.new && mv $$file.new $$file
+
+troubleshooting: $(READY)
+	@file=docs/troubleshooting.md; $(BIN)/python -m dynamo_cli.supervisor.hints.page > $$file.new && mv $$file.new $$file
 
 clean:
 	rm -rf $(VENV) $(ENGINES_HOME) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,7 +19,7 @@ function __dynamo_count
             echo 1
         case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --router-kv-policy' 'frontend --router-kv-overlap-score-credit' 'frontend --router-kv-overlap-score-weight' 'frontend --kv-overlap-score-weight' 'frontend --router-host-cache-hit-weight' 'frontend --router-disk-cache-hit-weight' 'frontend --router-temperature' 'frontend --router-kv-overlap-score-credit-decay' 'frontend --router-prefill-load-scale' 'frontend --router-decode-active-request-weight' 'frontend --router-ttl-secs' 'frontend --router-max-tree-size' 'frontend --router-prune-target-ratio' 'frontend --router-predicted-ttl-secs' 'frontend --router-session-affinity-ttl-secs' 'frontend --kv-cache-block-size' 'frontend --router-approximate-cache-policy' 'frontend --router-session-affinity-mode' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --active-decode-blocks-threshold' 'frontend --busy-threshold' 'frontend --active-prefill-tokens-threshold' 'frontend --active-prefill-tokens-threshold-frac' 'frontend --metrics-prefix' 'frontend --request-trace' 'frontend --explain-requests' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane' 'frontend --event-plane'
             echo 1
-        case 'logs -n' 'logs --tail' 'logs --since' 'logs --until' 'logs --grep' 'logs --level' 'logs -d' 'logs --deployment'
+        case 'logs -n' 'logs --tail' 'logs --since' 'logs --until' 'logs --grep' 'logs --level' 'logs --crash' 'logs -d' 'logs --deployment'
             echo 1
         case 'mocker --engine' 'mocker --model' 'mocker --model-path' 'mocker --model-name' 'mocker --served-model-name' 'mocker --endpoint' 'mocker --options' 'mocker --tensor-parallel-size' 'mocker --tp' 'mocker --custom-jinja-template' 'mocker --adapter' 'mocker --logits-processor' 'mocker --disaggregation-mode' 'mocker --health-check-payload' 'mocker --engine-request-limit' 'mocker --namespace' 'mocker --namespace-prefix' 'mocker --discovery-backend' 'mocker --store-kv' 'mocker --request-plane' 'mocker --event-plane'
             echo 1
@@ -308,6 +308,7 @@ complete -c dynamo -n '__dynamo_at \'logs\'' -l grep -x -d 'Only lines in which 
 complete -c dynamo -n '__dynamo_at \'logs\'' -l level -x -k -a 'trace debug info warning error' -d 'From this level on: trace, debug, info, warning, error.'
 complete -c dynamo -n '__dynamo_at \'logs\'' -s t -l timestamps -d 'When each line arrived, in UTC.'
 complete -c dynamo -n '__dynamo_at \'logs\'' -l json -d 'A JSON object a line: time, service, level, text.'
+complete -c dynamo -n '__dynamo_at \'logs\'' -l crash -x -k -a '(__dynamo_ask service)' -d 'What is kept of its last failure, and nothing else.'
 complete -c dynamo -n '__dynamo_at \'logs\'' -s d -l deployment -x -k -a '(__dynamo_ask any-deployment)' -d 'Default: the running or the last one.'
 complete -c dynamo -n '__dynamo_at \'logs\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'mocker\'' -s h -l help -d 'show this help message and exit'

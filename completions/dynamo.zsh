@@ -329,6 +329,7 @@ __dynamo_logs() {
         '(-t --timestamps)-t[When each line arrived, in UTC.]' \
         '(-t --timestamps)--timestamps[When each line arrived, in UTC.]' \
         '(--json)--json[A JSON object a line\: time, service, level, text.]' \
+        '(--crash)--crash=[What is kept of its last failure, and nothing else.]:value: __dynamo_ask service service' \
         '(-d --deployment)-d+[Default\: the running or the last one.]:value: __dynamo_ask any-deployment any_deployment' \
         '(-d --deployment)--deployment=[Default\: the running or the last one.]:value: __dynamo_ask any-deployment any_deployment' \
         '(-h --help)-h[Show this message and exit.]' \

@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
         level: str = typer.Option(None, help="From this level on: trace, debug, info, warning, error."),
         timestamps: bool = typer.Option(False, "-t", "--timestamps", help="When each line arrived, in UTC."),
         json: bool = typer.Option(False, "--json", help="A JSON object a line: time, service, level, text."),
+        crash: str = typer.Option(None, metavar="SERVICE", help="What is kept of its last failure, and nothing else."),
         deployment: str = typer.Option(None, "-d", "--deployment", help="Default: the running or the last one."),
     ) -> None:
         """Show what the processes of a deployment wrote, in order of time, also of the last one that was stopped."""
@@ -24,6 +25,9 @@ def register(app: typer.Typer) -> None:
         from dynamo_cli.logs.query import make_query, writer
         from dynamo_cli.supervisor import reader
 
+        if crash is not None:
+            print(reader.read_crash(deployment, crash), end="")
+            return
         now = datetime.now().astimezone()
         query = make_query(since=since, until=until, grep=grep, level=level, tail=tail, now=now)
         write = functools.partial(writer, json, timestamps)

@@ -22,6 +22,8 @@ def register(app: typer.Typer) -> None:
 
         With names of pools and services only these are started, with what they depend on; frontends always are.
         """
+        import functools
+
         from dynamo_cli.cli.pull import fetch_with_progress
         from dynamo_cli.supervisor import launch, view
         from dynamo_cli.supervisor.prepare import plan_here, read_topology
@@ -33,7 +35,8 @@ def register(app: typer.Typer) -> None:
             held = launch.claim(plan, detach)
         for warning in plan.warnings:
             print(f"dynamo: warning: {warning}", file=sys.stderr)
-        outcome = launch.run_detached(held, timeout) if detach else launch.run_foreground(held, as_json)
+        tell = functools.partial(print, file=sys.stderr, flush=True)
+        outcome = launch.run_detached(held, timeout, tell) if detach else launch.run_foreground(held, as_json)
         if outcome.complaint:
             print(outcome.complaint, file=sys.stderr)
         if detach and outcome.status and as_json:

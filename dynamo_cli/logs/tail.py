@@ -53,6 +53,11 @@ class Tail:
                 chunk = self._read()
         return self._split(chunk) if chunk else []
 
+    @property
+    def unfinished(self) -> str:
+        """The line that is being written, such as a progress bar that is drawn anew again and again."""
+        return _line(self._service, self._partial).text if self._partial else ""
+
     def close(self) -> None:
         if self._file:
             self._file.close()

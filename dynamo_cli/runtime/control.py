@@ -23,12 +23,24 @@ ServiceAction = Literal["start", "stop", "restart"]
 DeploymentState = Literal["STARTING", "READY", "DEGRADED", "FAILED", "STOPPING", "STOPPED"]
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How much of a phase is done. `done` of `total` pieces, both 0 when the engine tells a share only."""
+
+    percent: float
+    done: int = 0
+    total: int = 0
+
+
 class ServiceStatus(msgspec.Struct, kw_only=True):
     """`reason` says why the service is in its state, in one line; `last_exit` how its last process ended.
 
     `exit_code` is that of the last process, negative for a signal. `since`: when it entered its state, seconds since
     the epoch. `memory`: bytes its process and descendants hold, where that is watched. `done`: it ended by itself as it
     may and is not started again. `by_hand`: somebody stopped it.
+
+    `phase`: what a process that is not ready yet is doing, for `phase_s` seconds; `phases`: seconds that each phase of
+    its start has taken. `hint`: what happened at its last failure and what helps; `evidence`: the directory that tells
+    of it.
     """
 
     name: str
@@ -52,6 +64,12 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     memory: int = 0
     done: bool = False
     by_hand: bool = False
+    phase: str = ""
+    phase_s: float = 0.0
+    progress: Progress | None = None
+    phases: dict[str, float] = {}
+    hint: str = ""
+    evidence: str = ""
 
 
 class DeploymentStatus(msgspec.Struct, kw_only=True):

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dynamo_cli.errors import NotReady, PortBusy, UsageError
@@ -29,10 +30,12 @@ from dynamo_cli.supervisor.leftovers import end_leftovers, take_down
 from dynamo_cli.supervisor.processes import ProcessId, identify
 from dynamo_cli.supervisor.record import Record, take_lock, write
 from dynamo_cli.supervisor.supervisor import INTERRUPTED, Assignment, Supervisor
+from dynamo_cli.supervisor.waiting import Waiting
 from dynamo_cli.topology.process import Plan
 
 POLL_S = 0.05
 LAST_LINES = 20
+EVIDENCE_S = 1.0
 
 
 class Outcome(NamedTuple):
@@ -88,15 +91,18 @@ def run_foreground(held: Claim, as_json: bool = False) -> Outcome:
         held.release()
 
 
-def run_detached(held: Claim, timeout_s: float) -> Outcome:
-    """Start a supervisor of its own session and return when the deployment is READY, else when all of it is gone."""
+def run_detached(held: Claim, timeout_s: float, tell: Callable[[str], object] = str) -> Outcome:
+    """Start a supervisor of its own session and return when the deployment is READY, else when all of it is gone.
+
+    `tell` hears what it waits for, where that takes long.
+    """
     paths = held.assignment.paths
     try:
         daemon = _start_daemon(held)
     finally:
         held.release()
     try:
-        outcome = _await_ready(daemon, paths, timeout_s)
+        outcome = _await_ready(daemon, paths, timeout_s, tell)
     except KeyboardInterrupt:
         _abandon(daemon, paths)
         return Outcome(INTERRUPTED)
@@ -161,8 +167,10 @@ def _start_daemon(held: Claim) -> subprocess.Popen[bytes]:
         )
 
 
-def _await_ready(daemon: subprocess.Popen[bytes], paths: DeploymentPaths, timeout_s: float) -> Outcome:
-    client, status = ControlClient(paths.control_socket), None
+def _await_ready(
+    daemon: subprocess.Popen[bytes], paths: DeploymentPaths, timeout_s: float, tell: Callable[[str], object]
+) -> Outcome:
+    client, status, waiting = ControlClient(paths.control_socket), None, Waiting()
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if daemon.poll() is not None:
@@ -170,9 +178,12 @@ def _await_ready(daemon: subprocess.Popen[bytes], paths: DeploymentPaths, timeou
             return Outcome(1, None, f"dynamo: the supervisor ended with code {daemon.returncode}\n{words}")
         with contextlib.suppress(NotReady):
             status = client.status()
+            for line in waiting.lines(status):
+                tell(line)
             if status.state == "READY":
                 return Outcome(0, status)
             if any(s.state == "FAILED" for s in status.services):
+                status = _with_evidence(client, status)
                 return Outcome(_failed_exit_code(status), status, _complaint(paths, status))
         time.sleep(POLL_S)
     late = f"not ready within {timeout_s:g} s"
@@ -182,23 +193,40 @@ def _await_ready(daemon: subprocess.Popen[bytes], paths: DeploymentPaths, timeou
     return Outcome(3, status, _complaint(paths, status))
 
 
+def _with_evidence(client: ControlClient, status: DeploymentStatus) -> DeploymentStatus:
+    """The status once the evidence of the first failure is written, or it takes too long."""
+    deadline = time.monotonic() + EVIDENCE_S
+    with contextlib.suppress(NotReady):
+        while time.monotonic() < deadline:
+            if any(s.evidence for s in status.services if s.name == status.first_failed):
+                break
+            time.sleep(POLL_S)
+            status = client.status()
+    return status
+
+
 def _abandon(daemon: subprocess.Popen[bytes], paths: DeploymentPaths) -> None:
     deployment = open_deployment(paths.deployment)
-    if deployment and deployment.record.supervised:
-        take_down(deployment)
+    if deployment and deployment.record.supervised and deployment.record.supervisor.pid == daemon.pid:
+        take_down(deployment)  # before it has written itself down the record names us
     with contextlib.suppress(subprocess.TimeoutExpired):
         daemon.terminate()
         daemon.wait(5.0)
 
 
 def _complaint(paths: DeploymentPaths, status: DeploymentStatus) -> str:
-    """One line of why, then the last lines of the first child that failed, or else of the first that is not ready."""
+    """Why, what helps and where to read more, then the last lines of the first child that failed or is not ready."""
     unready = next((s.name for s in status.services if not s.ready), "")
-    name = status.first_failed or unready
-    lines = last_lines(log_file(paths, name), LAST_LINES) if name else []
-    return "\n".join(
-        [f"dynamo: deployment {status.deployment} failed: {status.reason}", *(f"{name} | {x}" for x in lines)]
-    )
+    failed = next((s for s in status.services if s.name == (status.first_failed or unready)), None)
+    words = [f"dynamo: deployment {status.deployment} failed: {status.reason}"]
+    if failed is None:
+        return words[0]
+    if failed.hint and failed.hint not in status.reason:
+        words.append(f"dynamo: hint: {failed.hint}")
+    if failed.evidence:
+        words.append(f"dynamo: evidence in {failed.evidence}")
+    lines = last_lines(log_file(paths, failed.name), LAST_LINES)
+    return "\n".join([*words, *(f"{failed.name} | {line}" for line in lines)])
 
 
 def _failed_exit_code(status: DeploymentStatus) -> int:

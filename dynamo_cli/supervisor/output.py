@@ -30,15 +30,16 @@ class Output:
     _starts: dict[str, int] = field(default_factory=dict)
     _searches: dict[tuple[str, str], _Search] = field(default_factory=dict)
 
-    def begins(self, service: str) -> None:
+    def begins(self, service: str) -> int:
+        """Where in its log file it begins."""
         file = log_file(self.paths, service)
-        self._starts[service] = file.stat().st_size if file.exists() else 0
+        start = self._starts[service] = file.stat().st_size if file.exists() else 0
         for key in [key for key in self._searches if key[0] == service]:
             self._searches.pop(key).tail.close()
+        return start
 
-    def last_line(self, service: str) -> str:
-        lines = last_lines(log_file(self.paths, service), 1, self._starts.get(service, 0))
-        return lines[0][:300] if lines else ""
+    def last_lines(self, service: str, count: int) -> list[str]:
+        return last_lines(log_file(self.paths, service), count, self._starts.get(service, 0))
 
     def wrote(self, service: str, pattern: str) -> bool:
         """Whether a line matched the regular expression; what was read once is not read again."""

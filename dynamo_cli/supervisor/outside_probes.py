@@ -21,11 +21,12 @@ LOOPBACK = "127.0.0.1"
 
 
 class Answer(NamedTuple):
-    """`reason`: why not, in one line. `loading`: it answers, but is not ready yet."""
+    """`reason`: why not, in one line. `loading`: it answers, but is not ready yet; `phase`: what it says it does."""
 
     ready: bool
     reason: str = ""
     loading: bool = False
+    phase: str = ""
 
 
 async def ask_http(url: str) -> Answer:

@@ -79,7 +79,9 @@ class Prober:
             return Answer(False, "its admin socket does not answer")
         health = answer if isinstance(answer, dict) else {}
         words = str(health.get("reason") or health.get("status") or f"health answers {status}")
-        return Answer(status == 200, "" if status == 200 else words, loading=health.get("status") == "loading")
+        if status == 200:
+            return Answer(True)
+        return Answer(False, words, health.get("status") == "loading", str(health.get("phase") or ""))
 
     async def _endpoint(self, spec: ProcessSpec) -> Answer:
         prefix = f"{INSTANCES_PREFIX}{spec.probe.endpoint.replace('.', '/')}/"

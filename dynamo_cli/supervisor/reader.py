@@ -12,6 +12,7 @@ from dynamo_cli.logs.query import Filter, Query, last_of_each
 from dynamo_cli.logs.tail import Line, LogFollower, merged
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor import deployments
+from dynamo_cli.supervisor.crashes.keep import latest
 from dynamo_cli.supervisor.deployments import Deployment
 from dynamo_cli.supervisor.names import resolve
 from dynamo_cli.supervisor.record import read_plan
@@ -42,6 +43,16 @@ def read_logs(
         yield from (write(line) for line in follower.read() if passes.wants(line))
         follower.follow((service, log_file(deployment.paths, service)) for service in _check(deployment, wanted))
         time.sleep(LOOK_S)
+
+
+def read_crash(name: str | None, service: str) -> str:
+    """What is kept of the last failure of a service, with its last lines. NotReady when it never failed."""
+    deployment = _choose(name)
+    _check(deployment, [service])
+    directory = latest(deployment.paths.logs / "crashes", service)
+    if directory is None:
+        raise NotReady(f"{service} of {deployment.name} never failed")
+    return "\n".join((directory / file).read_text() for file in ("summary.txt", "output.log"))
 
 
 def _recorded(files: Sequence[tuple[str, Path]], query: Query) -> Iterator[Line]:

@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from dynamo_cli.runtime.control import ServiceState, ServiceStatus
+from dynamo_cli.supervisor.crashes.crash import Crash
 from dynamo_cli.supervisor.dependencies import Wait
-from dynamo_cli.supervisor.exits import PERMANENT
+from dynamo_cli.supervisor.exits import PERMANENT, Ending
 from dynamo_cli.supervisor.health import pending
 from dynamo_cli.supervisor.outside_probes import Answer
+from dynamo_cli.supervisor.phases.tracker import Stage
 from dynamo_cli.supervisor.restart import Exit, GiveUp, RestartCounter
 from dynamo_cli.supervisor.spawn import Child
 from dynamo_cli.supervisor.words import gibibytes
@@ -25,6 +28,8 @@ STEADY_SERVICE_S = 5.0
 """The last for processes that are not ours: many write a line for each question."""
 MEMORY_S = 1.0
 """How often the memory of a process that has a limit is measured."""
+MEMORY_LOOKS = 30
+"""The last so many are evidence."""
 DEPENDENCIES_S = 0.05
 BY_HAND = "stopped by hand"
 
@@ -49,8 +54,17 @@ class Ground(Protocol):
     def memory(self, child: Child) -> int:
         """Bytes the child and its descendants hold."""
 
-    async def explain(self, spec: ProcessSpec, code: int) -> str:
-        """How the current incarnation ended, in one line."""
+    def stage(self, spec: ProcessSpec, said: str) -> Stage:
+        """How far the start of the current incarnation is; `said`: the phase it tells itself."""
+
+    def started(self, spec: ProcessSpec) -> None:
+        """Its start is over: nobody asks for the stage of this incarnation any more."""
+
+    async def explain(self, spec: ProcessSpec, code: int, verdict: str) -> Ending:
+        """How the current incarnation ended; `verdict`: why we ended it, if we did."""
+
+    def collect(self, service: Service, crash: Crash) -> None:
+        """Keep evidence of a failure, without waiting for it."""
 
     def waits_for(self, spec: ProcessSpec) -> Wait:
         """What it still has to wait for before it may start."""
@@ -78,6 +92,7 @@ class Service:
         self._closed = False
         self._started_at = self._ready_at = 0.0
         self._verdict = self._exit_words = ""
+        self._held: deque[int] = deque(maxlen=MEMORY_LOOKS)
         self._status = pending(spec)
         self._status.since = time.time()
 
@@ -131,6 +146,10 @@ class Service:
         if self.child:
             self.child.signal(signal.SIGKILL)
 
+    def keep_evidence(self, directory: str) -> None:
+        """There is a directory that tells of its last failure."""
+        self._status.evidence = directory
+
     def _begin_anew(self) -> None:
         self._recalled.clear()
         self._ending.clear()
@@ -165,14 +184,18 @@ class Service:
             self._set("FAILED", f"cannot start {self.spec.argv[0]}: {error.strerror}")
             return None
         self.child, self._started_at, self._ready_at = child, self._clock(), 0.0
-        self._status.pid = child.id.pid
+        self._status.pid, self._status.phases = child.id.pid, {}
+        self._held.clear()
         self._set("STARTING", "starting")
         watching = [asyncio.ensure_future(watch) for watch in self._watches(child)]
         code = await child.wait()
         for watch in watching:
             watch.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
-        self._note_exit(code, self._verdict or await self._ground.explain(self.spec, code))
+        ending = await self._ground.explain(self.spec, code, self._verdict)
+        if not self._ending.is_set() and code not in self.spec.restart.success_codes:
+            self._ground.collect(self, self._crash(code, ending))
+        self._note_exit(code, ending)
         await self._ground.clear_away(self.spec, child)
         await self._ground.gpus_freed(self.spec, self._say)
         return code
@@ -182,18 +205,39 @@ class Service:
         self._status.last_exit = f"{self._exit_words}; {words}" if words else self._exit_words
         self._set(self._status.state, self._status.last_exit)
 
-    def _note_exit(self, code: int, words: str) -> None:
-        self.child, self._status.pid, self._status.ready = None, None, False
-        self._status.exit_code, self._status.last_exit, self._status.memory = code, words, 0
-        self._exit_words = words
+    def _note_exit(self, code: int, ending: Ending) -> None:
+        status = self._status
+        self.child, status.pid, status.ready = None, None, False
+        status.exit_code, status.last_exit, status.memory = code, ending.words, 0
+        status.hint, status.phase, status.phase_s, status.progress = ending.hint, "", 0.0, None
+        self._exit_words = ending.words
+        self._ground.started(self.spec)
         if not self._ending.is_set():
-            self._status.state, self._status.reason = "BACKOFF", words
+            status.state, status.reason = "BACKOFF", ending.reason
+
+    def _crash(self, code: int, ending: Ending) -> Crash:
+        status, now = self.status, self._clock()
+        return Crash(
+            spec=self.spec,
+            time=time.time(),
+            code=code,
+            words=ending.words,
+            hint=ending.hint,
+            phase=status.phase,
+            progress=status.progress,
+            phases=status.phases,
+            uptime_s=status.uptime_s,
+            ready_s=round(now - self._ready_at, 3) if self._ready_at else 0.0,
+            restarts=status.restarts,
+            memory=tuple(self._held),
+            lines=ending.lines,
+        )
 
     async def _comes_back(self, code: int) -> bool:
         ready_s = self._clock() - self._ready_at if self._ready_at else 0.0
         permanent = not self.spec.foreign and code in PERMANENT
         decision = self._restarts.decide(Exit(code, ready_s, permanent), self._clock())
-        words = self._status.last_exit
+        words = self._status.reason
         if isinstance(decision, GiveUp):
             self._rest("FAILED" if decision.failed else "STOPPED", f"{words}; {decision.reason}")
             return False
@@ -235,6 +279,7 @@ class Service:
         limit = self.spec.restart.memory_limit
         while True:
             held = self._status.memory = self._ground.memory(child)
+            self._held.append(held)
             if held > limit:
                 return self._condemn(child, f"held {gibibytes(held)} of memory, its limit is {gibibytes(limit)}")
             await asyncio.sleep(MEMORY_S)
@@ -242,14 +287,31 @@ class Service:
     def _note_answer(self, answer: Answer) -> None:
         if self._ending.is_set():
             return
+        if not self._ready_at:
+            self._note_stage(answer)
         if answer.ready and not self._ready_at:
             self._ready_at = self._clock()
+            self._ground.started(self.spec)
         if answer.ready:
             self._set("READY", f"last exit: {self._status.last_exit}" if self._status.restarts else answer.reason)
         elif self._ready_at:
             self._set("DEGRADED", answer.reason)
+
+    def _note_stage(self, answer: Answer) -> None:
+        """How far its start is. Not every step of a progress bar is an event."""
+        stage, status = self._ground.stage(self.spec, answer.phase), self._status
+        status.phases = dict(stage.spent)
+        status.phase, status.phase_s, status.progress = stage.phase, stage.seconds, stage.progress
+        if answer.ready:
+            status.phase, status.phase_s, status.progress = "", 0.0, None
+            return
+        told_itself = not stage.phase or (stage.phase == answer.phase and not stage.progress)
+        state: ServiceState = "LOADING" if answer.loading or stage.phase else "STARTING"
+        reason = answer.reason if told_itself else stage.words
+        if state == status.state and not told_itself and not stage.news:
+            status.reason = reason
         else:
-            self._set("LOADING" if answer.loading else "STARTING", answer.reason)
+            self._set(state, reason)
 
     def _condemn(self, child: Child, verdict: str) -> None:
         self._verdict = verdict

@@ -27,16 +27,22 @@ from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
 from dynamo_cli.supervisor import health, spawn
 from dynamo_cli.supervisor.actions import Crew
 from dynamo_cli.supervisor.control_server import ControlServer
+from dynamo_cli.supervisor.crashes.collect import Collector
+from dynamo_cli.supervisor.crashes.crash import Crash
 from dynamo_cli.supervisor.dependencies import Wait, unmet
 from dynamo_cli.supervisor.events import EventBus
-from dynamo_cli.supervisor.exits import exit_class, explain
+from dynamo_cli.supervisor.exits import CLEAR, Ending, ending, exit_class
 from dynamo_cli.supervisor.gpu_memory import GpuMemory
+from dynamo_cli.supervisor.hints.rule import Failed
 from dynamo_cli.supervisor.launcher import Launcher
 from dynamo_cli.supervisor.lookout import Lookout
 from dynamo_cli.supervisor.memory import tree_memory
 from dynamo_cli.supervisor.oom import OomKills, oom_kills, oom_words
 from dynamo_cli.supervisor.output import Output
 from dynamo_cli.supervisor.outside_probes import Answer
+from dynamo_cli.supervisor.phases.tables import family
+from dynamo_cli.supervisor.phases.tracker import Stage
+from dynamo_cli.supervisor.phases.watch import Loads
 from dynamo_cli.supervisor.probes import Prober
 from dynamo_cli.supervisor.record import Record, write
 from dynamo_cli.supervisor.service import Service
@@ -49,6 +55,8 @@ logger = logging.getLogger("dynamo.supervisor")
 
 ASK_AGAIN_S = 0.05
 INTERRUPTED = 128 + signal.SIGINT
+LAST_LINES = 200
+"""Of a process that ended: what a hint is looked for in, and evidence."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ class Supervisor:
         )
         self._discovery = FileDiscovery(self.paths.discovery)
         self._output = Output(self.paths)
+        self._loads = Loads(self.paths)
+        self._crashes = Collector(self.paths)
         self._prober = Prober(self.paths, self._discovery, self._output.wrote)
         self._lookout = Lookout(self.paths, self._statuses)
         self._gpu_memory = GpuMemory(self._record.deployment_id, impatient=lambda: self._force)
@@ -177,6 +187,7 @@ class Supervisor:
                 service.force()
             await asyncio.gather(asking, *self._crew.running.values(), return_exceptions=True)
             await self._end_everything()
+            await self._crashes.close()
             self._publish("STOPPED", self.failure)
             self.bus.close()
             await control.close()
@@ -186,7 +197,7 @@ class Supervisor:
     def launch(self, spec: ProcessSpec) -> Child:
         with contextlib.suppress(FileNotFoundError):
             self.paths.admin_socket(spec.name).unlink()
-        self._output.begins(spec.name)
+        self._loads.begins(spec, self._output.begins(spec.name))
         self._oom_kills[spec.name] = oom_kills()
         child = self._launcher.start(spec)
         self._record.processes[spec.name] = child.id
@@ -211,10 +222,26 @@ class Supervisor:
     def memory(self, child: Child) -> int:
         return tree_memory(child.id.pid)
 
-    async def explain(self, spec: ProcessSpec, code: int) -> str:
+    def stage(self, spec: ProcessSpec, said: str) -> Stage:
+        return self._loads.look(spec.name, said)
+
+    def started(self, spec: ProcessSpec) -> None:
+        self._loads.ended(spec.name)
+
+    async def explain(self, spec: ProcessSpec, code: int, verdict: str) -> Ending:
+        from dynamo_cli.supervisor.hints.find import hint_of  # late: many regular expressions, seldom needed
+
         await self._launcher.logs.synced()
-        oom = oom_words(self._oom_kills.get(spec.name, OomKills()), oom_kills())
-        return explain(code, self._output.last_line(spec.name), oom)
+        oom = oom_words(self._oom_kills.get(spec.name, OomKills()), oom_kills()) if code == -signal.SIGKILL else ""
+        oom = "" if verdict else oom
+        lines = self._output.last_lines(spec.name, LAST_LINES)
+        failed = Failed(family(spec.engine, spec.argv), spec.argv, lines)
+        advice = hint_of(failed, code, oom=bool(oom), condemned=bool(verdict)) if code else None
+        clear = not spec.foreign and code in CLEAR
+        return ending(code, lines, oom=oom, verdict=verdict, advice=advice, clear=clear)
+
+    def collect(self, service: Service, crash: Crash) -> None:
+        self._crashes.collect(crash, service.keep_evidence)
 
     def waits_for(self, spec: ProcessSpec) -> Wait:
         services = {name: service.status for name, service in self._services.items()}

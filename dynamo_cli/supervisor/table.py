@@ -45,7 +45,8 @@ def plain(status: DeploymentStatus) -> str:
     lines = [COLUMNS, *rows(status)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
     aligned = [GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    notes = ["", *status.notes] if status.notes else []
+    told = [*status.notes, *evidence(status)]
+    notes = ["", *told] if told else []
     return "\n".join([headline(status), "", *(line.rstrip() for line in aligned), *notes])
 
 
@@ -66,8 +67,15 @@ def rich_table(status: DeploymentStatus, width: int, *, one_line: bool = False) 
             cells[-1].truncate(room, overflow="ellipsis")
         table.add_row(*cells)
     head = Text(headline(status), style=COLOURS.get(status.state, ""), no_wrap=one_line, overflow="ellipsis")
-    notes = [Text(note, style="yellow", no_wrap=one_line, overflow="ellipsis") for note in status.notes]
+    notes = [
+        Text(note, style="yellow", no_wrap=one_line, overflow="ellipsis") for note in [*status.notes, *evidence(status)]
+    ]
     return Group(head, table, *notes)
+
+
+def evidence(status: DeploymentStatus) -> list[str]:
+    """Where to read of the last failure of each service."""
+    return [f"{service.name}: evidence in {service.evidence}" for service in status.services if service.evidence]
 
 
 def fitting(lines: list[tuple[str, ...]], width: int) -> tuple[list[int], int]:
@@ -105,5 +113,12 @@ def _row(service: ServiceStatus) -> tuple[str, ...]:
         uptime(service.uptime_s) if service.pid else "-",
         str(service.restarts),
         " ".join(held) or "-",
-        service.reason,
+        _reason(service),
     )
+
+
+def _reason(service: ServiceStatus) -> str:
+    """While it loads with the time the phase has taken: whether it hangs is what people ask."""
+    if service.phase and service.phase_s >= 1:
+        return f"{service.reason}, {uptime(service.phase_s)}"
+    return service.reason

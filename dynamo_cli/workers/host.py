@@ -53,9 +53,9 @@ class WorkerHost:
                 self._arguments.runtime.paths.tidy()
             return not signals.forced.is_set()
 
-    def _loading(self, model: str, engine: str, what: str) -> None:
+    def _loading(self, model: str, engine: str, what: str, phase: str) -> None:
         named = {"model": model, "engine": engine} if model else {}
-        self._system.set_health("loading", what, **named)
+        self._system.set_health("loading", what, phase=phase, **named)
 
     async def _serve(self, loaded: Loaded, signals: StopSignals) -> None:
         async with await DistributedRuntime.create(self._arguments.runtime) as runtime:

@@ -61,10 +61,13 @@ class Loaded:
 
 
 class Loader:
-    """`engine` is there from when it begins to start. `tell` hears the model's name, the engine's, and what is done."""
+    """`engine` is there from when it begins to start.
+
+    `tell` hears the model's name, the engine's, what is done, and the phase that is part of.
+    """
 
     def __init__(
-        self, arguments: WorkerArguments, environ: Mapping[str, str], tell: Callable[[str, str, str], None]
+        self, arguments: WorkerArguments, environ: Mapping[str, str], tell: Callable[[str, str, str, str], None]
     ) -> None:
         self.engine: Engine | None = None
         self._arguments = arguments
@@ -75,7 +78,7 @@ class Loader:
     async def load(self) -> Loaded:
         """Raises a DynamoError with one clear line. A headless engine proves nothing: it generates for another one."""
         arguments = self._arguments
-        self._tell("", "", "looking for the model")
+        self._tell("", "", "looking for the model", "")
         spec, model = await self._choose()
         name = arguments.model_name or (model.name if model else spec.name)
         launch = self._launch(spec, model, name)
@@ -84,11 +87,11 @@ class Loader:
         if spec.has_children:
             guard_children()
         self.engine = engine = spec.create(launch)
-        self._tell(name, spec.name, f"{spec.name} is loading {name}")
+        self._tell(name, spec.name, f"{spec.name} is loading {name}", "load")
         began = time.monotonic()
         info = await engine.start()
         if not arguments.headless:
-            self._tell(name, spec.name, "generating a first token")
+            self._tell(name, spec.name, "generating a first token", "first token")
             await generate_one_token(engine, info, name)
         _log.info("%s loaded %s in %.1f s", spec.name, name, time.monotonic() - began)
         return Loaded(engine, spec.name, info, name, model, arguments.role)
@@ -121,7 +124,7 @@ class Loader:
 
     async def _readable(self, spec: EngineSpec, model: PreparedModel) -> PreparedModel:
         if spec.formats and model.kind not in spec.formats:
-            self._tell(model.name, spec.name, f"converting {model.name} for {spec.name}")
+            self._tell(model.name, spec.name, f"converting {model.name} for {spec.name}", "convert")
         return await asyncio.to_thread(readable, model, spec)
 
     def _launch(self, spec: EngineSpec, model: PreparedModel | None, name: str) -> EngineLaunch:

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dynamo_cli.hub.catalogue import DEFAULT_MODEL
+from dynamo_cli.hub.resolve import resolve_model
 from dynamo_cli.supervisor.processes import entry
 from tests.integration.dynamo import EXECUTABLE, TOPOLOGIES, Dynamo, ask, kill
 from tests.supervisor.harness import STUBBORN, gone, marked, until
@@ -186,3 +188,18 @@ def test_state_stays_in_its_home(dynamo: Dynamo, clean_environment: Path, tmp_pa
     assert dynamo.run("down").code == 0
     assert os.listdir(tmp_path) == []
     assert not (root / "run").exists()
+
+
+def test_a_model_file_that_is_cut_short_is_explained(dynamo: Dynamo, tmp_path: Path) -> None:
+    whole = resolve_model(DEFAULT_MODEL).path
+    short = tmp_path / "short.gguf"
+    with whole.open("rb") as file:
+        short.write_bytes(file.read(40_000_000))
+    never = ("--set", "workers.decode.restart=no", "--set", "workers.decode.engine=llamacpp")
+    result = dynamo.run("up", "-d", str(TOPOLOGIES / "agg.toml"), "--set", f"model={short}", *never, *PORT_0)
+    complaint = result.err.splitlines()
+    assert result.code == 1
+    assert "the model's file is broken or was not fetched to its end: delete it" in result.err
+    (evidence,) = [line.removeprefix("dynamo: evidence in ") for line in complaint if "evidence in" in line]
+    assert "phase: load" in Path(evidence, "summary.txt").read_text()
+    assert "is not within the file bounds" in Path(evidence, "output.log").read_text()

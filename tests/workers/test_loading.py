@@ -59,7 +59,7 @@ async def test_the_engine_finds_what_it_needs_before_it_is_imported(
     )
     arguments.runtime.paths.ensure()
     told: list[str] = []
-    loader = Loader(arguments, os.environ, lambda model, engine, what: told.append(what))
+    loader = Loader(arguments, os.environ, lambda model, engine, what, phase: told.append(what))
     loaded = await loader.load()
     seen = SPECS["many"].seen  # type: ignore[attr-defined]
     assert seen["there"] and str(seen["directory"]).startswith(str(arguments.runtime.paths.runtime_dir))
