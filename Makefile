@@ -7,6 +7,8 @@
 # make bench-router  what a routing decision costs
 # make bench-events  what KV events cost a frontend and its requests
 # make bench-scale   what routing and simulating cost as they grow
+# make chaos    faults done to a deployment under load, and what its clients see; ARGS names rows
+# make soak     the same for 20 minutes with a random fault every 10 s
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
 # make flags    regenerate docs/flags.md
@@ -21,7 +23,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 ARGS ?=
 
-.PHONY: up install model test test-index check bench bench-router bench-events bench-scale completions schema flags clean
+.PHONY: up install model test test-index check bench bench-router bench-events bench-scale chaos soak completions schema flags clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -53,6 +55,12 @@ bench-events: $(READY) model
 
 bench-scale: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.replay.scale $(ARGS)
+
+chaos: $(READY) model
+	@$(BIN)/python -m dynamo_cli.bench.chaos $(ARGS)
+
+soak: $(READY) model
+	@$(BIN)/python -m dynamo_cli.bench.chaos soak $(ARGS)
 
 completions: $(READY)
 	@for shell in bash zsh fish; do file=completions/dynamo.$$shell; \
