@@ -89,6 +89,7 @@ class Frontend:
             namespace_prefix=runtime.config.namespace_prefix,
             only=options.model,
             on_change=self._model_changed,
+            prepare=self.models.prepare,
         )
         thresholds.on_change = self._thresholds_changed
         self.unseen = Unseen(self.registry, runtime.config, options.model, self.peers.sockets)
@@ -134,6 +135,10 @@ class Frontend:
     async def drain(self) -> None:
         """Take nothing new; requests in flight have the grace period to finish."""
         await self.server.drain(self._options.grace_s)
+
+    async def retire(self) -> None:
+        """Another frontend takes over: requests in flight have as long as they need."""
+        await self.server.retire()
 
     async def close(self) -> None:
         if self._looking is not None:

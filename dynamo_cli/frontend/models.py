@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dynamo_cli.errors import ModelMissing, NotReady
 from dynamo_cli.frontend.metrics.buckets import DEFAULT_BUCKETS, Buckets
 from dynamo_cli.frontend.metrics.counts import ModelCounts
+from dynamo_cli.protocol.instance import ModelCard, ModelIdentity
 from dynamo_cli.routing.asking import RouterService
 from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.kv_feed import KvFeed
@@ -84,6 +85,7 @@ class Models:
         self._dispatchers: dict[str, Dispatcher] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._unusable: dict[str, str] = {}
+        self._prepared: dict[str, tuple[ModelIdentity, TextBundle | None]] = {}
 
     def __iter__(self) -> Iterator[ServedModel]:
         """Those that have a worker."""
@@ -127,12 +129,23 @@ class Models:
         served = self._served.get(routed.name)
         if routed.identity is None or (served is not None and served.identity == routed.identity):
             return
-        if served is not None:
-            del self._served[routed.name]
         loading = self._loading.pop(routed.name, None)
         if loading is not None:
             loading.cancel()
+        identity, bundle = self._prepared.pop(routed.name, (None, None))
+        if identity == routed.identity:
+            self._serve(routed, bundle)
+            return
+        if served is not None:
+            del self._served[routed.name]
         self._loading[routed.name] = asyncio.create_task(self._load(routed))
+
+    async def prepare(self, name: str, card: ModelCard) -> None:
+        """Load the text side of the identity that comes next, so that the model is served all the while.
+
+        Raises what is wrong with its files.
+        """
+        self._prepared[name] = card.identity, await _bundle(card.identity, card.text_path)
 
     async def close(self) -> None:
         for task in self._loading.values():
@@ -143,23 +156,19 @@ class Models:
         path = next((card.text_path for card in routed.cards.values() if card.text_path), "")
         self._unusable.pop(routed.name, None)
         try:
-            bundle = await self._bundle(routed, path)
+            bundle = await _bundle(routed.identity, path)
         except Exception as error:
             self._unusable[routed.name] = f"its text files in {path or '(no directory)'}: {error}"
             log.error("model %s cannot be served: %s", routed.name, self._unusable[routed.name])
             return
         del self._loading[routed.name]
+        self._serve(routed, bundle)
+
+    def _serve(self, routed: RoutedModel, bundle: TextBundle | None) -> None:
         if bundle is not None:
             self.counts_of(routed.name).caches.append(bundle.tokenizer.cache_counts)
         self._served[routed.name] = ServedModel(routed, bundle, self._dispatcher(routed), self.counts_of(routed.name))
         log.info("model %s is served by %d worker(s)", routed.name, len(routed.cards))
-
-    async def _bundle(self, routed: RoutedModel, path: str) -> TextBundle | None:
-        if routed.identity is None or routed.identity.input == "text":
-            return None
-        from dynamo_cli.text.bundle import load_bundle
-
-        return await asyncio.get_running_loop().run_in_executor(None, load_bundle, Path(path))
 
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
         dispatcher = self._dispatchers.get(routed.name)
@@ -172,3 +181,11 @@ class Models:
                 dispatcher = make_dispatcher(routed, self._mode, self._migration, *routing)
             self._dispatchers[routed.name] = dispatcher
         return dispatcher
+
+
+async def _bundle(identity: ModelIdentity | None, path: str) -> TextBundle | None:
+    if identity is None or identity.input == "text":
+        return None
+    from dynamo_cli.text.bundle import load_bundle
+
+    return await asyncio.get_running_loop().run_in_executor(None, load_bundle, Path(path))

@@ -61,7 +61,7 @@ class Serving:
         """Until it is asked to stop. Raises EngineFailed when the engine dies before."""
         self._served = served = await self._serve_endpoint()
         self._registration = Registration(served, self._runtime.discovery, self._tell_health)
-        self._card = card = self._loaded.card(served.instance)
+        self._card = card = self._loaded.card(served.instance, self._runtime.config.generation)
         self._adapters = self._make_adapters(card)
         await self._start_telling(served.instance)
         for name, path in self._arguments.adapters.items():
