@@ -46,7 +46,7 @@ log = logging.getLogger("dynamo.frontend")
 
 
 def main(argv: list[str]) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    """Serve until SIGTERM, SIGINT or, when another frontend takes over, SIGUSR1; returns the exit code."""
     arguments = _parser().parse_args(argv)
     configure_logging()
     heed_variables(FLAGS)
@@ -89,7 +89,8 @@ def _options(arguments: argparse.Namespace) -> FrontendOptions:
 
 async def _serve(config: RuntimeConfig, options: FrontendOptions, listener: socket.socket, shared: bool) -> int:
     loop = asyncio.get_running_loop()
-    stopped, forced = asyncio.Event(), asyncio.Event()
+    stopped, forced, retired = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGUSR1, retired.set)
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, lambda: (forced if stopped.is_set() else stopped).set())
     address = _address(listener, "https" if options.tls else "http")
@@ -99,7 +100,10 @@ async def _serve(config: RuntimeConfig, options: FrontendOptions, listener: sock
             await frontend.start(listener, shared=shared)
             log.info("serving on %s, router mode %s", address, options.router_mode)
             _calm_collector()
-            await stopped.wait()
+            await _first_of(stopped.wait(), retired.wait())
+            if not stopped.is_set():
+                log.info("another frontend takes over; what is in flight goes on to its end")
+                await _first_of(frontend.retire(), stopped.wait())
             log.info("draining")
             await _first_of(frontend.drain(), forced.wait())
         finally:

@@ -89,6 +89,7 @@ class Frontend:
             namespace_prefix=runtime.config.namespace_prefix,
             only=options.model,
             on_change=self._model_changed,
+            prepare=self.models.prepare,
         )
         thresholds.on_change = self._thresholds_changed
         self.unseen = Unseen(self.registry, runtime.config, options.model, self.peers.sockets)
@@ -110,7 +111,10 @@ class Frontend:
 
     def _beside_routing(self) -> dict[str, Any]:
         """What GET /router tells besides."""
-        beside: dict[str, Any] = {"unseen": {name: one._asdict() for name, one in self.unseen.workers.items()}}
+        beside: dict[str, Any] = {
+            "unseen": {name: one._asdict() for name, one in self.unseen.workers.items()},
+            "refused": {one.service: one.reason for one in self.registry.refused},
+        }
         if self._service is not None:
             beside["asks"] = {"router": self._service.asked_now(), **self._service.counts}
         return beside
@@ -136,6 +140,10 @@ class Frontend:
     async def drain(self) -> None:
         """Take nothing new; requests in flight have the grace period to finish."""
         await self.server.drain(self._options.grace_s)
+
+    async def retire(self) -> None:
+        """Another frontend takes over: requests in flight have as long as they need."""
+        await self.server.retire()
 
     async def close(self) -> None:
         begun = [task for task in (self._announcing, self._looking) if task is not None]

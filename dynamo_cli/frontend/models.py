@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dynamo_cli.errors import ModelMissing, NotReady
 from dynamo_cli.frontend.metrics.buckets import DEFAULT_BUCKETS, Buckets
 from dynamo_cli.frontend.metrics.counts import ModelCounts
-from dynamo_cli.protocol.instance import ModelIdentity
+from dynamo_cli.protocol.instance import ModelCard, ModelIdentity
 from dynamo_cli.routing.asking import RouterService
 from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.kv_feed import KvFeed
@@ -92,6 +92,7 @@ class Models:
         self._dispatchers: dict[str, Dispatcher] = {}
         self._loading: dict[str, _Loading] = {}
         self._unusable: dict[str, str] = {}
+        self._prepared: dict[str, tuple[ModelIdentity, TextBundle | None]] = {}
 
     def __iter__(self) -> Iterator[ServedModel]:
         """Those that have a worker."""
@@ -135,14 +136,27 @@ class Models:
         served = self._served.get(routed.name)
         if routed.identity is None or (served is not None and served.identity == routed.identity):
             return
+        loading = self._loading.get(routed.name)
+        identity, bundle = self._prepared.get(routed.name, (None, None))
+        if identity == routed.identity:
+            if loading is not None:
+                loading.task.cancel()
+            self._serve(routed, bundle)
+            return
         if served is not None:
             del self._served[routed.name]
-        loading = self._loading.get(routed.name)
         if loading is not None:
             if loading.identity == routed.identity and not loading.task.done():
                 return
             loading.task.cancel()
         self._loading[routed.name] = _Loading(asyncio.create_task(self._load(routed)), routed.identity)
+
+    async def prepare(self, name: str, card: ModelCard) -> None:
+        """Load the text side of the identity that comes next, so that the model is served all the while.
+
+        Raises what is wrong with its files.
+        """
+        self._prepared[name] = card.identity, await _bundle(card.identity, card.text_path)
 
     async def close(self) -> None:
         tasks = [loading.task for loading in self._loading.values()]
@@ -154,23 +168,19 @@ class Models:
         path = next((card.text_path for card in routed.cards.values() if card.text_path), "")
         self._unusable.pop(routed.name, None)
         try:
-            bundle = await self._bundle(routed, path)
+            bundle = await _bundle(routed.identity, path)
         except Exception as error:
             self._unusable[routed.name] = f"its text files in {path or '(no directory)'}: {error}"
             log.error("model %s cannot be served: %s", routed.name, self._unusable[routed.name])
             return
         del self._loading[routed.name]
+        self._serve(routed, bundle)
+
+    def _serve(self, routed: RoutedModel, bundle: TextBundle | None) -> None:
         if bundle is not None:
             self.counts_of(routed.name).caches.append(bundle.tokenizer.cache_counts)
         self._served[routed.name] = ServedModel(routed, bundle, self._dispatcher(routed), self.counts_of(routed.name))
         log.info("model %s is served by %d worker(s)", routed.name, len(routed.cards))
-
-    async def _bundle(self, routed: RoutedModel, path: str) -> TextBundle | None:
-        if routed.identity is None or routed.identity.input == "text":
-            return None
-        from dynamo_cli.text.bundle import load_bundle
-
-        return await asyncio.get_running_loop().run_in_executor(None, load_bundle, Path(path))
 
     def _dispatcher(self, routed: RoutedModel) -> Dispatcher:
         dispatcher = self._dispatchers.get(routed.name)
@@ -183,3 +193,11 @@ class Models:
                 dispatcher = make_dispatcher(routed, self._mode, self._migration, *routing)
             self._dispatchers[routed.name] = dispatcher
         return dispatcher
+
+
+async def _bundle(identity: ModelIdentity | None, path: str) -> TextBundle | None:
+    if identity is None or identity.input == "text":
+        return None
+    from dynamo_cli.text.bundle import load_bundle
+
+    return await asyncio.get_running_loop().run_in_executor(None, load_bundle, Path(path))

@@ -73,7 +73,8 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
     `logprobs` and `guided` (fields of GuidedDecoding): what the engine can do. `kv_events`: it tells on the event plane
-    which blocks it holds. `prefix_caching`: it keeps what it has computed.
+    which blocks it holds. `prefix_caching`: it keeps what it has computed. `generation`: a worker of a higher one may
+    differ in identity on purpose: see routing/identity.py.
     """
 
     name: str
@@ -91,6 +92,7 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     guided: tuple[str, ...] = ()
     kv_events: bool = False
     prefix_caching: bool = True
+    generation: int = 0
 
     @property
     def key(self) -> str:

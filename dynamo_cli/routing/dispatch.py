@@ -29,6 +29,7 @@ from dynamo_cli.routing.migration import (
     is_loss,
     is_refusal,
     migratable,
+    reads_alike,
 )
 from dynamo_cli.routing.placing import Placed, Placer
 from dynamo_cli.routing.progress import progress_of
@@ -131,6 +132,7 @@ class Flight:
         "_dispatcher",
         "_finished",
         "_hints",
+        "_identity",
         "_instance",
         "_listening",
         "_lost_at",
@@ -174,6 +176,7 @@ class Flight:
         self._trail = trail
         self._accepted = accepted
         self._hints = hints
+        self._identity = dispatcher.model.identity
         self._tried: set[int] = set()
         self._moves = 0
         self._lost_at = 0.0
@@ -335,6 +338,8 @@ class Flight:
             if self._moves > self._dispatcher.options.limit:
                 raise error
         elif not is_refusal(error):
+            raise error
+        if not reads_alike(self._identity, self._dispatcher.model.identity):
             raise error
         lost, request = self._instance, self._what_is_left(error)
         try:

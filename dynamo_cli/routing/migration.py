@@ -15,6 +15,7 @@ from dynamo_cli.errors import (
     Unauthorized,
 )
 from dynamo_cli.protocol.engine import EngineRequest
+from dynamo_cli.protocol.instance import ModelIdentity
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.runtime.histogram import Histogram
 
@@ -63,6 +64,13 @@ def is_refusal(error: DynamoError) -> bool:
 def is_loss(error: DynamoError) -> bool:
     """The worker was lost after it may have begun."""
     return isinstance(error, PlaneError) and not isinstance(error, CannotConnect)
+
+
+def reads_alike(one: ModelIdentity | None, other: ModelIdentity | None) -> bool:
+    """Whether what was made for workers of one identity means the same to those of the other."""
+    if one is None or other is None:
+        return True
+    return (one.text_digest, one.input) == (other.text_digest, other.input)
 
 
 def counted(request: EngineRequest, model: RoutedModel) -> bool:

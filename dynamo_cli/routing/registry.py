@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +16,7 @@ from dynamo_cli.protocol.instance import MODELS_PREFIX, EndpointId, ModelCard, M
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.router.busy import UNKNOWN, Capacity
 from dynamo_cli.router.load import Loads
-from dynamo_cli.routing.identity import Refusal, agree
+from dynamo_cli.routing.identity import Agreement, Refusal, agree
 
 if TYPE_CHECKING:
     from dynamo_cli.runtime.client import Client
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 SERVING_ROLES = ("aggregated", "decode")
 """Roles of workers that whole requests can be sent to."""
+FOUND_S = 2.0
+"""How long a worker whose card is there may take to be found at its endpoint."""
+LOOK_S = 0.02
+Prepare = Callable[[str, ModelCard], Awaitable[None]]
 log = logging.getLogger(__name__)
 _decode_load = msgspec.msgpack.Decoder(WorkerLoad).decode
 
@@ -87,7 +92,11 @@ class RoutedModel:
 
 
 class ModelRegistry:
-    """`on_change` is called with a model whose workers or identity changed. `endpoint`: only the workers there."""
+    """`on_change` is called with a model whose workers or identity changed. `endpoint`: only the workers there.
+
+    `prepare` is awaited, with the model's name and a card, as soon as a model that is served may change over to that
+    card's identity, so that nobody waits when it does; what it raises keeps the model as it is.
+    """
 
     def __init__(
         self,
@@ -98,6 +107,7 @@ class ModelRegistry:
         only: str | None = None,
         endpoint: EndpointId | None = None,
         on_change: Callable[[RoutedModel], None] = lambda model: None,
+        prepare: Prepare | None = None,
     ) -> None:
         self.models: dict[str, RoutedModel] = {}
         self.refused: list[Refusal] = []
@@ -107,6 +117,8 @@ class ModelRegistry:
         self._only = only
         self._endpoint = endpoint
         self._on_change = on_change
+        self._prepare = prepare
+        self._prepared: dict[str, ModelIdentity] = {}
         self._cards: dict[str, ModelCard] = {}
         self._clients: dict[EndpointId, Client] = {}
         self._task: asyncio.Task[None] | None = None
@@ -164,14 +176,45 @@ class ModelRegistry:
         for name in sorted(names - {""}, key=self._is_adapter):
             model = self.models.setdefault(name, RoutedModel(name))
             cards = [card for card in self._cards.values() if card.name == name]
-            identity, accepted, refused = agree(cards, model.identity)
+            identity, accepted, refused = await self._ready(model, cards, agree(cards, model.identity))
             self._note_refused(name, refused)
-            model.clients = {card.instance.instance_id: await self._client(card.instance.endpoint) for card in accepted}
+            model.clients = await self._clients_of(accepted)
             model.cards = {card.instance.instance_id: card for card in accepted}
             model.identity = identity
             self._share_load(model)
             model.refresh()
             self._on_change(model)
+
+    async def _ready(self, model: RoutedModel, cards: Sequence[ModelCard], agreed: Agreement) -> Agreement:
+        """Before a model that is served changes over to its next identity, everything is there that this takes."""
+        staying = [card for card in cards if card.identity == model.identity]
+        newest = max(cards, key=lambda card: card.generation, default=None)
+        if not staying or newest is None or newest.identity == model.identity:
+            return agreed
+        goes_over = agreed.identity != model.identity
+        if goes_over or newest.generation > max(card.generation for card in staying):
+            failure = await self._prepare_for(model.name, newest)
+            if failure:
+                refused = [Refusal(card, failure) for card in cards if card.identity != model.identity]
+                return Agreement(model.identity, staying, refused)
+        if goes_over:
+            await _found(await self._clients_of(agreed.accepted))
+            log.info("model %s goes over to %d newer worker(s)", model.name, len(agreed.accepted))
+        return agreed
+
+    async def _prepare_for(self, name: str, card: ModelCard) -> str:
+        """Why the card's worker cannot take over; "" when it can."""
+        if self._prepare is None or self._prepared.get(name) == card.identity:
+            return ""
+        try:
+            await self._prepare(name, card)
+        except Exception as error:
+            return f"worker {card.instance.hex_id} of model {name} cannot take over: {error}"
+        self._prepared[name] = card.identity
+        return ""
+
+    async def _clients_of(self, cards: Sequence[ModelCard]) -> dict[int, Client]:
+        return {card.instance.instance_id: await self._client(card.instance.endpoint) for card in cards}
 
     def _is_adapter(self, name: str) -> bool:
         return any(card.name == name and card.identity.base for card in self._cards.values())
@@ -190,7 +233,7 @@ class ModelRegistry:
         known = set(self.refused)
         for refusal in refused:
             if refusal not in known:
-                log.warning("%s", refusal.reason)
+                log.log(logging.INFO if refusal.expected else logging.WARNING, "%s", refusal.reason)
         self.refused = [refusal for refusal in self.refused if refusal.card.name != name] + refused
 
     async def _client(self, endpoint: EndpointId) -> Client:
@@ -214,3 +257,12 @@ class ModelRegistry:
     def _instances_changed(self, *_: Any) -> None:
         for model in self.models.values():
             model.refresh()
+
+
+async def _found(clients: dict[int, Client]) -> None:
+    """Until each of these workers is known at its endpoint, or time is over: cards and instances come separately."""
+    deadline = time.monotonic() + FOUND_S
+    while any(worker not in client.instance_ids() for worker, client in clients.items()):
+        if time.monotonic() >= deadline:
+            return
+        await asyncio.sleep(LOOK_S)

@@ -28,11 +28,15 @@ EVENT_PLANE_VARIABLE = "DYN_EVENT_PLANE"
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """`host`: the address both planes listen on. `namespace_prefix` widens what a frontend watches."""
+    """`host`: the address both planes listen on. `namespace_prefix` widens what a frontend watches.
+
+    `generation`: the supervisor's count of the changes that its replica has been through; see ModelCard.
+    """
 
     paths: DeploymentPaths
     deployment: str = "local"
     service: str = ""
+    generation: int = 0
     namespace: str = DEFAULT_NAMESPACE
     namespace_prefix: str | None = None
     discovery: DiscoveryKind = "file"
@@ -63,6 +67,7 @@ class RuntimeConfig:
             paths=paths,
             deployment=deployment,
             service=environ.get("DYNAMO_SERVICE", ""),
+            generation=int(environ.get("DYNAMO_GENERATION") or 0),
             namespace=setting("namespace", "DYN_NAMESPACE") or DEFAULT_NAMESPACE,
             namespace_prefix=setting("namespace_prefix", "DYN_NAMESPACE_PREFIX"),
             discovery=cast(DiscoveryKind, _one_of("discovery backend", discovery, DISCOVERY_KINDS)),

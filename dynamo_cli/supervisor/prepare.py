@@ -38,10 +38,11 @@ def read_topology(file: Path, sets: Sequence[str], names: Sequence[str], depende
     return topology
 
 
-def plan_here(topology: Topology, *, share_gpus: bool = False) -> Plan:
+def plan_here(topology: Topology, *, share_gpus: bool = False, running: Plan | None = None) -> Plan:
     """Look at the machine and at what other deployments hold of it, and plan. Only within `reservation()`.
 
-    Processes that deployments which are no more left on GPUs are ended.
+    Processes that deployments which are no more left on GPUs are ended. `running`: the plan that this one is to take
+    the place of; what stays keeps its ports and GPUs.
 
     Raises ResourceMissing, EngineMissing, or ModelMissing.
     """
@@ -49,7 +50,8 @@ def plan_here(topology: Topology, *, share_gpus: bool = False) -> Plan:
     driver = gpus_without_orphans(logger.warning)
     holders = {holder.pid for gpu in driver.gpus for holder in gpu.holders}
     held = held._replace(ending=held_for_restart(topology.name, holders))
-    plan = make_plan(topology, gather(topology, held._replace(gpus={}) if share_gpus else held, driver))
+    held = held._replace(gpus={}) if share_gpus else held
+    plan = make_plan(topology, gather(topology, held, driver, running=running))
     for pool, _, problem in missing_models(topology):
         raise ModelMissing(f"pool {pool}: {problem}")
     return plan

@@ -45,8 +45,7 @@ def plain(status: DeploymentStatus) -> str:
     lines = [COLUMNS, *rows(status)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
     aligned = [GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    told = [*status.notes, *evidence(status)]
-    notes = ["", *told] if told else []
+    notes = ["", *said] if (said := _notes(status)) else []
     return "\n".join([headline(status), "", *(line.rstrip() for line in aligned), *notes])
 
 
@@ -67,9 +66,7 @@ def rich_table(status: DeploymentStatus, width: int, *, one_line: bool = False) 
             cells[-1].truncate(room, overflow="ellipsis")
         table.add_row(*cells)
     head = Text(headline(status), style=COLOURS.get(status.state, ""), no_wrap=one_line, overflow="ellipsis")
-    notes = [
-        Text(note, style="yellow", no_wrap=one_line, overflow="ellipsis") for note in [*status.notes, *evidence(status)]
-    ]
+    notes = [Text(note, style="yellow", no_wrap=one_line, overflow="ellipsis") for note in _notes(status)]
     return Group(head, table, *notes)
 
 
@@ -102,6 +99,15 @@ def uptime(seconds: float) -> str:
     return f"{minutes} min" if minutes else f"{int(seconds)} s"
 
 
+def _notes(status: DeploymentStatus) -> list[str]:
+    """What is wrong, and which orders are being carried out."""
+    return [
+        *status.notes,
+        *evidence(status),
+        *(f"{change.what}: under way" for change in status.changes if not change.done),
+    ]
+
+
 def _row(service: ServiceStatus) -> tuple[str, ...]:
     held = [f"{name}={port}" for name, port in service.ports.items()] + [gpu[:12] for gpu in service.gpus]
     return (
@@ -119,6 +125,9 @@ def _row(service: ServiceStatus) -> tuple[str, ...]:
 
 def _reason(service: ServiceStatus) -> str:
     """While it loads with the time the phase has taken: whether it hangs is what people ask."""
+    reason = service.reason
     if service.phase and service.phase_s >= 1:
-        return f"{service.reason}, {uptime(service.phase_s)}"
-    return service.reason
+        reason = f"{reason}, {uptime(service.phase_s)}"
+    if not service.replaces:
+        return reason
+    return f"takes over from {service.replaces}{f': {reason}' if reason else ''}"

@@ -24,13 +24,22 @@ class Given(NamedTuple):
 class GpuAssigner:
     """Hands each GPU to one replica, unless the topology lists it for several."""
 
-    def __init__(self, gpus: Sequence[Gpu], reason: str, topology: Topology, held: Mapping[str, str]) -> None:
-        """`held`: the deployment that has a GPU already, by the GPU's UUID."""
+    def __init__(
+        self,
+        gpus: Sequence[Gpu],
+        reason: str,
+        topology: Topology,
+        held: Mapping[str, str],
+        kept: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """`held`: the deployment that has a GPU already, by the GPU's UUID. `kept`: the UUIDs a replica has now."""
         self._gpus = gpus
         self._reason = reason
         self._topology = topology
         self._held = held
         self._taken = {uuid: f"deployment {name}" for uuid, name in held.items()} | self._listed()
+        self._kept = kept or {}
+        self._going_on: dict[tuple[str, int], tuple[Gpu, ...]] = {}
         self.warnings: list[str] = []
         self.notes: tuple[str, ...] = ()
 
@@ -45,7 +54,10 @@ class GpuAssigner:
         """
         given = {(pool.name, at): self._choice(pool) for pool, _ in wants for at in range(pool.replicas)}
         chosen = [(pool, count) for pool, count in wants if not isinstance(pool.gpus, tuple) and count]
-        for (pool, at), gpus in zip(_replicas(chosen), self._allocated(chosen), strict=True):
+        self._keep(chosen)
+        for (name, at), gpus in self._going_on.items():
+            given[name, at] = Given(gpus, choice_words(gpus))
+        for (pool, at, _), gpus in zip(self._open(chosen), self._allocated(chosen), strict=True):
             given[pool.name, at] = Given(gpus, choice_words(gpus))
             self.warnings += [_crowded(pool, gpu) for gpu in gpus if crowding(gpu, pool.gpu_memory)]
         self._note(chosen, given)
@@ -65,8 +77,27 @@ class GpuAssigner:
                 self.warnings.append(f"pool {pool.name}: {gpu.words}: {why}")
         return Given(gpus, f"{choice_words(gpus)}; listed in the topology" if gpus else "")
 
+    def _keep(self, wants: Sequence[tuple[Pool, int]]) -> None:
+        """Leave replicas that go on the GPUs they have, if these are as many as are wanted, and nobody else's."""
+        for pool, count in wants:
+            for at in range(pool.replicas):
+                found = [find_gpu(self._gpus, uuid) for uuid in self._kept.get(f"{pool.name}-{at}", ())]
+                gpus = tuple(gpu for gpu in found if gpu is not None and gpu.uuid not in self._taken)
+                if gpus and len(gpus) == len(found) == count:
+                    self._going_on[pool.name, at] = gpus
+                    self._taken |= {gpu.uuid: _owner(pool.name) for gpu in gpus}
+
+    def _open(self, wants: Sequence[tuple[Pool, int]]) -> list[tuple[Pool, int, int]]:
+        """Replicas to choose for: each pool with the number of each, and the GPUs it wants."""
+        return [
+            (pool, at, count)
+            for pool, count in wants
+            for at in range(pool.replicas)
+            if (pool.name, at) not in self._going_on
+        ]
+
     def _allocated(self, wants: Sequence[tuple[Pool, int]]) -> list[tuple[Gpu, ...]]:
-        requests = [_request(pool, count) for (pool, _), count in _counted(wants)]
+        requests = [_request(pool, count) for pool, _, count in self._open(wants)]
         found = allocate(self._gpus, requests, self._taken)
         if found is None:
             raise ResourceMissing(self._short(wants))
@@ -77,7 +108,7 @@ class GpuAssigner:
         sizes = range(1, len(wants) + 1)
 
         def served(size: int) -> bool:
-            requests = [_request(pool, count) for (pool, _), count in _counted(wants[:size])]
+            requests = [_request(pool, count) for pool, _, count in self._open(wants[:size])]
             return allocate(self._gpus, requests, self._taken) is not None
 
         size = next((size for size in sizes if not served(size)), len(wants))
@@ -146,16 +177,6 @@ class GpuAssigner:
         smaller = f", a smaller workers.{pool.name}.replicas" if pool.replicas > 1 else ""
         down = "".join(f"`dynamo down {name}`, " for name in dict.fromkeys(self._held.values()))
         return f"{down}set workers.{pool.name}.gpus = 0{smaller} or another workers.{pool.name}.engine"
-
-
-def _replicas(wants: Sequence[tuple[Pool, int]]) -> list[tuple[Pool, int]]:
-    """Each pool with the number of each of its replicas."""
-    return [(pool, at) for pool, _ in wants for at in range(pool.replicas)]
-
-
-def _counted(wants: Sequence[tuple[Pool, int]]) -> list[tuple[tuple[Pool, int], int]]:
-    """Each replica with the GPUs it wants."""
-    return [((pool, at), count) for pool, count in wants for at in range(pool.replicas)]
 
 
 def _request(pool: Pool, count: int) -> Request:

@@ -34,7 +34,7 @@ class Loaded:
     model: PreparedModel | None = None
     role: Role = "aggregated"
 
-    def card(self, instance: Instance) -> ModelCard:
+    def card(self, instance: Instance, generation: int = 0) -> ModelCard:
         info, model = self.info, self.model if self.info.input == "tokens" else None
         return ModelCard(
             name=self.model_name,
@@ -56,6 +56,7 @@ class Loaded:
             guided=info.guided,
             kv_events=info.kv_events,
             prefix_caching=info.prefix_caching,
+            generation=generation,
             types=("chat", "completions") if model is None or model.has_template else ("completions",),
         )
 

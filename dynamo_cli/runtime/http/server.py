@@ -22,6 +22,9 @@ from dynamo_cli.runtime.http.reader import Admit
 
 log = logging.getLogger(__name__)
 TICK_S = 5.0
+FOREVER_S = 1e6
+LAST_REQUEST_S = 1.0
+"""How long an idle connection of a server that retires may still bring a request."""
 
 
 class HttpServer:
@@ -96,10 +99,7 @@ class HttpServer:
 
     def stop_accepting(self) -> None:
         """Leave the public socket; idle connections close, busy ones after their answer."""
-        self.draining = True
-        for acceptor in self._acceptors:
-            acceptor.close()
-        self._acceptors.clear()
+        self._leave_sockets()
         for connection in list(self.connections):
             if not connection.busy and connection.requests:
                 connection.close()
@@ -108,6 +108,22 @@ class HttpServer:
         """Stop accepting and wait for the requests in flight."""
         self.stop_accepting()
         await self._until(lambda: not any(c.busy for c in self.connections), grace_s)
+
+    async def retire(self) -> None:
+        """Others go on accepting: wait for the requests in flight, however long they take.
+
+        A client that keeps its connection in use is told to open another one, by the answer to its next request.
+        """
+        self._leave_sockets()
+        await self._until(lambda: not self.connections, LAST_REQUEST_S)
+        self.stop_accepting()
+        await self._until(lambda: not any(c.busy for c in self.connections), None)
+
+    def _leave_sockets(self) -> None:
+        self.draining = True
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()
 
     async def close(self) -> None:
         """Drop what is left."""
@@ -122,8 +138,8 @@ class HttpServer:
             connection.abort() if connection.busy else connection.close()
         await self._until(lambda: not self.connections, 1.0)
 
-    async def _until(self, reached: Callable[[], bool], timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
+    async def _until(self, reached: Callable[[], bool], timeout_s: float | None) -> None:
+        deadline = time.monotonic() + (FOREVER_S if timeout_s is None else timeout_s)
         while not reached() and (left := deadline - time.monotonic()) > 0:
             self._progress.clear()
             with contextlib.suppress(asyncio.TimeoutError):

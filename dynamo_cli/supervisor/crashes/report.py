@@ -66,7 +66,7 @@ def _gpus(around: Surroundings) -> Iterator[str]:
     yield f"GPUs: {driver.reason or f'driver {driver.version}, CUDA {driver.cuda}'}"
     for each in driver.gpus:
         gpu = each.gpu
-        holders = ", ".join(f"pid {holder.pid} {gibibytes(holder.memory)}" for holder in each.holders)
+        holders = ", ".join(f"pid {holder.pid} {gibibytes(holder.memory)}" for holder in gpu.holders)
         free = f"{gibibytes(gpu.memory_free)} free of {gibibytes(gpu.memory_total)}"
         yield f"  {gpu.index} {gpu.name} {gpu.uuid}: {free}" + (f", held by {holders}" if holders else "")
 
