@@ -80,7 +80,7 @@ class Serving:
         self._system.set_health("loading", "registering", model=loaded.model_name, engine=loaded.engine_name)
         self._served = await self._serve_endpoint()
         self._registration = Registration(self._served, self._runtime.discovery, self._tell_health)
-        self._card = card = loaded.card(self._served.instance)
+        self._card = card = loaded.card(self._served.instance, self._runtime.config.generation)
         self._adapters = self._make_adapters(card)
         await self._start_telling(self._served.instance)
         for name, path in self._arguments.adapters.items():
