@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, takewhile
 from math import comb, factorial
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ def best_sets(gpus: Sequence[Gpu], wants: Sequence[Want]) -> list[tuple[Gpu, ...
 
 
 class _Search:
-    def __init__(self, gpus: Sequence[Gpu], wants: Sequence[Want]) -> None:
+    def __init__(self, gpus: Sequence[Gpu], wants: list[Want]) -> None:
         self.gpus = gpus
         self.wants = wants
         self._costs: dict[tuple[Set, int], Cost] = {}
@@ -90,8 +90,7 @@ class _Search:
                     best = (total, chosen)
                 return
             want = self.wants[len(chosen)]
-            again = bool(chosen) and self.wants[len(chosen) - 1] == want
-            for members in self._sets(want, used, chosen[-1] if again else ()):
+            for members in self._sets(len(chosen), used, chosen[-1] if chosen else ()):
                 extend([*chosen, members], _sum(cost, self._cost(members, want)), used | set(members))
 
         extend([], (), frozenset())
@@ -127,10 +126,14 @@ class _Search:
                 result[at] = members
         return result
 
-    def _sets(self, want: Want, used: frozenset[int], after: Set) -> Iterator[Set]:
-        """The sets that could be chosen; those of equal wants in ascending order, or each way would come often."""
-        free = [at for at in self._usable[want.memory] if at not in used and (not after or at > after[0])]
-        return combinations(free, want.size)
+    def _sets(self, number: int, used: frozenset[int], before: Set) -> Iterator[Set]:
+        """The sets that this want could have; those of equal wants in ascending order, or each way would come often."""
+        want = self.wants[number]
+        again = number > 0 and self.wants[number - 1] == want
+        free = [at for at in self._usable[want.memory] if at not in used and (not again or at > before[0])]
+        spare = len(free) - want.size * self.wants[number:].count(want)
+        if spare >= 0:
+            yield from takewhile(lambda members: members[0] <= free[spare], combinations(free, want.size))
 
     def _good_set(self, want: Want, used: frozenset[int]) -> Set | None:
         free = [at for at in self._usable[want.memory] if at not in used]

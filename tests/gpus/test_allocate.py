@@ -106,6 +106,7 @@ def test_a_large_machine_is_served_without_trying_everything() -> None:
     assert allocate(gpus, [Request(17), Request(16)]) is None
     wide = allocate(gpus, [Request(8)] * 4)
     assert wide is not None and len({each.uuid for each in sum(wide, ())}) == 32
+    assert indexes(allocate(gpus, [Request(1)] * 32)) == [[at] for at in range(32)]
 
 
 def test_the_closest_set_by_each_kind_of_link() -> None:
