@@ -10,13 +10,13 @@ from pathlib import Path
 
 from dynamo_cli.errors import ResourceMissing
 from dynamo_cli.runtime.paths import DeploymentPaths
-from dynamo_cli.supervisor.crashes import keep, report, snapshot
-from dynamo_cli.supervisor.crashes.crash import Crash, Surroundings
-from dynamo_cli.supervisor.crashes.secrets import shown
+from dynamo_cli.supervisor.crashes import keep
+from dynamo_cli.supervisor.crashes.crash import Crash
 
 logger = logging.getLogger("dynamo.supervisor")
 
-CLOSE_S = snapshot.DRIVER_S + 3.0
+CLOSE_S = 8.0
+"""Longer than a driver that hangs is waited for."""
 
 
 class Collector:
@@ -52,6 +52,11 @@ class Collector:
         logger.warning("%s: evidence in %s", crash.spec.name, directory)
 
     def _write(self, crash: Crash) -> str:
+        # Late: a supervisor starts faster without what it seldom needs.
+        from dynamo_cli.supervisor.crashes import report, snapshot
+        from dynamo_cli.supervisor.crashes.secrets import shown
+        from dynamo_cli.supervisor.crashes.surroundings import Surroundings
+
         environment = shown({**self._environ, **crash.spec.env})
         driver, reason = snapshot.gpus() if crash.spec.gpus else (None, "")
         around = Surroundings(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from dynamo_cli.gpus.health import Driver
 from dynamo_cli.runtime.control import Progress
 from dynamo_cli.topology.process import ProcessSpec
 
@@ -31,17 +30,3 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     memory: tuple[int, ...] = ()
     lines: tuple[str, ...] = ()
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine soon after. `gpus` None where the process had none, with `gpus_reason` for those not told of.
-
-    `environment`: the variables that say how an engine runs; `other_variables`: the names of all others.
-    """
-
-    environment: dict[str, str] = {}
-    other_variables: tuple[str, ...] = ()
-    memory: dict[str, str] = {}
-    gpus: Driver | None = None
-    gpus_reason: str = ""
-    versions: dict[str, str] = {}

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from dynamo_cli.runtime.redact import redact, redact_command
-from dynamo_cli.supervisor.crashes.crash import Crash, Surroundings
+from dynamo_cli.supervisor.crashes.crash import Crash
 from dynamo_cli.supervisor.crashes.secrets import covered, without
+from dynamo_cli.supervisor.crashes.surroundings import Surroundings
 from dynamo_cli.supervisor.table import uptime
 from dynamo_cli.supervisor.words import gibibytes
 from dynamo_cli.topology.process import ProcessSpec

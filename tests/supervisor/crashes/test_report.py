@@ -7,9 +7,10 @@ import json
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.gpus.health import Driver, GpuHealth, Holder
 from dynamo_cli.runtime.control import Progress
-from dynamo_cli.supervisor.crashes.crash import Crash, Surroundings
+from dynamo_cli.supervisor.crashes.crash import Crash
 from dynamo_cli.supervisor.crashes.report import files
 from dynamo_cli.supervisor.crashes.secrets import shown
+from dynamo_cli.supervisor.crashes.surroundings import Surroundings
 from tests.supervisor.plans import worker
 
 GIB = 1 << 30
