@@ -14,6 +14,7 @@ OfDeployment = Annotated[
     typer.Option("-d", "--deployment", metavar="DEPLOYMENT", help="Default: the only running one."),
 ]
 Timeout = Annotated[float, typer.Option(metavar="S", min=0.0, help="How long to wait.")]
+Surge = Annotated[int, typer.Option(metavar="N", min=1, help="How many replicas of a pool are replaced at a time.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once.")]
 
 

@@ -30,7 +30,7 @@ COMPLETE = "__complete"
 """Asked by the completion scripts, with every TAB: it imports as little as a component."""
 COMMANDS = (
     *("up", "down", "ps", "status", "explain", "logs", "events", "attach"),
-    *("restart", "stop", "start", "scale"),
+    *("restart", "stop", "start", "scale", "apply"),
     *("plan", "topology", "doctor", "chat", "bench", "replay", "pull", "completions"),
 )
 

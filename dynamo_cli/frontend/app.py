@@ -110,7 +110,10 @@ class Frontend:
 
     def _beside_routing(self) -> dict[str, Any]:
         """What GET /router tells besides."""
-        beside: dict[str, Any] = {"unseen": {name: one._asdict() for name, one in self.unseen.workers.items()}}
+        beside: dict[str, Any] = {
+            "unseen": {name: one._asdict() for name, one in self.unseen.workers.items()},
+            "refused": {one.service: one.reason for one in self.registry.refused},
+        }
         if self._service is not None:
             beside["asks"] = {"router": self._service.asked_now(), **self._service.counts}
         return beside

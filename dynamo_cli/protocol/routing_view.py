@@ -59,6 +59,7 @@ class RouterView(msgspec.Struct, kw_only=True):
     """One frontend's. `router`: its own name among routers; `routers`: the others, and whether all is known of them.
 
     `asks`: if it lets a router process choose.
+    `refused`: workers that it does not use because they differ from the others, and why, by the supervisor's names.
     """
 
     mode: str
@@ -67,6 +68,7 @@ class RouterView(msgspec.Struct, kw_only=True):
     models: dict[str, KnownModel] = {}
     unseen: dict[str, UnseenWorker] = {}
     asks: Asks | None = None
+    refused: dict[str, str] = {}
 
 
 class WorkerRouting(msgspec.Struct, kw_only=True):

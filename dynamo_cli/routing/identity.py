@@ -19,6 +19,11 @@ class Refusal(NamedTuple):
     reason: str
     expected: bool = False
 
+    @property
+    def service(self) -> str:
+        """The supervisor's name of the worker, else its id as discovery writes it."""
+        return self.card.instance.service or self.card.instance.hex_id
+
 
 class Agreement(NamedTuple):
     identity: ModelIdentity | None

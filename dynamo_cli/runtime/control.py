@@ -28,7 +28,8 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
 
     `exit_code` is that of the last process, negative for a signal. `since`: when it entered its state, seconds since
     the epoch. `memory`: bytes its process and descendants hold, where that is watched. `done`: it ended by itself as it
-    may and is not started again. `by_hand`: somebody stopped it.
+    may and is not started again. `by_hand`: somebody stopped it. `replaces`: the service that this one is to take over
+    from, until it has. `leaving`: it ends for good.
     """
 
     name: str
@@ -52,12 +53,30 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     memory: int = 0
     done: bool = False
     by_hand: bool = False
+    replaces: str = ""
+    leaving: bool = False
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """An order that takes a while: its services are replaced one after another. `replaced`: new names by old ones.
+
+    `failed`: why it went no further, once it is `done`; "" when all is as it was ordered.
+    """
+
+    id: int
+    what: str
+    pools: list[str] = []
+    replaced: dict[str, str] = {}
+    lines: list[str] = []
+    done: bool = False
+    failed: str = ""
 
 
 class DeploymentStatus(msgspec.Struct, kw_only=True):
     """`first_failed`: the service whose process was the first to end by itself.
 
-    `notes`: what is wrong beyond the states of services, each with what helps.
+    `notes`: what is wrong beyond the states of services, each with what helps. `changes`: the latest orders, the last
+    one last.
     """
 
     deployment: str
@@ -72,6 +91,7 @@ class DeploymentStatus(msgspec.Struct, kw_only=True):
     first_failed: str = ""
     services: list[ServiceStatus] = []
     notes: list[str] = []
+    changes: list[Change] = []
 
 
 class RememberedRequests(msgspec.Struct):
@@ -97,16 +117,35 @@ class StopRequest(msgspec.Struct):
 
 
 class ActionRequest(msgspec.Struct):
-    """`names`: services or pools."""
+    """`names`: services or pools. `rolling`, of a restart: each process is replaced by one that starts beside it.
+
+    `surge`: how many of a pool at a time.
+    """
 
     action: ServiceAction
     names: list[str]
+    rolling: bool = False
+    surge: int = 1
 
 
 class ScaleRequest(msgspec.Struct):
     """`replicas` by pool."""
 
     replicas: dict[str, int]
+
+
+class ApplyRequest(msgspec.Struct):
+    """`plan`: what is to run, as JSON (topology/process.py). `base`: the digest of the plan that it was made for."""
+
+    plan: msgspec.Raw
+    base: str
+    surge: int = 1
+
+
+class Begun(msgspec.Struct):
+    """`change`: the id of the Change in the status, 0 when there is nothing to wait for."""
+
+    change: int = 0
 
 
 class ControlClient:
@@ -123,9 +162,18 @@ class ControlClient:
         """Ask for an ordered stop, or for one without patience; returns at once."""
         self._call("POST", "/stop", msgspec.json.encode(StopRequest(force)))
 
-    def act(self, action: ServiceAction, names: list[str]) -> None:
-        """Start, stop or restart services or pools; returns at once. UsageError for a name it does not have."""
-        self._call("POST", "/services", msgspec.json.encode(ActionRequest(action, names)))
+    def act(self, action: ServiceAction, names: list[str], *, rolling: bool = False, surge: int = 1) -> int:
+        """Start, stop or restart services or pools; returns at once, with the id of the change if it is one.
+
+        UsageError for a name it does not have, or while the same pools are being changed.
+        """
+        answer = self._call("POST", "/services", msgspec.json.encode(ActionRequest(action, names, rolling, surge)))
+        return msgspec.json.decode(answer, type=Begun).change
+
+    def apply(self, plan: bytes, base: str, surge: int = 1) -> int:
+        """Change over to another plan; returns at once, with the id of the change. UsageError for what cannot be."""
+        answer = self._call("POST", "/apply", msgspec.json.encode(ApplyRequest(msgspec.Raw(plan), base, surge)))
+        return msgspec.json.decode(answer, type=Begun).change
 
     def scale(self, replicas: dict[str, int]) -> None:
         """Change the number of replicas of pools; returns at once. UsageError for what cannot be."""

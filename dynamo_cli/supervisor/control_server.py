@@ -17,6 +17,8 @@ from dynamo_cli.protocol.routing_view import RoutingStatus
 from dynamo_cli.runtime.admin import AdminServer
 from dynamo_cli.runtime.control import (
     ActionRequest,
+    ApplyRequest,
+    Begun,
     DeploymentStatus,
     RememberedRequests,
     ScaleRequest,
@@ -42,8 +44,11 @@ class Controls(Protocol):
 
     def stop(self, force: bool = False) -> None: ...
 
-    def act(self, action: ServiceAction, names: list[str]) -> None:
-        """UsageError for a name that is not there, and while it is stopping."""
+    def act(self, action: ServiceAction, names: list[str], rolling: bool = False, surge: int = 1) -> int:
+        """The id of a change. UsageError for a name that is not there, and while it is stopping."""
+
+    def apply(self, plan: bytes, base: str, surge: int = 1) -> int:
+        """The id of a change. UsageError for what cannot be."""
 
     def scale(self, replicas: dict[str, int]) -> None:
         """UsageError for what cannot be."""
@@ -65,6 +70,7 @@ class ControlServer:
         self._server.route("POST", "/stop", self._post_stop)
         self._server.route("POST", "/services", self._post_services)
         self._server.route("POST", "/scale", self._post_scale)
+        self._server.route("POST", "/apply", self._post_apply)
         self._server.set_health("ready")
 
     async def start(self) -> None:
@@ -101,8 +107,14 @@ class ControlServer:
     def _post_services(self, exchange: Exchange) -> None:
         wanted = _decoded(exchange, ActionRequest)
         with _refused_politely():
-            self._controls.act(wanted.action, wanted.names)
-        exchange.send_json({})
+            change = self._controls.act(wanted.action, wanted.names, wanted.rolling, wanted.surge)
+        exchange.send_json(Begun(change))
+
+    def _post_apply(self, exchange: Exchange) -> None:
+        wanted = _decoded(exchange, ApplyRequest)
+        with _refused_politely():
+            change = self._controls.apply(bytes(wanted.plan), wanted.base, wanted.surge)
+        exchange.send_json(Begun(change))
 
     def _post_scale(self, exchange: Exchange) -> None:
         with _refused_politely():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dynamo_cli.runtime.control import DeploymentState, ServiceStatus
 from dynamo_cli.topology.process import ProcessSpec
@@ -15,16 +15,18 @@ OVER = ("FAILED", "STOPPED")
 def pending(spec: ProcessSpec) -> ServiceStatus:
     """What is known of a service that was never started."""
     return ServiceStatus(
-        name=spec.name,
-        kind=spec.kind,
-        role=spec.role,
-        pool=spec.pool,
-        replica=spec.replica,
-        engine=spec.engine,
-        model=spec.model,
-        ports=spec.ports,
-        gpus=[gpu.uuid for gpu in spec.gpus],
+        name=spec.name, kind=spec.kind, role=spec.role, pool=spec.pool, replica=spec.replica, **described(spec)
     )
+
+
+def described(spec: ProcessSpec) -> dict[str, Any]:
+    """What its status says of a spec that may become another one while the service stays."""
+    return {
+        "engine": spec.engine,
+        "model": spec.model,
+        "ports": spec.ports,
+        "gpus": [gpu.uuid for gpu in spec.gpus],
+    }
 
 
 class Verdict(NamedTuple):
@@ -39,7 +41,7 @@ def judge(
 
     `answering`: the models that gave a token since the last change. `was_ready`: it has been READY before.
     """
-    services = [s for s in services if not _finished(s)]
+    services = [s for s in services if not _finished(s) and not _beside(s)]
     lost = lost_causes(services, models)
     if lost and (not was_ready or len(lost) == _causes(services, models)):
         return Verdict("FAILED", lost[0])
@@ -84,6 +86,11 @@ def _groups(services: Sequence[ServiceStatus], models: Sequence[str]) -> list[li
 def _finished(service: ServiceStatus) -> bool:
     """A task that did its work and ended: nothing is missing."""
     return service.kind == "service" and service.done
+
+
+def _beside(service: ServiceStatus) -> bool:
+    """One that is not to serve yet, or not any more: nothing is missing without it."""
+    return service.leaving or (bool(service.replaces) and not service.ready)
 
 
 def _causes(services: Sequence[ServiceStatus], models: Sequence[str]) -> int:

@@ -52,6 +52,8 @@ class Launcher:
         passed = self._listen_fd if spec.inherits_listener else None
         argv = [word.replace("{listen_fd}", str(passed)) for word in spec.argv]
         environ = {**self._environ, **spec.env, **self._marks, "DYNAMO_SERVICE": spec.name}
+        if spec.generation:
+            environ["DYNAMO_GENERATION"] = str(spec.generation)
         output = self.logs.pipe(spec.name)
         try:
             child = spawn.start(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from dynamo_cli.supervisor.routing_status import complaints, routing_status
 
 T = TypeVar("T")
 LOOK_S = 3.0
+KNOWN_S = 0.05
 
 
 class Lookout:
@@ -38,6 +40,15 @@ class Lookout:
         views, problems = await self._views()
         return routing_status(self._paths.deployment, views, problems)
 
+    async def known(self, worker: str, patience_s: float) -> None:
+        """Until every frontend that answers can send requests to this worker or has refused it, or time is over."""
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            views, _ = await self._views()
+            if all(_knows(view, worker) for view in views.values()):
+                return
+            await asyncio.sleep(KNOWN_S)
+
     async def requests(self, path: str) -> RememberedRequests:
         """What each frontend remembers; `path`: /requests, or /requests/ID with its escapes."""
         told = [_decoded(one, Remembered) for one in await ask_all(self._paths, self._frontends(), path)]
@@ -49,6 +60,11 @@ class Lookout:
 
     def _frontends(self) -> list[str]:
         return [one.name for one in self._services() if one.kind == "frontend" and one.pid is not None]
+
+
+def _knows(view: RouterView, worker: str) -> bool:
+    used = {one.service for model in view.models.values() for one in model.workers.values()}
+    return worker in used or worker in view.refused
 
 
 def _decoded(told: Told, kind: type[T]) -> tuple[str, T | str]:

@@ -14,6 +14,11 @@ def tree_memory(pid: int) -> int:
         return 0
 
 
+def available_memory() -> int:
+    """Bytes that this machine can give to processes without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
 def _resident(process: psutil.Process) -> int:
     try:
         return int(process.memory_info().rss)

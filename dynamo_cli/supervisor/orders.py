@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dynamo_cli.errors import DynamoError, UsageError
-from dynamo_cli.runtime.control import DeploymentStatus, ServiceAction, ServiceStatus
+from dynamo_cli.errors import DynamoError, NotReady, UsageError
+from dynamo_cli.runtime.control import Change, DeploymentStatus, ServiceAction, ServiceStatus
 from dynamo_cli.supervisor.deployments import Deployment
 from dynamo_cli.supervisor.health import OVER
 from dynamo_cli.supervisor.names import resolve
@@ -45,6 +45,44 @@ def scale(deployment: Deployment, replicas: Mapping[str, int], timeout_s: float 
     return _told(status, [s.name for s in status.services if s.pool in replicas]) + none
 
 
+def roll(deployment: Deployment, names: Sequence[str], surge: int, timeout_s: float | None) -> list[str]:
+    """Restart by replacing each process: the next one gets ready, then the one before it ends. Otherwise as `act`."""
+    services = {service.name: service.pool for service in deployment.client.status().services}
+    chosen = resolve(names, services, deployment.name)
+    change = deployment.client.act("restart", list(names), rolling=True, surge=surge)
+    if timeout_s is None:
+        return [f"{name}: restart asked for" for name in chosen]
+    status, done = wait_for_change(deployment, change, timeout_s)
+    now = {service.name: service for service in status.services}
+    places = {name: done.replaced.get(name, name) for name in chosen}
+    told = [f"{told_of(now[new])}{_in_place_of(old, new)}" for old, new in places.items() if new in now]
+    return [*done.lines, *told]
+
+
+def wait_for_change(deployment: Deployment, change: int, timeout_s: float) -> tuple[DeploymentStatus, Change]:
+    """The status once it is done. NotReady when time is over, DynamoError with the reason when it went no further."""
+
+    def found(status: DeploymentStatus) -> Change:
+        return next((one for one in status.changes if one.id == change), Change(id=change, what="", done=True))
+
+    try:
+        status = wait_until(deployment, lambda status: found(status).done, timeout_s)
+    except NotReady as error:
+        raise NotReady(f"{error}; it goes on, `dynamo events` tells how") from None
+    done = found(status)
+    if done.failed:
+        raise DynamoError("; ".join([*done.lines, done.failed]))
+    return status, done
+
+
+def told_of(service: ServiceStatus) -> str:
+    return f"{service.name} is {service.state}{f' (pid {service.pid})' if service.pid else ''}"
+
+
+def _in_place_of(old: str, new: str) -> str:
+    return f", in place of {old}" if new != old else ""
+
+
 def parse_replicas(pairs: Sequence[str]) -> dict[str, int]:
     """`POOL=N` each. Raises UsageError."""
     replicas: dict[str, int] = {}
@@ -76,4 +114,4 @@ def _told(status: DeploymentStatus, names: Sequence[str]) -> list[str]:
     failed = [service for service in services if service.state == "FAILED"]
     if failed:
         raise DynamoError("; ".join(f"{service.name} is FAILED: {service.reason}" for service in failed))
-    return [f"{s.name} is {s.state}{f' (pid {s.pid})' if s.pid else ''}" for s in services]
+    return [told_of(service) for service in services]

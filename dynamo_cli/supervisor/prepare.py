@@ -34,13 +34,16 @@ def read_topology(file: Path, sets: Sequence[str], names: Sequence[str], depende
     return topology
 
 
-def plan_here(topology: Topology, *, share_gpus: bool = False) -> Plan:
+def plan_here(topology: Topology, *, share_gpus: bool = False, running: Plan | None = None) -> Plan:
     """Look at the machine and at what other deployments hold of it, and plan. Only within `reservation()`.
+
+    `running`: the plan that this one is to take the place of; what stays keeps its ports and GPUs.
 
     Raises ResourceMissing, EngineMissing, or ModelMissing.
     """
     held = held_by_others(topology.name)
-    plan = make_plan(topology, gather(topology, held._replace(gpus={}) if share_gpus else held))
+    held = held._replace(gpus={}) if share_gpus else held
+    plan = make_plan(topology, gather(topology, held, running=running))
     for pool, _, problem in missing_models(topology):
         raise ModelMissing(f"pool {pool}: {problem}")
     return plan

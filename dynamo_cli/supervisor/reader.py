@@ -15,6 +15,7 @@ from dynamo_cli.supervisor import deployments
 from dynamo_cli.supervisor.deployments import Deployment
 from dynamo_cli.supervisor.names import resolve
 from dynamo_cli.supervisor.record import read_plan
+from dynamo_cli.topology.twins import twin_of
 
 LOOK_S = 0.1
 
@@ -70,7 +71,14 @@ def _check(deployment: Deployment, wanted: Sequence[str]) -> list[str]:
     plan = read_plan(deployment.paths)
     pools = {spec.name: spec.pool for spec in plan.processes} if plan else {}
     pools[OWN_LOG] = OWN_LOG
-    return resolve(wanted, pools, deployment.name) if wanted else list(pools)
+    chosen = resolve(wanted, pools, deployment.name) if wanted else list(pools)
+    return [name for one in chosen for name in _with_twin(deployment.paths, one)]
+
+
+def _with_twin(paths: DeploymentPaths, service: str) -> list[str]:
+    """The process it replaced has its own log, which is older."""
+    twin = twin_of(service)
+    return [twin, service] if log_file(paths, twin).exists() else [service]
 
 
 def _still_running(paths: DeploymentPaths) -> bool:

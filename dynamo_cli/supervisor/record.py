@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 from pathlib import Path
 
 import msgspec
 
-from dynamo_cli.errors import ResourceMissing
+from dynamo_cli.errors import ResourceMissing, UsageError
 from dynamo_cli.runtime.control import DeploymentState
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor.processes import ProcessId, alive, boot_id
@@ -72,6 +73,19 @@ def read_plan(paths: DeploymentPaths) -> Plan | None:
         return msgspec.json.decode(paths.plan.read_bytes(), type=Plan)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def read_wanted(encoded: bytes) -> Plan:
+    """A plan that somebody hands over. UsageError when it is none."""
+    try:
+        return msgspec.json.decode(encoded, type=Plan)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise UsageError(f"the plan cannot be read: {error}; is this the version of dynamo that runs it?") from None
+
+
+def digest(plan: Plan) -> str:
+    """Tells plans apart."""
+    return hashlib.sha256(msgspec.json.encode(plan)).hexdigest()
 
 
 def take_lock(paths: DeploymentPaths) -> int | None:

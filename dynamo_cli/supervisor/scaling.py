@@ -10,6 +10,7 @@ import msgspec
 
 from dynamo_cli.errors import UsageError
 from dynamo_cli.topology.process import Plan, ProcessSpec
+from dynamo_cli.topology.twins import place_of
 
 MOST_REPLICAS = 1000
 
@@ -44,9 +45,9 @@ def _with_pool(
         raise UsageError(f"{pool} is one process; only pools of workers and the frontends can be scaled")
     present = sorted((p for p in plan.processes if p.pool == pool), key=lambda p: p.replica)
     if count > len(present) and model.gpus:
-        raise UsageError(f"{pool} holds GPUs: write replicas = {count} in the topology and start it again")
-    kept = {p.name for p in present[:count]}
-    free = (i for i in itertools.count() if f"{pool}-{i}" not in kept and f"{pool}-{i}" not in taken)
+        raise UsageError(f"{pool} holds GPUs: write replicas = {count} in the topology and `dynamo apply` it")
+    used = {place_of(p.name) for p in present[:count]} | {place_of(name) for name in taken}
+    free = (i for i in itertools.count() if f"{pool}-{i}" not in used)
     members = [*present[:count], *(copied(model, next(free), ports) for _ in range(count - len(present)))]
     end = 0 if model.kind == "frontend" else len(plan.processes)
     place = next((at for at, p in enumerate(plan.processes) if p.pool == pool), end)
@@ -56,16 +57,19 @@ def _with_pool(
 
 def copied(model: ProcessSpec, replica: int, ports: Iterator[int]) -> ProcessSpec:
     """Another replica, with a name and ports of its own wherever its model's stand in command and environment."""
+    return msgspec.structs.replace(moved(model, ports), name=f"{model.pool}-{replica}", replica=replica)
+
+
+def moved(model: ProcessSpec, ports: Iterator[int]) -> ProcessSpec:
+    """The same with other ports, wherever they stand in command and environment."""
     changed = {number: next(ports) for number in model.ports.values()}
 
-    def moved(text: str) -> str:
+    def told(text: str) -> str:
         return re.sub(r"(?<!\d)\d+(?!\d)", lambda found: str(changed.get(int(found[0]), found[0])), text)
 
     return msgspec.structs.replace(
         model,
-        name=f"{model.pool}-{replica}",
-        replica=replica,
         ports={name: changed[number] for name, number in model.ports.items()},
-        argv=tuple(map(moved, model.argv)) if changed else model.argv,
-        env={name: moved(value) for name, value in model.env.items()} if changed else model.env,
+        argv=tuple(map(told, model.argv)) if changed else model.argv,
+        env={name: told(value) for name, value in model.env.items()} if changed else model.env,
     )

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from dynamo_cli.runtime.control import ServiceState, ServiceStatus
 from dynamo_cli.supervisor.dependencies import Wait
 from dynamo_cli.supervisor.exits import PERMANENT
-from dynamo_cli.supervisor.health import pending
+from dynamo_cli.supervisor.health import described, pending
 from dynamo_cli.supervisor.outside_probes import Answer
 from dynamo_cli.supervisor.restart import Exit, GiveUp, RestartCounter
 from dynamo_cli.supervisor.spawn import Child
@@ -26,6 +26,8 @@ STEADY_SERVICE_S = 5.0
 MEMORY_S = 1.0
 """How often the memory of a process that has a limit is measured."""
 DEPENDENCIES_S = 0.05
+RETIRE_S = 60.0
+"""How long a frontend that was replaced may go on with the answers it has begun."""
 BY_HAND = "stopped by hand"
 
 
@@ -63,7 +65,9 @@ class Service:
     may, it gave up, or somebody stopped it. `start()` begins another life.
     """
 
-    def __init__(self, spec: ProcessSpec, ground: Ground, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, spec: ProcessSpec, ground: Ground, clock: Callable[[], float] = time.monotonic, replaces: str = ""
+    ) -> None:
         self.spec = spec
         self.child: Child | None = None
         self.lives = 0
@@ -73,9 +77,12 @@ class Service:
         self._ending = asyncio.Event()
         self._recalled = asyncio.Event()
         self._closed = False
+        self._retiring = False
+        self._next: ProcessSpec | None = None
         self._started_at = self._ready_at = 0.0
         self._verdict = ""
         self._status = pending(spec)
+        self._status.replaces = replaces
         self._status.since = time.time()
 
     @property
@@ -109,16 +116,40 @@ class Service:
         elif not self._closed and self._status.state in ("FAILED", "STOPPED"):
             self._rest("STOPPED", BY_HAND, by_hand=True)
 
-    def restart(self) -> None:
-        """End this life in order and begin another."""
+    def restart(self, spec: ProcessSpec | None = None) -> None:
+        """End this life in order and begin another, with `spec` if one is given."""
+        self._next = spec
         self.stop()
         self._recalled.set()
 
+    def adopt(self, spec: ProcessSpec) -> None:
+        """Go by another spec of the same process from now on."""
+        self.spec = spec
+        self._restarts.policy = spec.restart
+
+    def took_over(self) -> None:
+        """It stands in nobody's shadow any more."""
+        self._status.replaces = ""
+
     def close(self) -> None:
         """End this life in order; no other one follows, and `run()` returns."""
-        self._closed = True
+        if self._retiring and self.child:
+            self._hurry(self.child)
+        self._closed = self._status.leaving = True
         self.stop()
         self._recalled.set()
+
+    def retire(self) -> None:
+        """The same when others stand in for it. What a frontend has begun no other one can go on with: it gets time."""
+        if self.spec.kind != "frontend" or self._ending.is_set() or not self.child:
+            self.close()
+            return
+        self._closed = self._retiring = self._status.leaving = True
+        self._recalled.set()
+        self._ending.set()
+        self._set("DRAINING", "others have taken over")
+        self.child.signal(signal.SIGUSR1)
+        asyncio.get_running_loop().call_later(RETIRE_S, self._hurry, self.child)
 
     def force(self) -> None:
         """The same without patience."""
@@ -131,6 +162,10 @@ class Service:
     def _begin_anew(self) -> None:
         self._recalled.clear()
         self._ending.clear()
+        if self._next:
+            self.spec, self._next = self._next, None
+            for name, value in described(self.spec).items():
+                setattr(self._status, name, value)
         if not self._closed:
             self._restarts = RestartCounter(self.spec.restart)
             self._status.restarts, self._status.by_hand, self._status.done = 0, False, False
@@ -244,6 +279,12 @@ class Service:
     def _condemn(self, child: Child, verdict: str) -> None:
         self._verdict = verdict
         self._kill(child)
+
+    def _hurry(self, child: Child) -> None:
+        if self.child is child:
+            self._retiring = False
+            child.signal(signal.SIGTERM)
+            asyncio.get_running_loop().call_later(self.spec.stop_timeout_s, self._kill, child)
 
     def _kill(self, child: Child) -> None:
         if self.child is child:

@@ -32,21 +32,25 @@ from dynamo_cli.supervisor.events import EventBus
 from dynamo_cli.supervisor.exits import exit_class, explain
 from dynamo_cli.supervisor.launcher import Launcher
 from dynamo_cli.supervisor.lookout import Lookout
-from dynamo_cli.supervisor.memory import tree_memory
+from dynamo_cli.supervisor.memory import available_memory, tree_memory
 from dynamo_cli.supervisor.oom import OomKills, oom_kills, oom_words
 from dynamo_cli.supervisor.output import Output
 from dynamo_cli.supervisor.outside_probes import Answer
 from dynamo_cli.supervisor.probes import Prober
-from dynamo_cli.supervisor.record import Record, write
+from dynamo_cli.supervisor.record import Record, read_wanted, write
+from dynamo_cli.supervisor.room import no_room
 from dynamo_cli.supervisor.service import Service
 from dynamo_cli.supervisor.spawn import Child
 from dynamo_cli.supervisor.sweep import end_adopted, marks, reap_adopted, sweep
 from dynamo_cli.topology.ports import free_ports
 from dynamo_cli.topology.process import Plan, ProcessSpec
+from dynamo_cli.topology.twins import place_of
 
 logger = logging.getLogger("dynamo.supervisor")
 
 ASK_AGAIN_S = 0.05
+KNOWN_S, FOREIGN_KNOWN_S = 30.0, 3.0
+"""How long frontends may take to know a new worker before the one it replaces ends; not all that are foreign serve."""
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -94,10 +98,12 @@ class Supervisor:
         self._crew = Crew(
             assignment.plan,
             self.bus,
-            make=lambda spec: Service(spec, self, clock),
+            make=lambda spec, replaces: Service(spec, self, clock, replaces),
             save=lambda plan: write(self.paths.plan, plan),
             changed=self._changed.set,
             free_ports=free_ports(),
+            no_room=self._no_room,
+            known=self._known,
         )
 
     @property
@@ -123,6 +129,7 @@ class Supervisor:
             first_failed=self._first_failed,
             services=self._statuses(),
             notes=self._lookout.notes,
+            changes=self._crew.changes.latest,
         )
 
     async def routing(self) -> RoutingStatus:
@@ -145,11 +152,22 @@ class Supervisor:
             for service in self._services.values():
                 service.force()
 
-    def act(self, action: ServiceAction, names: list[str]) -> None:
-        """Start, stop or restart services or pools; returns at once. UsageError for a name that is not there."""
+    def act(self, action: ServiceAction, names: list[str], rolling: bool = False, surge: int = 1) -> int:
+        """Start, stop or restart services or pools; returns at once, with the id of the change when it is `rolling`.
+
+        UsageError for a name that is not there.
+        """
         self._refuse_while_stopping()
         logger.info("%s by hand: %s", action, ", ".join(names))
-        self._crew.act(action, names)
+        return self._crew.act(action, names, rolling, surge)
+
+    def apply(self, plan: bytes, base: str, surge: int = 1) -> int:
+        """Change over to another plan; returns at once, with the id of the change. UsageError for what cannot be."""
+        self._refuse_while_stopping()
+        change = self._crew.apply(read_wanted(plan), base, surge)
+        self._record.topology = self.plan.source
+        self._save()
+        return change
 
     def scale(self, replicas: dict[str, int]) -> None:
         """Change the number of replicas of pools; returns at once. UsageError for what cannot be."""
@@ -212,14 +230,16 @@ class Supervisor:
         return explain(code, self._output.last_line(spec.name), oom)
 
     def waits_for(self, spec: ProcessSpec) -> Wait:
-        services = {name: service.status for name, service in self._services.items()}
-        return unmet(spec.depends_on, services, self._output.wrote)
+        names = {place_of(name): name for name, service in self._services.items() if not service.status.replaces}
+        services = {place: self._services[name].status for place, name in names.items()}
+        return unmet(spec.depends_on, services, lambda place, line: self._output.wrote(names[place], line))
 
     def changed(self, service: Service) -> None:
         status = service.status
-        if status.state in ("BACKOFF", "FAILED") and not self._first_failed:
-            self._first_failed = status.name
-        self._answering -= set(self.plan.models) if status.kind == "frontend" else {status.model}
+        if not (status.replaces or status.leaving):
+            if status.state in ("BACKOFF", "FAILED") and not self._first_failed:
+                self._first_failed = status.name
+            self._answering -= set(self.plan.models) if status.kind == "frontend" else {status.model}
         log = logger.warning if status.state in ("BACKOFF", "FAILED") else logger.info
         log("%s is %s%s", status.name, status.state, f": {status.reason}" if status.reason else "")
         self.bus.publish(status.name, status.state, status.reason)
@@ -227,6 +247,14 @@ class Supervisor:
 
     def _statuses(self) -> list[ServiceStatus]:
         return [service.status for service in self._services.values()]
+
+    def _no_room(self, service: Service, spec: ProcessSpec) -> str:
+        held = self.memory(service.child) if service.child else 0
+        return no_room(spec, held, available_memory())
+
+    async def _known(self, service: Service) -> None:
+        if service.spec.kind == "worker" and service.spec.model:
+            await self._lookout.known(service.spec.name, FOREIGN_KNOWN_S if service.spec.foreign else KNOWN_S)
 
     def _prepare(self) -> None:
         spawn.adopt_orphans()
@@ -282,13 +310,15 @@ class Supervisor:
     async def _stop_in_order(self) -> None:
         """Frontends first, and each service after those that depend on it."""
         self._publish("STOPPING", self.failure)
+        await self._crew.close()
         if self._listener:
             self._listener.close()
         running = dict(self._crew.running)
         frontends = {name for name, s in self._services.items() if s.spec.kind == "frontend"}
 
         async def stop_one(name: str) -> None:
-            users = {other for other, s in self._services.items() if name in {d.name for d in s.spec.depends_on}}
+            place, services = place_of(name), self._services.items()
+            users = {other for other, s in services if place in {d.name for d in s.spec.depends_on}}
             before = users | (frontends if name not in frontends else set())
             await asyncio.gather(*(running[other] for other in before), return_exceptions=True)
             service = self._services.get(name)

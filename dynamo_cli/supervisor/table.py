@@ -105,5 +105,11 @@ def _row(service: ServiceStatus) -> tuple[str, ...]:
         uptime(service.uptime_s) if service.pid else "-",
         str(service.restarts),
         " ".join(held) or "-",
-        service.reason,
+        _reason(service),
     )
+
+
+def _reason(service: ServiceStatus) -> str:
+    if not service.replaces:
+        return service.reason
+    return f"takes over from {service.replaces}{f': {service.reason}' if service.reason else ''}"

@@ -16,21 +16,36 @@ _CROWDED = 0.1
 class GpuAssigner:
     """Hands each GPU to one replica, unless the topology lists it for several."""
 
-    def __init__(self, gpus: Sequence[Gpu], reason: str, topology: Topology, held: Mapping[str, str]) -> None:
-        """`held`: the deployment that has a GPU already, by the GPU's UUID."""
+    def __init__(
+        self,
+        gpus: Sequence[Gpu],
+        reason: str,
+        topology: Topology,
+        held: Mapping[str, str],
+        kept: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """`held`: the deployment that has a GPU already, by the GPU's UUID. `kept`: the UUIDs a replica has now."""
         self._gpus = gpus
         self._reason = reason
         self._held = held
         self._taken = {uuid: f"deployment {name}" for uuid, name in held.items()} | self._listed(topology)
+        self._kept = {name: uuids for name, uuids in (kept or {}).items() if not self._taken.keys() & set(uuids)}
+        self._taken |= {uuid: f"replica {name}" for name, uuids in self._kept.items() for uuid in uuids}
         self.warnings: list[str] = []
 
     def left(self) -> int:
         return sum(gpu.uuid not in self._taken for gpu in self._gpus)
 
-    def assign(self, pool: Pool, wanted: int) -> tuple[Gpu, ...]:
-        """The GPUs of one replica; raises ResourceMissing when the machine is short."""
+    def assign(self, pool: Pool, wanted: int, replica: str = "") -> tuple[Gpu, ...]:
+        """The GPUs of one replica, those it has now if they do; raises ResourceMissing when the machine is short."""
         if isinstance(pool.gpus, tuple):
             return tuple(self._named(pool, str(name)) for name in pool.gpus)
+        kept = tuple(gpu for uuid in self._kept.get(replica, ()) if (gpu := find_gpu(self._gpus, uuid)))
+        if kept and len(kept) == wanted:
+            self._taken |= {gpu.uuid: _owner(pool.name) for gpu in kept}
+            return kept
+        for uuid in self._kept.get(replica, ()):
+            self._taken.pop(uuid, None)
         picked = pick_gpus(self._gpus, wanted, self._taken)
         if len(picked) < wanted:
             raise ResourceMissing(self._short(pool, wanted))

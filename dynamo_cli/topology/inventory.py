@@ -13,6 +13,8 @@ from dynamo_cli.hub.resolve import resolve_model
 from dynamo_cli.topology.parts import Topology
 from dynamo_cli.topology.plan import Inventory
 from dynamo_cli.topology.ports import free_ports
+from dynamo_cli.topology.process import Plan
+from dynamo_cli.topology.twins import place_of
 from dynamo_cli.workers.engines import registry
 
 
@@ -26,23 +28,31 @@ class Held(NamedTuple):
 NOTHING_HELD = Held()
 
 
-def gather(topology: Topology, held: Held = NOTHING_HELD, driver: GpuInventory | None = None) -> Inventory:
-    """What `topology` needs to know of this machine, and no more; `driver` when its GPUs are known already."""
+def gather(
+    topology: Topology, held: Held = NOTHING_HELD, driver: GpuInventory | None = None, running: Plan | None = None
+) -> Inventory:
+    """What `topology` needs to know of this machine, and no more; `driver` when its GPUs are known already.
+
+    `running`: the plan of this deployment, if it is to be changed while it runs.
+    """
     driver = read_gpus() if driver is None else driver
     used = {pool.engine for pool in topology.workers.values()}
     wanted = {name: registry.SPECS[name] for name in registry.SPECS if name in used or "auto" in used}
     kinds, missing = _models(topology)
+    kept = {place_of(spec.name): spec for spec in running.processes} if running else {}
+    own = {port for spec in kept.values() for port in spec.ports.values()}
     return Inventory(
         gpus=driver.gpus,
         gpu_reason=driver.reason,
         held_gpus=held.gpus,
-        free_ports=(port for port in free_ports() if port not in held.ports),
+        free_ports=(port for port in free_ports() if port not in held.ports and port not in own),
         python=sys.executable,
         specs=registry.SPECS,
         choose=registry.choose,
         unavailable={name: reason for name, spec in wanted.items() if (reason := spec.available())},
         model_kinds=kinds,
         missing_models=missing,
+        kept=kept,
     )
 
 

@@ -25,6 +25,7 @@ from dynamo_cli.topology.process import (
 )
 from dynamo_cli.topology.public_port import port_options
 from dynamo_cli.topology.router_flags import kv_flags, router_flags
+from dynamo_cli.topology.twins import place_of
 from dynamo_cli.workers.engines.base import EngineSpec
 
 LISTEN_FD = "{listen_fd}"
@@ -39,6 +40,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     by name and `unavailable` the reason of each that cannot start here; `choose` resolves engine = "auto" from the
     GPUs a replica could have and the kind of its model. `model_kinds`: gguf or hf of each model on this disk;
     `missing_models`: the line for each that is not. `held_gpus`: the deployment that has a GPU already, by its UUID.
+    `kept`: what runs of this deployment, by the names of replicas; where it can it keeps its ports and GPUs.
     """
 
     gpus: tuple[Gpu, ...] = ()
@@ -51,6 +53,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     unavailable: Mapping[str, str] = {}
     model_kinds: Mapping[str, str] = {}
     missing_models: Mapping[str, str] = {}
+    kept: Mapping[str, ProcessSpec] = {}
 
 
 def make_plan(topology: Topology, inventory: Inventory) -> Plan:
@@ -62,7 +65,7 @@ class _Planner:
     def __init__(self, topology: Topology, inventory: Inventory) -> None:
         self.topology = topology
         self.inventory = inventory
-        self.gpus = GpuAssigner(inventory.gpus, inventory.gpu_reason, topology, inventory.held_gpus)
+        self.gpus = GpuAssigner(inventory.gpus, inventory.gpu_reason, topology, inventory.held_gpus, self._kept_gpus())
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
@@ -154,12 +157,13 @@ class _Planner:
         if spec.reads_model(options) and model in self.inventory.missing_models:
             self.warnings.append(f"pool {pool.name}: {self.inventory.missing_models[model]}")
         for replica in range(pool.replicas):
-            gpus = self.gpus.assign(pool, self._wanted(pool, spec))
-            ports = self._ports(f"pool {pool.name}", spec.ports)
+            name = f"{pool.name}-{replica}"
+            gpus = self.gpus.assign(pool, self._wanted(pool, spec), name)
+            ports = self._ports(f"pool {pool.name}", spec.ports, name)
             command = options.get("command")
             served = _served(model, spec, options)
             yield ProcessSpec(
-                name=f"{pool.name}-{replica}",
+                name=name,
                 kind="worker",
                 pool=pool.name,
                 replica=replica,
@@ -180,7 +184,7 @@ class _Planner:
             )
 
     def _service(self, service: ServicePart) -> ProcessSpec:
-        ports = self._ports(f"service {service.name}", service.ports)
+        ports = self._ports(f"service {service.name}", service.ports, service.name)
 
         def filled(text: str) -> str:
             text = re.sub(r"\{port:([^}]*)\}", lambda found: str(ports[found[1]]), text)
@@ -261,8 +265,21 @@ class _Planner:
         """`{python}` is the interpreter that runs dynamo, and so has its packages."""
         return text.replace("{python}", self.inventory.python)
 
-    def _ports(self, whose: str, names: Iterable[str]) -> dict[str, int]:
+    def _kept_gpus(self) -> dict[str, tuple[str, ...]]:
+        """UUIDs by the names of replicas that go on."""
+        pools = self.topology.workers
+        kept = (spec for spec in self.inventory.kept.values() if spec.pool in pools)
+        return {
+            place_of(spec.name): tuple(gpu.uuid for gpu in spec.gpus)
+            for spec in kept
+            if spec.gpus and spec.replica < pools[spec.pool].replicas
+        }
+
+    def _ports(self, whose: str, names: Iterable[str], process: str) -> dict[str, int]:
         ports = {}
+        kept, names = self.inventory.kept.get(process), tuple(names)
+        if kept and tuple(kept.ports) == names:
+            return kept.ports
         for name in names:
             port = next(self.inventory.free_ports, None)
             if port is None:

@@ -59,7 +59,7 @@ class Liveness(msgspec.Struct, frozen=True):
 
 
 class Dependency(msgspec.Struct, frozen=True):
-    """A service waits for `name` to be started, ready, exited with success, or to have written `pattern`."""
+    """A service waits for replica `name` to be started, ready, exited with success, or to have written `pattern`."""
 
     name: str
     condition: Literal["started", "ready", "exited", "log"] = "ready"
@@ -75,8 +75,10 @@ class GpuAssignment(msgspec.Struct, frozen=True):
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One process. `name` is unique in the plan: `<pool>-<n>`, `frontend-<n>`, `router-<n>`, or that of a
-    `[services.NAME]` as it is written.
+    """One process. `name` is unique in the plan: `<pool>-<n>`, `frontend-<n>`, `router-<n>`, its twin (see twins.py) of
+    a replica that was replaced, or that of a `[services.NAME]` as it is written.
+
+    `generation`: how many changes of the running deployment came before it; workers tell it in their model cards.
 
     `env` is added to the supervisor's own. `inherits_listener`: the public listening socket is passed as the
     descriptor whose number replaces the argument `{listen_fd}` in argv. `foreign`: a program that is not ours: it
@@ -102,6 +104,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout_s: float = 10.0
     depends_on: tuple[Dependency, ...] = ()
     inherits_listener: bool = False
+    generation: int = 0
     foreign: bool = False
 
 

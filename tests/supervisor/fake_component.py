@@ -53,7 +53,8 @@ def main() -> None:
         fail_at_first(int(sys.argv[at + 1]), Path(sys.argv[at + 2]))
     path = DeploymentPaths(os.environ["DYNAMO_DEPLOYMENT"]).admin_socket(os.environ["DYNAMO_SERVICE"])
     path.unlink(missing_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda *_: sys.exit(0))
     with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
         print("serving", flush=True)
         server.serve_forever(poll_interval=0.05)
