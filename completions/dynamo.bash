@@ -4,7 +4,7 @@
 # The commands below the command $1.
 __dynamo_commands() {
     case $1 in
-    '') list='attach bench chat completions doctor down events explain frontend logs mocker plan ps pull replay restart router scale sglang start status stop topology trtllm up vllm worker' ;;
+    '') list='apply attach bench chat completions doctor down events explain frontend logs mocker plan ps pull replay restart router scale sglang start status stop topology trtllm up vllm worker' ;;
     completions) list='bash zsh fish install uninstall' ;;
     topology) list='list show schema' ;;
     *) list= ;;
@@ -15,6 +15,7 @@ __dynamo_commands() {
 __dynamo_options() {
     case $1 in
     '') list='--version -h --help' ;;
+    apply) list='--set --dry-run --surge --share-gpus -d --deployment --no-wait --timeout -h --help' ;;
     attach) list='-h --help' ;;
     bench) list='--url --model --concurrency -c --requests -n --duration --rate --arrivals --burstiness --max-concurrency --ramp --warmup --timeout --cancel-rate --isl --isl-stddev --osl --osl-stddev --same-prompt --shared-prefix --groups --turns --sessions --think-time --trace --speed --trace-start --trace-end --seed --stream --no-stream --ignore-eos --no-ignore-eos --extra-body --header --api-key --sweep --sweep-rate --slo --find-max-rate --max-error-rate --ready-timeout --pid --output -o --compare --json --format -h --help' ;;
     chat) list='--url --model --system --file -f --load --temperature --max-tokens --top-p --seed --markdown --no-markdown --json --api-key --timeout -h --help' ;;
@@ -35,7 +36,7 @@ __dynamo_options() {
     ps) list='-a --all --json -h --help' ;;
     pull) list='-h --help' ;;
     replay) list='--policy --workers --cache-fraction --blocks --speed -n --requests --max-num-seqs --max-num-batched-tokens --speedup --seed --plot --json -h --help' ;;
-    restart) list='-d --deployment --no-wait --timeout -h --help' ;;
+    restart) list='--now --no-rolling --surge -d --deployment --no-wait --timeout -h --help' ;;
     router) list='-h --help --version --endpoint --router-kv-policy --router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight --router-host-cache-hit-weight --router-disk-cache-hit-weight --router-temperature --router-kv-overlap-score-credit-decay --router-prefill-load-scale --router-decode-active-request-weight --router-ttl-secs --router-max-tree-size --router-prune-target-ratio --router-predicted-ttl-secs --router-session-affinity-ttl-secs --kv-cache-block-size --router-block-size --block-size --router-kv-events --kv-events --no-router-kv-events --no-kv-events --router-track-active-blocks --track-active-blocks --no-router-track-active-blocks --no-track-active-blocks --router-track-output-blocks --track-output-blocks --no-router-track-output-blocks --no-track-output-blocks --router-replica-sync --no-router-replica-sync --router-approximate-cache-policy --router-session-affinity-mode --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     scale) list='-d --deployment --no-wait --timeout -h --help' ;;
     sglang) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
@@ -58,6 +59,10 @@ __dynamo_options() {
 __dynamo_option() {
     count=1 kind=
     case $1 in
+    'apply --set') kind='setting' ;;
+    'apply --surge') : ;;
+    'apply -d' | 'apply --deployment') kind='deployment' ;;
+    'apply --timeout') : ;;
     'bench --url') : ;;
     'bench --model') kind='served-model' ;;
     'bench --concurrency' | 'bench -c') : ;;
@@ -187,6 +192,7 @@ __dynamo_option() {
     'replay --speedup') : ;;
     'replay --seed') : ;;
     'replay --plot') kind='file' ;;
+    'restart --surge') : ;;
     'restart -d' | 'restart --deployment') kind='deployment' ;;
     'restart --timeout') : ;;
     'router --endpoint') : ;;
@@ -299,6 +305,7 @@ __dynamo_option() {
 __dynamo_argument() {
     kind=
     case $1 in
+    apply/1) kind='file' ;;
     attach/1) kind='deployment' ;;
     'completions install'/1) kind='=bash zsh fish' ;;
     'completions uninstall'/1) kind='=bash zsh fish' ;;

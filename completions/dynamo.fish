@@ -3,6 +3,8 @@
 # How many values the option $argv[2] of the command $argv[1] takes.
 function __dynamo_count
     switch "$argv[1] $argv[2]"
+        case 'apply --set' 'apply --surge' 'apply -d' 'apply --deployment' 'apply --timeout'
+            echo 1
         case 'bench --url' 'bench --model' 'bench --concurrency' 'bench -c' 'bench --requests' 'bench -n' 'bench --duration' 'bench --rate' 'bench --arrivals' 'bench --burstiness' 'bench --max-concurrency' 'bench --ramp' 'bench --warmup' 'bench --timeout' 'bench --cancel-rate' 'bench --isl' 'bench --isl-stddev' 'bench --osl' 'bench --osl-stddev' 'bench --shared-prefix' 'bench --groups' 'bench --turns' 'bench --sessions' 'bench --think-time' 'bench --trace' 'bench --speed' 'bench --trace-start' 'bench --trace-end' 'bench --seed' 'bench --extra-body' 'bench --header' 'bench --api-key' 'bench --sweep' 'bench --sweep-rate' 'bench --slo' 'bench --max-error-rate' 'bench --ready-timeout' 'bench --pid' 'bench --output' 'bench -o' 'bench --format'
             echo 1
         case 'bench --compare'
@@ -27,7 +29,7 @@ function __dynamo_count
             echo 1
         case 'replay --policy' 'replay --workers' 'replay --cache-fraction' 'replay --blocks' 'replay --speed' 'replay -n' 'replay --requests' 'replay --max-num-seqs' 'replay --max-num-batched-tokens' 'replay --speedup' 'replay --seed' 'replay --plot'
             echo 1
-        case 'restart -d' 'restart --deployment' 'restart --timeout'
+        case 'restart --surge' 'restart -d' 'restart --deployment' 'restart --timeout'
             echo 1
         case 'router --endpoint' 'router --router-kv-policy' 'router --router-kv-overlap-score-credit' 'router --router-kv-overlap-score-weight' 'router --kv-overlap-score-weight' 'router --router-host-cache-hit-weight' 'router --router-disk-cache-hit-weight' 'router --router-temperature' 'router --router-kv-overlap-score-credit-decay' 'router --router-prefill-load-scale' 'router --router-decode-active-request-weight' 'router --router-ttl-secs' 'router --router-max-tree-size' 'router --router-prune-target-ratio' 'router --router-predicted-ttl-secs' 'router --router-session-affinity-ttl-secs' 'router --kv-cache-block-size' 'router --router-block-size' 'router --block-size' 'router --router-approximate-cache-policy' 'router --router-session-affinity-mode' 'router --namespace' 'router --namespace-prefix' 'router --discovery-backend' 'router --store-kv' 'router --request-plane' 'router --event-plane'
             echo 1
@@ -121,6 +123,7 @@ function __dynamo_ask
 end
 
 complete -c dynamo -f
+complete -c dynamo -n '__dynamo_at \'\' 1' -a apply -d 'Change a running deployment to an edited topology.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a attach -d 'Show a running deployment.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a bench -d 'Measure a server under load.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a chat -d 'Talk to a served model.'
@@ -150,6 +153,15 @@ complete -c dynamo -n '__dynamo_at \'\' 1' -a vllm -d 'Run a worker with the vll
 complete -c dynamo -n '__dynamo_at \'\' 1' -a worker -d 'One engine replica behind the request plane. Other arguments are handed to the engine.'
 complete -c dynamo -n '__dynamo_at \'\'' -l version -d 'Print the version and exit.'
 complete -c dynamo -n '__dynamo_at \'\'' -s h -l help -d 'Show this message and exit.'
+complete -c dynamo -n '__dynamo_at \'apply\' 1' -F
+complete -c dynamo -n '__dynamo_at \'apply\'' -l set -x -k -a '(__dynamo_ask setting)' -d 'Override a value, as with `up`.'
+complete -c dynamo -n '__dynamo_at \'apply\'' -l dry-run -d 'Only print what would change.'
+complete -c dynamo -n '__dynamo_at \'apply\'' -l surge -x -d 'How many replicas of a pool are replaced at a time.'
+complete -c dynamo -n '__dynamo_at \'apply\'' -l share-gpus -d 'Take GPUs that another deployment has, too.'
+complete -c dynamo -n '__dynamo_at \'apply\'' -s d -l deployment -x -k -a '(__dynamo_ask deployment)' -d 'Default: the only running one.'
+complete -c dynamo -n '__dynamo_at \'apply\'' -l no-wait -d 'Return at once.'
+complete -c dynamo -n '__dynamo_at \'apply\'' -l timeout -x -d 'How long to wait.'
+complete -c dynamo -n '__dynamo_at \'apply\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'attach\' 1' -k -a '(__dynamo_ask deployment)'
 complete -c dynamo -n '__dynamo_at \'attach\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'bench\'' -l url -x -d 'The server. Default: the running deployment, else port 8000.'
@@ -358,6 +370,8 @@ complete -c dynamo -n '__dynamo_at \'replay\'' -l plot -r -F -d 'Draw the result
 complete -c dynamo -n '__dynamo_at \'replay\'' -l json -d 'Print a list with an object for each policy.'
 complete -c dynamo -n '__dynamo_at \'replay\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'restart\' 1 +' -k -a '(__dynamo_ask service)'
+complete -c dynamo -n '__dynamo_at \'restart\'' -l now -l no-rolling -d 'Stop each process before the next one starts.'
+complete -c dynamo -n '__dynamo_at \'restart\'' -l surge -x -d 'How many replicas of a pool are replaced at a time.'
 complete -c dynamo -n '__dynamo_at \'restart\'' -s d -l deployment -x -k -a '(__dynamo_ask deployment)' -d 'Default: the only running one.'
 complete -c dynamo -n '__dynamo_at \'restart\'' -l no-wait -d 'Return at once.'
 complete -c dynamo -n '__dynamo_at \'restart\'' -l timeout -x -d 'How long to wait.'

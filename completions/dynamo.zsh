@@ -24,6 +24,7 @@ __dynamo_ask() {
 __dynamo() {
     local curcontext=$curcontext state ret=1
     local -a line commands=(
+        'apply:Change a running deployment to an edited topology.'
         'attach:Show a running deployment.'
         'bench:Measure a server under load.'
         'chat:Talk to a served model.'
@@ -63,6 +64,21 @@ __dynamo() {
     rest) (( ${+functions[__dynamo_${words[1]}]} )) && __dynamo_${words[1]} && ret=0 ;;
     esac
     return ret
+}
+
+__dynamo_apply() {
+    _arguments -s -S \
+        '*--set=[Override a value, as with `up`.]:value: __dynamo_ask setting setting' \
+        '(--dry-run)--dry-run[Only print what would change.]' \
+        '(--surge)--surge=[How many replicas of a pool are replaced at a time.]:value: ' \
+        '(--share-gpus)--share-gpus[Take GPUs that another deployment has, too.]' \
+        '(-d --deployment)-d+[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
+        '(-d --deployment)--deployment=[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
+        '(--no-wait)--no-wait[Return at once.]' \
+        '(--timeout)--timeout=[How long to wait.]:value: ' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:file:_files'
 }
 
 __dynamo_attach() {
@@ -424,6 +440,9 @@ __dynamo_replay() {
 
 __dynamo_restart() {
     _arguments -s -S \
+        '(--now --no-rolling)--now[Stop each process before the next one starts.]' \
+        '(--now --no-rolling)--no-rolling[Stop each process before the next one starts.]' \
+        '(--surge)--surge=[How many replicas of a pool are replaced at a time.]:value: ' \
         '(-d --deployment)-d+[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
         '(-d --deployment)--deployment=[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
         '(--no-wait)--no-wait[Return at once.]' \

@@ -38,10 +38,15 @@ class Controls:
     def stop(self, force: bool = False) -> None:
         self.notes.append(force)
 
-    def act(self, action: ServiceAction, names: list[str]) -> None:
+    def act(self, action: ServiceAction, names: list[str], rolling: bool = False, surge: int = 1) -> int:
         if "decod" in names:
             raise UsageError("agg has no service decod; did you mean decode?")
-        self.notes.append((action, names))
+        self.notes.append((action, names, surge) if rolling else (action, names))
+        return 7 if rolling else 0
+
+    def apply(self, plan: bytes, base: str, surge: int = 1) -> int:
+        self.notes.append((plan, base, surge))
+        return 8
 
     def scale(self, replicas: dict[str, int]) -> None:
         self.notes.append(replicas)
@@ -70,6 +75,9 @@ async def test_verbs_arrive_and_a_wrong_name_comes_back_as_a_usage_error(clean_e
         await asyncio_thread(lambda: client.act("restart", ["decode-0", "frontend"]))
         await asyncio_thread(lambda: client.scale({"decode": 3}))
         assert notes == [("restart", ["decode-0", "frontend"]), {"decode": 3}]
+        assert await asyncio_thread(lambda: client.act("restart", ["decode"], rolling=True, surge=2)) == 7
+        assert await asyncio_thread(lambda: client.apply(b'{"a": 1}', "digest")) == 8
+        assert notes[2:] == [("restart", ["decode"], 2), (b'{"a": 1}', "digest", 1)]
         with pytest.raises(UsageError, match="agg has no service decod; did you mean decode"):
             await asyncio_thread(lambda: client.act("stop", ["decod"]))
     finally:
