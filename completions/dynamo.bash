@@ -305,7 +305,7 @@ __dynamo_option() {
 __dynamo_argument() {
     kind=
     case $1 in
-    apply/1) kind='file' ;;
+    apply/1) kind='topology' ;;
     attach/1) kind='deployment' ;;
     'completions install'/1) kind='=bash zsh fish' ;;
     'completions uninstall'/1) kind='=bash zsh fish' ;;

@@ -153,7 +153,7 @@ complete -c dynamo -n '__dynamo_at \'\' 1' -a vllm -d 'Run a worker with the vll
 complete -c dynamo -n '__dynamo_at \'\' 1' -a worker -d 'One engine replica behind the request plane. Other arguments are handed to the engine.'
 complete -c dynamo -n '__dynamo_at \'\'' -l version -d 'Print the version and exit.'
 complete -c dynamo -n '__dynamo_at \'\'' -s h -l help -d 'Show this message and exit.'
-complete -c dynamo -n '__dynamo_at \'apply\' 1' -F
+complete -c dynamo -n '__dynamo_at \'apply\' 1' -k -a '(__dynamo_topologies)'
 complete -c dynamo -n '__dynamo_at \'apply\'' -l set -x -k -a '(__dynamo_ask setting)' -d 'Override a value, as with `up`.'
 complete -c dynamo -n '__dynamo_at \'apply\'' -l dry-run -d 'Only print what would change.'
 complete -c dynamo -n '__dynamo_at \'apply\'' -l surge -x -d 'How many replicas of a pool are replaced at a time.'

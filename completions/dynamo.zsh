@@ -78,7 +78,7 @@ __dynamo_apply() {
         '(--timeout)--timeout=[How long to wait.]:value: ' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
-        '1:file:_files'
+        '1:file:__dynamo_topologies'
 }
 
 __dynamo_attach() {

@@ -45,7 +45,7 @@ def plain(status: DeploymentStatus) -> str:
     lines = [COLUMNS, *rows(status)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
     aligned = [GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    notes = ["", *status.notes] if status.notes else []
+    notes = ["", *said] if (said := _notes(status)) else []
     return "\n".join([headline(status), "", *(line.rstrip() for line in aligned), *notes])
 
 
@@ -66,7 +66,7 @@ def rich_table(status: DeploymentStatus, width: int, *, one_line: bool = False) 
             cells[-1].truncate(room, overflow="ellipsis")
         table.add_row(*cells)
     head = Text(headline(status), style=COLOURS.get(status.state, ""), no_wrap=one_line, overflow="ellipsis")
-    notes = [Text(note, style="yellow", no_wrap=one_line, overflow="ellipsis") for note in status.notes]
+    notes = [Text(note, style="yellow", no_wrap=one_line, overflow="ellipsis") for note in _notes(status)]
     return Group(head, table, *notes)
 
 
@@ -92,6 +92,11 @@ def uptime(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes % 60} min"
     return f"{minutes} min" if minutes else f"{int(seconds)} s"
+
+
+def _notes(status: DeploymentStatus) -> list[str]:
+    """What is wrong, and which orders are being carried out."""
+    return [*status.notes, *(f"{change.what}: under way" for change in status.changes if not change.done)]
 
 
 def _row(service: ServiceStatus) -> tuple[str, ...]:

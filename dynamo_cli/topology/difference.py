@@ -15,7 +15,7 @@ from dynamo_cli.topology.twins import place_of
 
 ADOPTED = ("name", "generation", "engine_reason", "gpus", "probe", "restart", "stop_timeout_s", "depends_on")
 """Fields that no process has to be replaced for; of GPUs and restart policies a part is compared all the same."""
-NAMESPACE = "DYN_NAMESPACE"
+NAMESPACE, TLS = "DYN_NAMESPACE", "frontend.tls_cert_path"
 
 
 Pair = tuple[ProcessSpec, ProcessSpec]
@@ -97,15 +97,18 @@ def _refuse(running: Plan, wanted: Plan) -> None:
         "name": (running.deployment, wanted.deployment),
         "frontend.host": (running.host, wanted.host),
         "frontend.port": (running.port, wanted.port),
-        "frontend.tls_cert_path": (_text(running.tls), _text(wanted.tls)),
+        TLS: (_text(running.tls), _text(wanted.tls)),
     }
     spaces = [plan.processes[0].env.get(NAMESPACE, "") if plan.processes else "" for plan in (running, wanted)]
     if all(spaces):
         fixed["runtime.namespace"] = (spaces[0], spaces[1])
     for key, (now, then) in fixed.items():
         if now != then:
-            help_ = f"`dynamo down {running.deployment}` and up again, or keep it with --set {key}={now}"
-            raise UsageError(f"{wanted.source}: {key} is {now} in what runs and {then} here, which needs {help_}")
+            keep = "" if key == TLS else f", or keep it with --set {key}={now}"
+            raise UsageError(
+                f"{wanted.source}: {key} is {now} in what runs and {then} here, which needs "
+                f"`dynamo down {running.deployment}` and up again{keep}"
+            )
 
 
 def _same_process(one: ProcessSpec, other: ProcessSpec) -> bool:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -67,6 +72,32 @@ class Deployed:
         return [result.out for result in results]
 
 
+@contextmanager
+def kept_alive(url: str) -> Iterator[list[int]]:
+    """A client that asks again and again on one connection, as long as the server keeps it; the statuses it gets."""
+    codes: list[int] = []
+    over = threading.Event()
+    address = urlsplit(url)
+    assert address.hostname
+
+    def ask_on() -> None:
+        connection = HTTPConnection(address.hostname or "", address.port, timeout=20)
+        while not over.wait(0.05):
+            connection.request("POST", "/v1/completions", json.dumps({**BODY, "max_tokens": 2}))
+            response = connection.getresponse()
+            response.read()
+            codes.append(response.status)
+        connection.close()
+
+    with ThreadPoolExecutor() as threads:
+        asking = threads.submit(ask_on)
+        try:
+            yield codes
+        finally:
+            over.set()
+        asking.result()
+
+
 def assert_all_whole(served: Served) -> None:
     print(f"{served.whole} streams, {len(served.failures)} failed or cut")
     assert served.failures == []
@@ -111,7 +142,9 @@ def test_workers_are_replaced_one_by_one(deployed: Deployed) -> None:
 
 def test_frontends_are_replaced_one_by_one(deployed: Deployed) -> None:
     before = deployed.pids()
-    deployed.under_load(("restart", "frontend"))
+    with kept_alive(deployed.url) as codes:
+        deployed.under_load(("restart", "frontend"))
+    assert set(codes) == {200} and len(codes) > 16
     after = deployed.pids()
     assert {"frontend-0.b", "frontend-1.b"} < after.keys()
     assert {name: after[name] for name in before.keys() & after.keys()} == {
@@ -137,7 +170,9 @@ def test_an_edited_pool_is_applied(deployed: Deployed) -> None:
 
 
 def test_pools_come_and_go_and_replicas_follow_the_file(deployed: Deployed) -> None:
-    file = deployed.edit('[workers.other]\nengine = "echo"\nmodel  = "other"', '[workers.more]\nengine = "echo"\nmodel  = "more"')
+    file = deployed.edit(
+        '[workers.other]\nengine = "echo"\nmodel  = "other"', '[workers.more]\nengine = "echo"\nmodel = "more"'
+    )
     deployed.edit("[workers.decode]\n", "[workers.decode]\nstop_timeout_s = 10.0\n")
     deployed.edit("replicas = 2\n[workers.decode.options]", "replicas = 1\n[workers.decode.options]")
     (told,) = deployed.under_load(("apply", file))
@@ -155,11 +190,8 @@ def test_what_does_not_get_ready_changes_nothing(deployed: Deployed) -> None:
     deployed.edit('\nmodel = "/nowhere/at/all"', "")
     assert failed.code == 5 and deployed.pids() == before, failed
     file = deployed.edit('engine   = "mock"', 'engine   = "mock"\nargs = ["--no-such-flag"]')
-    served = serve_while(lambda: results.append(deployed.dynamo.run("apply", file)), deployed.url, BODY) if (
-        results := list[Result]()
-    ) is not None else None
-    assert served is not None
-    assert_all_whole(served)
+    results: list[Result] = []
+    assert_all_whole(serve_while(lambda: results.append(deployed.dynamo.run("apply", file)), deployed.url, BODY))
     assert results[0].code == 1 and "did not get ready" in results[0].err and "stays" in results[0].err, results
     assert deployed.pids() == before
     deployed.edit('\nargs = ["--no-such-flag"]', "")

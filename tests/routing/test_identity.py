@@ -6,8 +6,9 @@ from dynamo_cli.routing.identity import agree
 ENDPOINT = EndpointId("dynamo", "backend", "generate")
 
 
-def card(number: int, digest: str = "a", block_size: int = 16) -> ModelCard:
-    return ModelCard("m", ModelIdentity(digest, block_size), Instance(ENDPOINT, number, "tcp://127.0.0.1:1"))
+def card(number: int, digest: str = "a", block_size: int = 16, generation: int = 0) -> ModelCard:
+    instance = Instance(ENDPOINT, number, "tcp://127.0.0.1:1")
+    return ModelCard("m", ModelIdentity(digest, block_size), instance, generation=generation)
 
 
 def test_the_first_card_decides() -> None:
@@ -34,3 +35,32 @@ def test_every_differing_field_is_named() -> None:
 
 def test_nobody_has_no_identity() -> None:
     assert agree([], card(1).identity) == (None, [], [])
+
+
+def test_a_newer_generation_takes_over_once_it_is_as_many() -> None:
+    old, new = [card(n) for n in range(4)], [card(n, "b", generation=1) for n in range(10, 14)]
+    a, b = old[0].identity, new[0].identity
+    identity, accepted, refused = agree([*old[1:], *new[:2]], a)
+    assert (identity, accepted) == (a, old[1:])
+    assert {refusal.expected for refusal in refused} == {True} and "waits until as many" in refused[0].reason
+    identity, accepted, refused = agree([*old[2:], *new[:2]], a)
+    assert (identity, accepted) == (b, new[:2])
+    assert {refusal.expected for refusal in refused} == {True} and "gives way to newer ones" in refused[0].reason
+    assert agree([*old[1:], *new[:1]], b).identity == b, "it went back"
+
+
+def test_who_comes_in_the_middle_decides_the_same() -> None:
+    old, new = [card(n) for n in range(3)], [card(n, "b", generation=1) for n in range(10, 13)]
+    assert agree([*new[:1], *old], None).identity == old[0].identity
+    assert agree([*new, *old], None).identity == new[0].identity
+
+
+def test_a_newer_generation_of_the_same_identity_is_one_with_the_others() -> None:
+    cards = [card(1), card(2, generation=1), card(3, generation=2)]
+    assert agree(cards, cards[0].identity) == (cards[0].identity, cards, [])
+
+
+def test_among_those_of_one_generation_the_others_are_refused_as_before() -> None:
+    cards = [card(1, generation=1), card(2, "b", generation=1), card(3, "b", generation=1)]
+    identity, _, refused = agree(cards, cards[0].identity)
+    assert identity == cards[0].identity and [refusal.expected for refusal in refused] == [False, False]

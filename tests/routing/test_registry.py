@@ -42,14 +42,21 @@ class World:
         return self.runtimes[-1]
 
     async def worker(
-        self, name: str = "m", digest: str = "a", namespace: str = "dynamo", role: Role = "aggregated", context: int = 0
+        self,
+        name: str = "m",
+        digest: str = "a",
+        namespace: str = "dynamo",
+        role: Role = "aggregated",
+        context: int = 0,
+        generation: int = 0,
     ) -> Worker:
         async def handler(request: Any, context: Any) -> AsyncIterator[Any]:
             yield request
 
         runtime = await self.runtime()
         served = await runtime.endpoint(f"{namespace}.backend.generate").serve(handler)
-        card = ModelCard(name, ModelIdentity(digest), served.instance, role=role, context_length=context)
+        identity = ModelIdentity(digest)
+        card = ModelCard(name, identity, served.instance, role=role, context_length=context, generation=generation)
         await runtime.discovery.put(card.key, msgspec.msgpack.encode(card))
         return Worker(runtime, card)
 
@@ -101,6 +108,39 @@ async def test_another_identity_is_refused_until_it_is_the_only_one(
     await first.runtime.close()
     await until(lambda: registry.models["m"].candidates == [other.id])
     assert registry.refused == []
+
+
+async def test_the_next_identity_is_prepared_before_requests_go_over(world: World) -> None:
+    prepared: list[str] = []
+    go = asyncio.Event()
+
+    async def prepare(name: str, card: ModelCard) -> None:
+        prepared.append(card.identity.text_digest)
+        await go.wait()
+
+    registry = await world.registry(prepare=prepare)
+    first = await world.worker(digest="a")
+    await until(lambda: registry.models.get("m") and registry.models["m"].candidates)
+    assert prepared == [], "a model that nobody serves yet waits for nothing"
+    other = await world.worker(digest="b", generation=1)
+    await until(lambda: prepared == ["b"])
+    assert registry.models["m"].candidates == [first.id]
+    go.set()
+    await until(lambda: registry.models["m"].candidates == [other.id])
+    assert registry.models["m"].identity == other.card.identity
+
+
+async def test_a_next_identity_that_cannot_be_prepared_changes_nothing(world: World) -> None:
+    async def prepare(name: str, card: ModelCard) -> None:
+        raise ValueError("no tokenizer there")
+
+    registry = await world.registry(prepare=prepare)
+    first = await world.worker(digest="a")
+    await until(lambda: registry.models.get("m") and registry.models["m"].candidates)
+    await world.worker(digest="b", generation=1)
+    await until(lambda: registry.refused)
+    assert registry.models["m"].candidates == [first.id]
+    assert registry.refused[0].reason.endswith("cannot take over: no tokenizer there")
 
 
 async def test_namespace_prefix_and_name_select(world: World) -> None:

@@ -58,6 +58,7 @@ BY_METAVAR = {
     "SHELL": Values(choices=SHELLS),
 }
 BY_PARAMETER = {
+    ("apply", "file"): Values("topology"),
     ("bench", "model"): Values("served-model"),
     ("chat", "model"): Values("served-model"),
     ("chat", "question"): ANY_TEXT,
