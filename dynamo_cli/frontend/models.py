@@ -132,7 +132,7 @@ class Models:
         loading = self._loading.pop(routed.name, None)
         if loading is not None:
             loading.cancel()
-        identity, bundle = self._prepared.pop(routed.name, (None, None))
+        identity, bundle = self._prepared.get(routed.name, (None, None))
         if identity == routed.identity:
             self._serve(routed, bundle)
             return

@@ -94,8 +94,8 @@ class RoutedModel:
 class ModelRegistry:
     """`on_change` is called with a model whose workers or identity changed. `endpoint`: only the workers there.
 
-    `prepare` is awaited, with the model's name and a card, before the model changes over to that card's identity while
-    others still serve it; what it raises keeps the model as it is.
+    `prepare` is awaited, with the model's name and a card, as soon as a model that is served may change over to that
+    card's identity, so that nobody waits when it does; what it raises keeps the model as it is.
     """
 
     def __init__(
@@ -118,6 +118,7 @@ class ModelRegistry:
         self._endpoint = endpoint
         self._on_change = on_change
         self._prepare = prepare
+        self._prepared: dict[str, ModelIdentity] = {}
         self._cards: dict[str, ModelCard] = {}
         self._clients: dict[EndpointId, Client] = {}
         self._task: asyncio.Task[None] | None = None
@@ -187,18 +188,30 @@ class ModelRegistry:
     async def _ready(self, model: RoutedModel, cards: Sequence[ModelCard], agreed: Agreement) -> Agreement:
         """Before a model that is served changes over to its next identity, everything is there that this takes."""
         staying = [card for card in cards if card.identity == model.identity]
-        if not staying or agreed.identity == model.identity:
+        newest = max(cards, key=lambda card: card.generation, default=None)
+        if not staying or newest is None or newest.identity == model.identity:
             return agreed
-        try:
-            if self._prepare is not None:
-                await self._prepare(model.name, agreed.accepted[0])
-        except Exception as error:
-            reason = f"worker {agreed.accepted[0].instance.hex_id} of model {model.name} cannot take over: {error}"
-            refused = [Refusal(card, reason) for card in cards if card.identity != model.identity]
-            return Agreement(model.identity, staying, refused)
-        await _found(await self._clients_of(agreed.accepted))
-        log.info("model %s goes over to %d newer worker(s)", model.name, len(agreed.accepted))
+        goes_over = agreed.identity != model.identity
+        if goes_over or newest.generation > max(card.generation for card in staying):
+            failure = await self._prepare_for(model.name, newest)
+            if failure:
+                refused = [Refusal(card, failure) for card in cards if card.identity != model.identity]
+                return Agreement(model.identity, staying, refused)
+        if goes_over:
+            await _found(await self._clients_of(agreed.accepted))
+            log.info("model %s goes over to %d newer worker(s)", model.name, len(agreed.accepted))
         return agreed
+
+    async def _prepare_for(self, name: str, card: ModelCard) -> str:
+        """Why the card's worker cannot take over; "" when it can."""
+        if self._prepare is None or self._prepared.get(name) == card.identity:
+            return ""
+        try:
+            await self._prepare(name, card)
+        except Exception as error:
+            return f"worker {card.instance.hex_id} of model {name} cannot take over: {error}"
+        self._prepared[name] = card.identity
+        return ""
 
     async def _clients_of(self, cards: Sequence[ModelCard]) -> dict[int, Client]:
         return {card.instance.instance_id: await self._client(card.instance.endpoint) for card in cards}

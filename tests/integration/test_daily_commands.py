@@ -55,7 +55,10 @@ def fails(result: Result, code: int, words: str) -> None:
 
 def test_restart_stop_and_start(two: Dynamo) -> None:
     before = service(two, "decode-0")["pid"]
-    assert two.run("restart", "decode").out == f"decode-0 is READY (pid {service(two, 'decode-0')['pid']})\n"
+    told = two.run("restart", "decode").out
+    assert told == f"decode-0.b is READY (pid {service(two, 'decode-0.b')['pid']}), in place of decode-0\n"
+    assert two.run("restart", "decode-0").out.startswith("decode-0 is READY (pid ")
+    assert two.run("restart", "decode", "--now").out == f"decode-0 is READY (pid {service(two, 'decode-0')['pid']})\n"
     assert service(two, "decode-0")["pid"] != before
     assert two.run("stop", "spare", "side").out == "spare-0 is STOPPED\nside is STOPPED\n"
     status = two.run("status")

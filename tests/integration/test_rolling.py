@@ -175,6 +175,7 @@ def test_pools_come_and_go_and_replicas_follow_the_file(deployed: Deployed) -> N
     )
     deployed.edit("[workers.decode]\n", "[workers.decode]\nstop_timeout_s = 10.0\n")
     deployed.edit("replicas = 2\n[workers.decode.options]", "replicas = 1\n[workers.decode.options]")
+    deployed.edit("block_size = 32", "block_size = 64")
     (told,) = deployed.under_load(("apply", file))
     lines = told.splitlines()
     assert "+ more: new, more-0" in lines and "- other: all of it, other-0" in lines

@@ -337,6 +337,26 @@ def test_a_worker_that_has_left_discovery_is_left_too() -> None:
     assert (heard.ids, heard.endings) == ([3, 4, 5, 6], [None])
 
 
+def test_an_answer_does_not_move_to_workers_that_read_tokens_otherwise() -> None:
+    plane, heard = Plane(), Heard()
+    begin(plane, request_of(9), heard)
+    plane.now.say([2])
+    plane.model.identity = ModelIdentity("another tokenizer")
+    plane.now.sink.on_error(Disconnected("lost"))
+    assert (len(plane.streams), [type(error) for error in heard.endings]) == (1, [Disconnected])
+
+
+def test_an_answer_moves_to_newer_workers_that_read_the_same() -> None:
+    plane, heard = Plane(), Heard()
+    begin(plane, request_of(4), heard)
+    plane.now.say([2])
+    assert plane.model.identity
+    plane.model.identity = ModelIdentity(kv_block_size=99)
+    plane.now.sink.on_error(Disconnected("lost"))
+    plane.now.finish()
+    assert heard.endings == [None]
+
+
 def test_a_worker_with_a_shorter_context_is_passed_over() -> None:
     plane, heard = Plane(workers=3), Heard()
     begin(plane, request_of(9), heard)

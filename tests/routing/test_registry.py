@@ -130,6 +130,24 @@ async def test_the_next_identity_is_prepared_before_requests_go_over(world: Worl
     assert registry.models["m"].identity == other.card.identity
 
 
+async def test_what_comes_next_is_prepared_while_it_waits(world: World) -> None:
+    prepared: list[str] = []
+
+    async def prepare(name: str, card: ModelCard) -> None:
+        prepared.append(card.identity.text_digest)
+
+    registry = await world.registry(prepare=prepare)
+    old = [await world.worker(digest="a") for _ in range(3)]
+    await until(lambda: registry.models.get("m") and len(registry.models["m"].candidates) == 3)
+    new = await world.worker(digest="b", generation=1)
+    await until(lambda: registry.refused)
+    assert prepared == ["b"] and new.id not in registry.models["m"].candidates
+    for worker in old[:2]:
+        await worker.runtime.close()
+    await until(lambda: registry.models["m"].candidates == [new.id])
+    assert prepared == ["b"]
+
+
 async def test_a_next_identity_that_cannot_be_prepared_changes_nothing(world: World) -> None:
     async def prepare(name: str, card: ModelCard) -> None:
         raise ValueError("no tokenizer there")

@@ -104,6 +104,37 @@ async def test_draining_finishes_what_runs_and_closes(server: HttpServer) -> Non
     idle.close()
 
 
+async def test_retiring_answers_who_asks_again_and_waits_for_what_runs() -> None:
+    held: list[Exchange] = []
+
+    def hold_some(exchange: Exchange) -> None:
+        held.append(exchange) if exchange.request.path == "/held" else answer(exchange)
+
+    server = HttpServer(hold_some, LIMITS)
+    listener = bind("127.0.0.1", 0)
+    server.listen(listener)
+    readers = []
+    for path in ("/held", "/x"):
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(post(path, b""))
+        readers.append((reader, writer))
+    (held_reader, _), (reader, writer) = readers
+    await reader.readuntil(b"POST /x ")
+    await until(lambda: held)
+    retiring = asyncio.create_task(server.retire())
+    await until(lambda: server.draining)
+    writer.write(post("/again", b""))
+    received = await reader.read(-1)
+    assert b"connection: close" in received.lower() and received.endswith(b"POST /again ")
+    assert not retiring.done()
+    held[0].send(200, b"done")
+    assert (await held_reader.read(-1)).endswith(b"done")
+    await retiring
+    await server.close()
+    for _, writer in readers:
+        writer.close()
+
+
 async def test_who_connected_before_draining_and_asks_then_is_answered_and_closed() -> None:
     held: list[Exchange] = []
     listener = bind("127.0.0.1", 0)
