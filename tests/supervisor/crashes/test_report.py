@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
-from dynamo_cli.gpus.gpu import Gpu
-from dynamo_cli.gpus.health import Driver, GpuHealth, Holder
+import msgspec
+
+from dynamo_cli.gpus.gpu import Gpu, Holder
+from dynamo_cli.gpus.health import Driver, GpuHealth
 from dynamo_cli.runtime.control import Progress
 from dynamo_cli.supervisor.crashes.crash import Crash
 from dynamo_cli.supervisor.crashes.report import files
@@ -49,7 +51,12 @@ CRASH = Crash(
     lines=LINES,
 )
 GPU = Gpu(index=0, uuid="GPU-1", name="H100", memory_total=80 * GIB, memory_free=GIB)
-DRIVER = Driver(version="570.1", cuda="12.8", count=1, gpus=(GpuHealth(gpu=GPU, holders=(Holder(4711, 61 * GIB),)),))
+DRIVER = Driver(
+    version="570.1",
+    cuda="12.8",
+    count=1,
+    gpus=(GpuHealth(gpu=msgspec.structs.replace(GPU, holders=(Holder(4711, 61 * GIB),))),),
+)
 
 
 def written() -> dict[str, str]:
