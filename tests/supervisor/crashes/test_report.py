@@ -102,7 +102,7 @@ def test_the_data_is_json_with_the_plans_entry() -> None:
     told = json.loads(written()["crash.json"])
     assert told["code"] == -6 and told["progress"] == {"percent": 43.0, "done": 29, "total": 67}
     assert told["spec"]["name"] == "decode-0" and told["spec"]["env"] == {"HF_TOKEN": "***", "VLLM_USE_V1": "1"}
-    assert told["gpus"]["gpus"][0]["holders"] == [{"pid": 4711, "memory": 61 * GIB}]
+    assert told["gpus"]["gpus"][0]["gpu"]["holders"] == [{"pid": 4711, "memory": 61 * GIB, "name": ""}]
     assert "lines" not in told
 
 
