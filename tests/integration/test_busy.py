@@ -87,7 +87,7 @@ def test_busy_workers_shed_load_in_all_frontends(dynamo: Dynamo, clean_environme
         assert refused.json()["error"]["type"] == "overloaded"
     until(lambda: deployed.statuses() == [200, 200], 10.0, "recovery")
     assert metric(deployed.sockets[1], "dynamo_frontend_model_rejection_total") >= 2
-    assert dynamo.run("restart", "frontend-0").code == 0
+    assert dynamo.run("restart", "--now", "frontend-0").code == 0
     until(lambda: deployed.thresholds(0) == 0.2, 10.0, "a new frontend that knows the change")
     deployed.change(0, None)
     until(lambda: deployed.thresholds(1) is None, 10.0, "the change in the other frontend")
