@@ -7,9 +7,10 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -32,21 +33,28 @@ class Finished(NamedTuple):
 
 
 class Rig:
-    """`home` is a short, empty directory; nothing is written elsewhere."""
+    """`home` is a short, empty directory; nothing is written elsewhere.
+
+    Commands run in the caller's environment with `environ` on top, as arguments of the command `before`.
+    """
 
     name = "dynamo"
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self, home: Path, environ: Mapping[str, str] = MappingProxyType({}), before: Sequence[str] = ()
+    ) -> None:
+        self.home = home
+        self._before = before
         runtime = home / "run"
         runtime.mkdir(mode=0o700)
         foreign = ("DYN_", "DYNAMO_")
         self._env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        self._env |= {"DYNAMO_HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)}
+        self._env |= {"DYNAMO_HOME": str(home), "XDG_RUNTIME_DIR": str(runtime), **environ}
 
     def dynamo(self, *args: str) -> Finished:
         """Raises DynamoError with the command's own last line when it fails."""
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        command = [sys.executable, "-m", "dynamo_cli", *args]
+        command = [*self._before, sys.executable, "-m", "dynamo_cli", *args]
         done = subprocess.run(command, env=self._env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode:

@@ -1,0 +1,1 @@
+"""Faults under load: what is done to a deployment of real processes, and what its clients see of it."""
