@@ -9,6 +9,8 @@
 # make bench-events  what KV events cost a frontend and its requests
 # make bench-engine  what frontend and worker add to vLLM, in the environment of test-engines
 # make bench-scale   what routing and simulating cost as they grow
+# make chaos    faults done to a deployment under load, and what its clients see; ARGS names rows
+# make soak     the same for 20 minutes with a random fault every 10 s
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
 # make flags    regenerate docs/flags.md
@@ -27,7 +29,7 @@ ENGINES_HOME ?= .engines
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: up install model test test-engines test-index check bench bench-router bench-events bench-engine bench-scale
-.PHONY: completions schema flags clean
+.PHONY: chaos soak completions schema flags clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -66,6 +68,12 @@ bench-engine: model $(ENGINES_HOME)/vllm/.ready
 
 bench-scale: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.replay.scale $(ARGS)
+
+chaos: $(READY) model
+	@$(BIN)/python -m dynamo_cli.bench.chaos $(ARGS)
+
+soak: $(READY) model
+	@$(BIN)/python -m dynamo_cli.bench.chaos soak $(ARGS)
 
 completions: $(READY)
 	@for shell in bash zsh fish; do file=completions/dynamo.$$shell; \

@@ -45,7 +45,7 @@ async def _under_load(fault: Fault, target: Deployment, ground: Ground, streams:
         began = time.perf_counter()
         gone = await fault.strike(target, ground)
         lifted = time.perf_counter()
-        recovered = await _recovered(target, traffic, gone, fault.supervised)
+        well_at = await recovered(target, traffic, gone, fault.supervised)
         await asyncio.sleep(AFTER_S)
         await traffic.end()
     finally:
@@ -55,11 +55,11 @@ async def _under_load(fault: Fault, target: Deployment, ground: Ground, streams:
         what=fault.what,
         seen=seen(traffic.outcomes, target.frontend_kills),
         fault_s=round(lifted - began, 2),
-        recovery_s=None if recovered is None else round(recovered - lifted, 2),
+        recovery_s=None if well_at is None else round(well_at - lifted, 2),
     )
 
 
-async def _recovered(target: Deployment, traffic: Traffic, gone: set[int], supervised: bool) -> float | None:
+async def recovered(target: Deployment, traffic: Traffic, gone: set[int], supervised: bool) -> float | None:
     """When everything was READY again and a new request was answered; None when that took too long."""
     deadline = time.perf_counter() + RECOVERY_S
     while time.perf_counter() < deadline:

@@ -1,0 +1,57 @@
+"""What the processes of a deployment hold, looked at again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+
+import psutil
+
+from dynamo_cli.bench.chaos.deployment import Deployment
+from dynamo_cli.bench.chaos.growth import Point
+from dynamo_cli.errors import DynamoError
+
+EVERY_S = 2.0
+
+
+class Sampler:
+    """`points` grows with every look."""
+
+    def __init__(self, target: Deployment) -> None:
+        self.points: list[Point] = []
+        self._target = target
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self.points += await asyncio.to_thread(lambda: list(self._look(time.perf_counter())))
+            await asyncio.sleep(EVERY_S)
+
+    def _look(self, now: float) -> Iterator[Point]:
+        try:
+            roles = self._roles()
+        except (DynamoError, psutil.Error):
+            return
+        for pid, role in roles.items():
+            yield from _held(pid, role, now)
+        yield Point(
+            ("deployment", "processes"), 0, now, len(psutil.Process(self._target.supervisor_pid).children(True))
+        )
+        yield Point(("deployment", "files"), 0, now, sum(len(files) for _, _, files in os.walk(self._target.rig.home)))
+
+    def _roles(self) -> dict[int, str]:
+        target = self._target
+        own = {target.supervisor_pid: "supervisor", target.keeper_pid(): "log keeper"}
+        return own | {service.pid: service.kind for service in target.status().services if service.pid}
+
+
+def _held(pid: int, role: str, now: float) -> Iterator[Point]:
+    try:
+        process = psutil.Process(pid)
+        yield Point((role, "memory MB"), pid, now, process.memory_info().rss / 1e6)
+        yield Point((role, "descriptors"), pid, now, process.num_fds())
+        yield Point((role, "threads"), pid, now, process.num_threads())
+    except psutil.Error:  # it has just been killed
+        return
