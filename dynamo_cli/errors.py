@@ -10,7 +10,8 @@
     │   └── Draining               [3, 503]
     ├── Overloaded                 [3, 529]
     ├── ResourceMissing            [4, 503]  a GPU, port, memory or disk space is missing
-    │   └── PortBusy               [4, 503]
+    │   ├── PortBusy               [4, 503]
+    │   └── DiskFull               [4, 503]
     ├── EngineMissing              [5, 501]  an engine's package is not installed
     ├── ModelMissing               [5, 404]  a model is not on this disk or not served
     ├── RouteMissing               [1, 404]  an HTTP path that is not served
@@ -95,6 +96,10 @@ class ResourceMissing(DynamoError):
 
 class PortBusy(ResourceMissing):
     code = "port_busy"
+
+
+class DiskFull(ResourceMissing):
+    code = "disk_full"
 
 
 class EngineMissing(DynamoError):

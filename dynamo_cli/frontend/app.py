@@ -92,6 +92,7 @@ class Frontend:
         )
         thresholds.on_change = self._thresholds_changed
         self.unseen = Unseen(self.registry, runtime.config, options.model, self.peers.sockets)
+        self._announcing: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self.metrics = MetricsEndpoint(
             self.models, self.peers, Kept(self.peers.own.counts_file), self.unseen, options.metrics.prefix
@@ -127,7 +128,7 @@ class Frontend:
         if admin:
             config.paths.ensure()
             await self.server.listen_unix(config.paths.admin_socket(config.service))
-            await self.peers.announce()
+            self._announcing = asyncio.create_task(self.peers.announce())
             self._looking = asyncio.create_task(self.unseen.run())
         self.server.listen(listener, self.peers.rivals)
 
@@ -136,9 +137,10 @@ class Frontend:
         await self.server.drain(self._options.grace_s)
 
     async def close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        begun = [task for task in (self._announcing, self._looking) if task is not None]
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
         await self.server.close()
         self.metrics.close()
         await self.thresholds.close()

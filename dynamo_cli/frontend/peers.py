@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from dynamo_cli.errors import ResourceMissing
 from dynamo_cli.runtime.discovery.base import WatchEvent
 from dynamo_cli.runtime.http.client import request
 from dynamo_cli.runtime.paths import COUNTS_SUFFIX
@@ -105,8 +106,11 @@ class Peers:
             await self._task
 
     async def announce(self) -> None:
-        """Be known to the others; the admin socket answers by now."""
-        await self._discovery.put(self._key, msgspec.msgpack.encode(self.own))
+        """Be known to the others; the admin socket answers by now. Takes as long as the disk is full."""
+        try:
+            await self._discovery.put(self._key, msgspec.msgpack.encode(self.own))
+        except ResourceMissing as error:
+            log.error("other frontends do not know this one: %s", error)
 
     async def close(self) -> None:
         if self._task is not None:

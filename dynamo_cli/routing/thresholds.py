@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dynamo_cli.errors import ResourceMissing
 from dynamo_cli.protocol.load import (
     NO_THRESHOLDS,
     THRESHOLDS_PREFIX,
@@ -141,5 +142,5 @@ class SharedThresholds:
                 self._published.add(key)
                 try:
                     await self._discovery.put(key, _encode(self.thresholds.changed[model]))
-                except OSError as error:
+                except ResourceMissing as error:
                     log.error("other frontends do not hear of the busy thresholds of %s: %s", model, error)

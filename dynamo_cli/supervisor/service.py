@@ -214,9 +214,10 @@ class Service:
     async def _watch_liveness(self, child: Child) -> None:
         liveness = self.spec.liveness
         assert liveness
-        missed = 0
+        missed, asked_at = 0, self._clock()
         while missed < liveness.failures:
-            await asyncio.sleep(liveness.interval_s)
+            await asyncio.sleep(max(0.0, asked_at + liveness.interval_s - self._clock()))
+            asked_at = self._clock()
             if self._ready_at:
                 missed = 0 if await self._ground.alive(self.spec) else missed + 1
         self._condemn(child, f"no answer to {missed} liveness probes")

@@ -59,14 +59,10 @@ class Serving:
 
     async def run(self, signals: StopSignals) -> None:
         """Until it is asked to stop. Raises EngineFailed when the engine dies before."""
-        self._served = served = await self._serve_endpoint()
-        self._registration = Registration(served, self._runtime.discovery, self._tell_health)
-        self._card = card = self._loaded.card(served.instance)
-        self._adapters = self._make_adapters(card)
-        await self._start_telling(served.instance)
-        for name, path in self._arguments.adapters.items():
-            await self._adapters.load(name, path)
-        await self._registration.begin(card)
+        await until(signals.asked, self._join())
+        if signals.asked.is_set():
+            return
+        card = self._card
         self._start_canary()
         self._open_system(card)
         _log.info("serving %s at %s as %s", card.name, card.instance.endpoint, card.instance.hex_id)
@@ -76,7 +72,20 @@ class Serving:
         await self._registration.end()
         if death is not None:
             raise EngineFailed(death)
-        await self._drain(served, signals)
+        await self._drain(self._served, signals)
+
+    async def _join(self) -> None:
+        """Be found by clients; takes as long as the disk of discovery is full."""
+        loaded = self._loaded
+        self._system.set_health("loading", "registering", model=loaded.model_name, engine=loaded.engine_name)
+        self._served = await self._serve_endpoint()
+        self._registration = Registration(self._served, self._runtime.discovery, self._tell_health)
+        self._card = card = loaded.card(self._served.instance)
+        self._adapters = self._make_adapters(card)
+        await self._start_telling(self._served.instance)
+        for name, path in self._arguments.adapters.items():
+            await self._adapters.load(name, path)
+        await self._registration.begin(card)
 
     async def _serve_endpoint(self) -> ServedEndpoint:
         endpoint = self._runtime.endpoint(self._arguments.endpoint_name)

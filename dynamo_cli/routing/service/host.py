@@ -194,7 +194,8 @@ class RouterHost:
         try:
             await until(signals.asked, router.start())
             if not signals.asked.is_set():
-                await router.serve()
+                await until(signals.asked, router.serve())
+            if not signals.asked.is_set():
                 instance = f"{runtime.instance_id:x}"
                 self._admin.set_health("ready", instance=instance)
                 log.info("serving at %s.%s as %s", runtime.config.namespace, ROUTER, instance)

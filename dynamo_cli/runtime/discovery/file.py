@@ -8,20 +8,24 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from dynamo_cli.errors import DynamoError
+from dynamo_cli.errors import DiskFull, DynamoError
 from dynamo_cli.runtime.discovery.base import Discovery, Watch, WatchEvent, check_key
 from dynamo_cli.runtime.discovery.files import Envelope, KeyFiles, new_envelope
 from dynamo_cli.runtime.discovery.observer import Observer
 from dynamo_cli.runtime.discovery.owner import this_process
 from dynamo_cli.runtime.discovery.queue import QueueWatch
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _SCAN_S = 0.2
 _TOUCH_S = 2.0
+_ROOM_S = 0.5
+"""How often a full disk is tried again."""
 
 
 class _Own:
@@ -54,7 +58,10 @@ class _Watcher:
 
 
 class FileDiscovery(Discovery):
-    """Keys under `root`. The thread starts with the first key or watch and ends with `close()`."""
+    """Keys under `root`. The thread starts with the first key or watch and ends with `close()`.
+
+    `put` and `create` wait while the disk is full: a process that ended instead would only start again into the same.
+    """
 
     def __init__(self, root: Path) -> None:
         self._files = KeyFiles(root)
@@ -69,20 +76,29 @@ class FileDiscovery(Discovery):
     async def put(self, key: str, value: bytes) -> None:
         path = self._files.path(check_key(key))
         envelope = new_envelope(self._owner, value)
-        with self._lock:
-            self._own[key] = _Own(path, envelope, self._files.replace(path, envelope))
+
+        def write() -> None:
+            with self._lock:
+                self._own[key] = _Own(path, envelope, self._files.replace(path, envelope))
+
+        await _when_there_is_room(write)
         self._start()
 
     async def create(self, key: str, value: bytes) -> bool:
         path = self._files.path(check_key(key))
         envelope = new_envelope(self._owner, value)
-        with self._lock:
-            inode = self._files.create(path, envelope)
-            if inode is None:
-                return False
-            self._own[key] = _Own(path, envelope, inode)
-        self._start()
-        return True
+
+        def write() -> bool:
+            with self._lock:
+                inode = self._files.create(path, envelope)
+                if inode is not None:
+                    self._own[key] = _Own(path, envelope, inode)
+                return inode is not None
+
+        created = await _when_there_is_room(write)
+        if created:
+            self._start()
+        return created
 
     async def delete(self, key: str) -> None:
         with self._lock:
@@ -162,6 +178,25 @@ class FileDiscovery(Discovery):
             return inode is not None
         found = self._files.read(own.path)
         return found is not None and found.version == own.envelope.version
+
+
+async def _when_there_is_room(write: Callable[[], T]) -> T:
+    waited = False
+    while isinstance(done := _or_full(write), DiskFull):
+        if not waited:
+            _log.warning("%s; waiting for room", done)
+        waited = True
+        await asyncio.sleep(_ROOM_S)
+    if waited:
+        _log.info("there is room in discovery again")
+    return done
+
+
+def _or_full(write: Callable[[], T]) -> T | DiskFull:
+    try:
+        return write()
+    except DiskFull as error:
+        return error
 
 
 def _remove(own: _Own) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -15,11 +16,12 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from dynamo_cli.errors import ResourceMissing
+from dynamo_cli.errors import DiskFull, ResourceMissing
 from dynamo_cli.runtime.discovery.owner import Owner, is_dead
 
 _TEMPORARY = ".tmp_"
 _LARGEST_FILE = 16 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
@@ -97,7 +99,7 @@ class KeyFiles:
             return None
 
     def replace(self, path: Path, envelope: Envelope) -> int:
-        """Write, replacing what is there; returns the inode."""
+        """Write, replacing what is there; returns the inode. Raises ResourceMissing; DiskFull when waiting may help."""
         with _temporary(path, envelope) as fresh:
             inode = fresh.stat().st_ino
             fresh.rename(path)
@@ -136,7 +138,8 @@ def _temporary(path: Path, envelope: Envelope) -> Iterator[Path]:
             file.write(_encode(envelope))
         yield fresh
     except OSError as error:
-        raise ResourceMissing(f"cannot write to discovery at {path.parent}: {error.strerror}") from None
+        kind = DiskFull if error.errno in _FULL else ResourceMissing
+        raise kind(f"cannot write to discovery at {path.parent}: {error.strerror}") from None
     finally:
         with contextlib.suppress(OSError):
             fresh.unlink()

@@ -169,13 +169,28 @@ async def test_a_store_that_cannot_be_written_is_one_clear_line(tmp_path: Path) 
     await member.close()
 
 
-async def test_a_full_disk_is_one_clear_line(discovery: FileDiscovery, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["put", "create"])
+async def test_a_full_disk_is_waited_for(
+    discovery: FileDiscovery, way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened, tried = os.open, asyncio.Event()
+
     def full(*_: object) -> None:
+        tried.set()
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "open", full)
-    with pytest.raises(ResourceMissing, match="No space left on device"):
-        await discovery.put(KEY, b"")
+    writing = asyncio.create_task(getattr(discovery, way)(KEY, b"there"))
+    for _ in range(2):
+        await asyncio.wait_for(tried.wait(), 5)
+        tried.clear()
+    assert not writing.done()
+    monkeypatch.setattr(os, "open", opened)
+    assert await asyncio.wait_for(writing, 5) in (None, True)
+    assert await discovery.get_prefix("v1/a/") == {KEY: b"there"}
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1, "it was said again and again"
+    assert "No space left on device; waiting for room" in warnings[0]
 
 
 async def test_nothing_but_keys_is_left_behind(discovery: FileDiscovery, tmp_path: Path) -> None:
