@@ -129,6 +129,7 @@ class Frontend:
             config.paths.ensure()
             await self.server.listen_unix(config.paths.admin_socket(config.service))
             self._announcing = asyncio.create_task(self.peers.announce())
+            await asyncio.sleep(0)  # it is known to the others now, or its disk is full
             self._looking = asyncio.create_task(self.unseen.run())
         self.server.listen(listener, self.peers.rivals)
 

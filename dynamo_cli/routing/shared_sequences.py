@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 _EVENTS_A_MESSAGE = 16
 """The hashes of so many prompts of a million tokens each still fit into one message."""
 
+_MOST_UNSAID = 4096
+"""Of a model, while it cannot be announced. Nobody follows what is not announced, but that may take long."""
+
 
 class Member(Protocol):
     """The router of one model."""
@@ -110,6 +113,8 @@ class SharedSequences(EventSink):
         """
         unsaid = self._unsaid.get(model)
         if unsaid is not None:
+            if self._publisher is None and len(unsaid) == _MOST_UNSAID:
+                unsaid.clear()
             unsaid.append(event)
             return
         self._unsaid[model] = [event]

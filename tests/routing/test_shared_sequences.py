@@ -281,6 +281,24 @@ async def test_who_cannot_tell_routes_alone_and_says_so(caplog: pytest.LogCaptur
     await frontend.shared.close()
 
 
+async def test_what_cannot_be_said_for_long_is_not_kept_for_ever() -> None:
+    """A full disk holds the announcement up."""
+
+    class Stuck(MemoryEventPlane):
+        async def publisher(self, namespace: str, component: str, topics: Mapping[str, Dump]) -> Publisher:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    frontend = Frontend(MemoryHub(), 1)
+    frontend.shared = SharedSequences(lambda: Stuck(MemoryHub(), 1), 1)
+    frontend.have(1)
+    frontend.shared.start()
+    for _ in range(3000):
+        frontend.end(frontend.route([1]))
+    assert 0 < len(frontend.shared._unsaid["m"]) <= 4096
+    await frontend.shared.close()
+
+
 async def test_many_long_prompts_at_once_are_told_in_messages_that_fit() -> None:
     """A message over 16 MiB would be refused, and lost."""
     one, other = await together(1, 2)

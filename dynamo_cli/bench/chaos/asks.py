@@ -9,6 +9,7 @@ import msgspec
 
 from dynamo_cli.bench.work.prompts import words
 
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 PREFIXES, PREFIX_WORDS = 8, 200
 SHORT = (30, 12)
 LONG = (400, 160)
@@ -39,4 +40,4 @@ def _ask(model: str, number: int, prefixes: list[str], rng: random.Random) -> Mi
     fields |= {"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text}
     if stream:
         fields["stream_options"] = {"include_usage": True}
-    return Mixed("/v1/chat/completions" if chat else "/v1/completions", msgspec.json.encode(fields), stream, osl)
+    return Mixed(CHAT if chat else COMPLETIONS, msgspec.json.encode(fields), stream, osl)

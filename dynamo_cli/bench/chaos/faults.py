@@ -19,6 +19,8 @@ from dynamo_cli.bench.target import parse_url
 
 HOLD_S = 5.0
 """How long a fault lasts that is lifted again."""
+FULL_S = 20
+"""Longer than the supervisor bears with a process that ends and ends again."""
 FILES = 128
 IDLE_CLIENTS = 200
 HOUR_S = 3600
@@ -117,9 +119,9 @@ async def _fill_disk(target: Deployment, ground: Ground) -> set[int]:
     assert ground.disk
     ground.disk.fill()
     gone = await _kill_worker(target, ground)
-    await asyncio.sleep(HOLD_S)
-    ground.disk.fill()
-    await asyncio.sleep(HOLD_S)
+    for _ in range(FULL_S):
+        await asyncio.sleep(1.0)
+        ground.disk.fill()
     ground.disk.empty()
     return gone
 
@@ -165,10 +167,10 @@ FAULTS = (
     ),
     Fault("worker-stopped", f"SIGSTOP of a worker, SIGCONT {HOLD_S:g} s later", _stop_worker, _plain),
     Fault("worker-hung", "SIGSTOP of a worker for good", _hang_worker, _plain),
-    Fault("logs-full", f"the disk of the logs full for {2 * HOLD_S:g} s, kill -9 of a worker", _fill_disk, _small_logs),
+    Fault("logs-full", f"the disk of the logs full for {FULL_S} s, kill -9 of a worker", _fill_disk, _small_logs),
     Fault(
         "discovery-full",
-        f"the disk of discovery full for {2 * HOLD_S:g} s, kill -9 of a worker",
+        f"the disk of discovery full for {FULL_S} s, kill -9 of a worker",
         _fill_disk,
         _small_discovery,
     ),

@@ -10,6 +10,8 @@ import msgspec
 
 JUDGED_MINUTES = 3.0
 """A slope of less time says nothing."""
+LIFE_S = 60.0
+"""Nor does a life that ends sooner after its warm-up."""
 
 
 class Point(NamedTuple):
@@ -58,7 +60,7 @@ def per_minute(points: Sequence[Point], warm_up_s: float) -> float | None:
     covariance = variance = 0.0
     for life in lives.values():
         warm = [point for point in life if point.at_s >= life[0].at_s + warm_up_s]
-        if len(warm) < 2:
+        if not warm or warm[-1].at_s - warm[0].at_s < LIFE_S:
             continue
         mean_at = sum(point.at_s for point in warm) / len(warm)
         mean = sum(point.value for point in warm) / len(warm)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import msgspec
 
 CONNECTION_ERRORS = ("connection lost", "cannot connect")
-MARGIN_S = 0.5
-"""A client may read of the end of its connection so much later than the kill."""
+NOT_YET_S, MARGIN_S = 0.1, 0.5
+"""So much after the kill a client may still send on a connection whose end it has not read of, and read of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +69,6 @@ def seen(outcomes: Sequence[Outcome], frontend_kills: Sequence[float] = ()) -> S
 
 def _with_frontend(outcome: Outcome, kills: Sequence[float]) -> bool:
     lost = outcome.error in CONNECTION_ERRORS
-    return lost and any(outcome.started <= kill <= outcome.ended <= kill + MARGIN_S for kill in kills)
+    return lost and any(
+        outcome.started <= kill + NOT_YET_S and kill <= outcome.ended <= kill + MARGIN_S for kill in kills
+    )

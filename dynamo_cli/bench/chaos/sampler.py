@@ -11,6 +11,7 @@ import psutil
 
 from dynamo_cli.bench.chaos.deployment import Deployment
 from dynamo_cli.bench.chaos.growth import Point
+from dynamo_cli.bench.target import parse_url
 from dynamo_cli.errors import DynamoError
 
 EVERY_S = 2.0
@@ -22,6 +23,7 @@ class Sampler:
     def __init__(self, target: Deployment) -> None:
         self.points: list[Point] = []
         self._target = target
+        self._port = parse_url(target.url).port
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -35,7 +37,7 @@ class Sampler:
         except (DynamoError, psutil.Error):
             return
         for pid, role in roles.items():
-            yield from _held(pid, role, now)
+            yield from _held(pid, role, now, self._port)
         yield Point(
             ("deployment", "processes"), 0, now, len(psutil.Process(self._target.supervisor_pid).children(True))
         )
@@ -47,11 +49,13 @@ class Sampler:
         return own | {service.pid: service.kind for service in target.status().services if service.pid}
 
 
-def _held(pid: int, role: str, now: float) -> Iterator[Point]:
+def _held(pid: int, role: str, now: float, port: int) -> Iterator[Point]:
+    """Its descriptors without those of clients: how many connect to which frontend is theirs to choose."""
     try:
         process = psutil.Process(pid)
         yield Point((role, "memory MB"), pid, now, process.memory_info().rss / 1e6)
-        yield Point((role, "descriptors"), pid, now, process.num_fds())
+        clients = sum(bool(each.raddr) and each.laddr.port == port for each in process.net_connections("tcp"))
+        yield Point((role, "descriptors"), pid, now, process.num_fds() - clients)
         yield Point((role, "threads"), pid, now, process.num_threads())
     except psutil.Error:  # it has just been killed
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import random
 import signal
@@ -26,6 +27,9 @@ from dynamo_cli.bench.chaos.sampler import Sampler
 from dynamo_cli.bench.chaos.traffic import Traffic
 from dynamo_cli.bench.target import parse_url
 from dynamo_cli.runtime.control import ServiceStatus
+
+Fault = Callable[[], Awaitable[str]]
+"""Does it and says what was done."""
 
 STOP_S = 4.0
 SPARED = 0
@@ -73,12 +77,12 @@ class _Soak:
         self._say = say
         self._done: Counter[str] = Counter()
         self._killed: dict[str, list[float]] = {}
-        self._faults: list[Callable[[], Awaitable[str]]] = [
+        self._faults: list[Fault] = [
+            self._kill_the_keeper,  # in the first half only: one that lives on shows whether it grows
             self._kill_a_worker,
             self._kill_most_workers,
             self._kill_a_frontend,
             self._stop_a_worker,
-            self._kill_the_keeper,
             self._restart_a_worker,
             self._scale,
         ]
@@ -90,7 +94,7 @@ class _Soak:
         try:
             await traffic.learn()
             traffic.begin()
-            await self._torment(time.perf_counter() + 60 * minutes, every_s)
+            await self._torment(60 * minutes, every_s)
             well = await recovered(self._target, traffic, set(), supervised=True) is not None
             await traffic.end()
         finally:
@@ -106,19 +110,17 @@ class _Soak:
             recovered=well,
         )
 
-    async def _torment(self, until: float, every_s: float) -> None:
+    async def _torment(self, seconds: float, every_s: float) -> None:
         """The faults come in an order of chance, but each as often as the others."""
-        bag: list[Callable[[], Awaitable[str]]] = []
+        bag: list[Fault] = []
         began = time.perf_counter()
-        for number in range(1, 1 << 30):
-            due = began + number * every_s
-            if due >= until:
-                await asyncio.sleep(max(0.0, until - time.perf_counter()))
-                return
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            bag = bag or self._random.sample(self._faults, len(self._faults))
+        for number in range(1, math.ceil(seconds / every_s)):
+            await asyncio.sleep(max(0.0, began + number * every_s - time.perf_counter()))
+            faults = self._faults if number * every_s < seconds / 2 else self._faults[1:]
+            bag = bag or self._random.sample(faults, len(faults))
             what = await bag.pop()()
             self._say(f"{time.perf_counter() - began:7.1f} s: {what}")
+        await asyncio.sleep(max(0.0, began + seconds - time.perf_counter()))
 
     async def _kill_a_worker(self) -> str:
         return self._kill("worker killed", self._killable("worker")[:1])

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from dynamo_cli.bench.chaos.asks import Mixed
+from dynamo_cli.bench.chaos.asks import COMPLETIONS, Mixed
 from dynamo_cli.bench.chaos.outcome import Outcome
 from dynamo_cli.bench.load.connection import Connections
 from dynamo_cli.bench.sample import Ask, Sample
@@ -26,7 +26,7 @@ class Traffic:
         self._address = address
         self._asks = asks
         self._texts: dict[int, str] = {}
-        self._connections = {path: Connections(address, path, {}) for path in {ask.path for ask in asks}}
+        self._kept = {COMPLETIONS: Connections(address, COMPLETIONS, {})}
         self._lanes: list[asyncio.Task[None]] = []
         self._over = False
 
@@ -51,17 +51,13 @@ class Traffic:
     def close(self) -> None:
         for lane in self._lanes:
             lane.cancel()
-        for connections in self._connections.values():
+        for connections in self._kept.values():
             connections.close()
 
     async def answers(self) -> bool:
         """Whether a new request, over a new connection, is answered as it has to be."""
         ask = self._asks[0]
-        fresh = Connections(self._address, ask.path, {})
-        try:
-            sample = await _exchange(fresh, ask, 5.0)
-        finally:
-            fresh.close()
+        sample = await self._send_anew(ask, 5.0)
         return not sample.error and sample.text == self._texts[0]
 
     async def _lane(self, first: int) -> None:
@@ -88,8 +84,18 @@ class Traffic:
         )
 
     async def _send(self, number: int) -> Sample:
+        """Completions keep their connections; each chat has a new one, which any frontend may get."""
         ask = self._asks[number]
-        return await _exchange(self._connections[ask.path], ask, TIMEOUT_S)
+        if ask.path in self._kept:
+            return await _exchange(self._kept[ask.path], ask, TIMEOUT_S)
+        return await self._send_anew(ask, TIMEOUT_S)
+
+    async def _send_anew(self, ask: Mixed, timeout_s: float) -> Sample:
+        fresh = Connections(self._address, ask.path, {})
+        try:
+            return await _exchange(fresh, ask, timeout_s)
+        finally:
+            fresh.close()
 
 
 async def _exchange(connections: Connections, ask: Mixed, timeout_s: float) -> Sample:
