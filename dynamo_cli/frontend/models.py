@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dynamo_cli.errors import ModelMissing, NotReady
 from dynamo_cli.frontend.metrics.buckets import DEFAULT_BUCKETS, Buckets
 from dynamo_cli.frontend.metrics.counts import ModelCounts
+from dynamo_cli.protocol.instance import ModelIdentity
 from dynamo_cli.routing.asking import RouterService
 from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.kv_feed import KvFeed
@@ -57,6 +58,13 @@ class ServedModel:
         return any(kind in card.types for card in self.routed.cards.values())
 
 
+class _Loading(NamedTuple):
+    """`identity`: what is being loaded; another worker with the same one begins nothing anew."""
+
+    task: asyncio.Task[None]
+    identity: ModelIdentity
+
+
 class Models:
     """Follows the registry's changes: `changed` is its on_change."""
 
@@ -82,7 +90,7 @@ class Models:
         self.service = service
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
-        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._loading: dict[str, _Loading] = {}
         self._unusable: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[ServedModel]:
@@ -129,15 +137,18 @@ class Models:
             return
         if served is not None:
             del self._served[routed.name]
-        loading = self._loading.pop(routed.name, None)
+        loading = self._loading.get(routed.name)
         if loading is not None:
-            loading.cancel()
-        self._loading[routed.name] = asyncio.create_task(self._load(routed))
+            if loading.identity == routed.identity and not loading.task.done():
+                return
+            loading.task.cancel()
+        self._loading[routed.name] = _Loading(asyncio.create_task(self._load(routed)), routed.identity)
 
     async def close(self) -> None:
-        for task in self._loading.values():
+        tasks = [loading.task for loading in self._loading.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _load(self, routed: RoutedModel) -> None:
         path = next((card.text_path for card in routed.cards.values() if card.text_path), "")

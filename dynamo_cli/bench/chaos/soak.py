@@ -36,7 +36,8 @@ SPARED = 0
 """The replica of workers and frontends that is never killed: it sees all the others die, and must not grow by it."""
 KILLS, WINDOW_S = 4, 60.0
 """A service that is killed more often within that time is given up by the supervisor, as it should be."""
-WARM_UP_S = 60.0
+WARM_UP_S = 180.0
+"""A frontend remembers its last 2,000 requests: until then it grows."""
 
 
 class SoakResult(msgspec.Struct, kw_only=True):
