@@ -189,8 +189,8 @@ def soak_table(result: SoakResult) -> str:
         f"everything READY at the end: {'yes' if result.recovered else 'no'}; {len(result.left_behind)} left behind",
         *(f"{count} x {words}" for words, count in view.errors.items()),
         "",
-        "| of | what | at first | at last | most | a minute | limit |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| of | what | at first | at last | most | a minute | in the longest life | limit a minute |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *map(_growth_line, result.growth),
     ]
     return "\n".join(lines) + "\n"
@@ -199,4 +199,4 @@ def soak_table(result: SoakResult) -> str:
 def _growth_line(each: Growth) -> str:
     slope = "" if each.per_minute is None else f"{each.per_minute:+.3f}{'' if each.met else ' NOT MET'}"
     levels = " | ".join(f"{level:.4g}" for level in (each.first, each.last, each.most))
-    return f"| {each.who} | {each.what} | {levels} | {slope} | {each.limit:g} |"
+    return f"| {each.who} | {each.what} | {levels} | {slope} | {each.rise:+.2f} | {each.limit:g} |"

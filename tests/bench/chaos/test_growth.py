@@ -6,7 +6,7 @@ import pytest
 
 from dynamo_cli.bench.chaos.growth import Point, growths, per_minute
 
-MEMORY = ("frontend", "memory MB")
+MEMORY = ("worker", "memory MB")
 
 
 def life(number: int, begins_s: int, ends_s: int, value: Callable[[int], float]) -> list[Point]:
@@ -31,7 +31,9 @@ def test_what_lived_too_short_a_time_has_no_slope() -> None:
     assert per_minute(life(1, 0, 50, lambda age: age), 60.0) is None
 
 
-@pytest.mark.parametrize(("seconds", "slope", "met"), [(400, 1.0, False), (400, 0.1, True), (100, 1.0, True)])
+@pytest.mark.parametrize(
+    ("seconds", "slope", "met"), [(400, 1.0, False), (400, 0.1, True), (100, 5.0, True), (190, 0.4, True)]
+)
 def test_a_growth_is_judged_when_it_was_watched_for_long(seconds: int, slope: float, met: bool) -> None:
     (growth,) = growths(life(1, 0, seconds, lambda age: 50 + slope * age / 60), 20.0)
     assert (growth.who, growth.what, growth.first, growth.met) == (*MEMORY, 50.0, met)
