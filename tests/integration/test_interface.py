@@ -128,6 +128,7 @@ def test_models_are_kept_in_the_cache(dynamo: Dynamo, model: Path, bare_home: Pa
     assert {"/".join(path.split("/")[:3]) for path in written(bare_home)} == {
         "cache/dynamo/models",
         "cache/dynamo/text",
+        "cache/dynamo/text-of-gguf",
     }
 
 
