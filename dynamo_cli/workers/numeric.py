@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from dynamo_cli.errors import UsageError
+from dynamo_cli.runtime.http.limits import number
 
 
 def whole(name: str, text: str, least: int) -> int:
@@ -16,14 +16,5 @@ def whole(name: str, text: str, least: int) -> int:
 
 
 def seconds(environ: Mapping[str, str], name: str, default: float) -> float:
-    """Raises UsageError, which names the variable."""
-    text = environ.get(name)
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UsageError(f"{name} is {text!r}, not a number of seconds")
-    return max(0.0, value)
+    """Less than none is none. Raises UsageError, which names the variable."""
+    return max(0.0, number(name, default, environ))
