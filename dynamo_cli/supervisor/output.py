@@ -36,6 +36,13 @@ class Output:
         for key in [key for key in self._searches if key[0] == service]:
             self._searches.pop(key).tail.close()
 
+    def resumes(self, service: str, written: str) -> None:
+        """Its incarnation began under another supervisor and has written `written`, a regular expression, if any."""
+        self._starts[service] = 0
+        if written:
+            tail = Tail(service, log_file(self.paths, service))
+            self._searches[service, written] = _Search(tail, re.compile(written), found=True)
+
     def last_line(self, service: str) -> str:
         lines = last_lines(log_file(self.paths, service), 1, self._starts.get(service, 0))
         return lines[0][:300] if lines else ""

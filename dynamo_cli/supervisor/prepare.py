@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.hub.catalogue import CATALOGUE
@@ -43,7 +46,12 @@ def plan_here(topology: Topology, *, share_gpus: bool = False) -> Plan:
     plan = make_plan(topology, gather(topology, held._replace(gpus={}) if share_gpus else held))
     for pool, _, problem in missing_models(topology):
         raise ModelMissing(f"pool {pool}: {problem}")
-    return plan
+    return msgspec.structs.replace(plan, digest=digest(topology))
+
+
+def digest(topology: Topology) -> str:
+    """Equal for topologies that say the same, whatever file, overrides and parts they are made of."""
+    return hashlib.sha256(msgspec.json.encode(topology, order="deterministic")).hexdigest()[:16]
 
 
 def missing_models(topology: Topology) -> Iterator[tuple[str, str, str]]:
