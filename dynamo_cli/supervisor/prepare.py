@@ -51,7 +51,8 @@ def plan_here(topology: Topology, *, share_gpus: bool = False) -> Plan:
 
 def digest(topology: Topology) -> str:
     """Equal for topologies that say the same, whatever file, overrides and parts they are made of."""
-    return hashlib.sha256(msgspec.json.encode(topology, order="deterministic")).hexdigest()[:16]
+    without_places = msgspec.json.encode(topology, enc_hook=lambda _: None, order="deterministic")
+    return hashlib.sha256(without_places).hexdigest()[:16]
 
 
 def missing_models(topology: Topology) -> Iterator[tuple[str, str, str]]:

@@ -25,7 +25,7 @@ def recovered(paths: DeploymentPaths) -> Record | None:
     found = _marked(paths)
     counts = Counter(id_ for _, id_, _ in found)
     id_ = counts.most_common(1)[0][0] if counts else ""
-    leaders = {service: entry.id for entry, own, service in found if own == id_ and entry.session == entry.pid}
+    leaders = _leaders([(entry, service) for entry, own, service in found if own == id_])
     supervisor = _supervisor(paths)
     oldest = max((age_s(process) for process in leaders.values()), default=0.0)
     return Record(
@@ -38,6 +38,15 @@ def recovered(paths: DeploymentPaths) -> Record | None:
         reason=f"{paths.state} cannot be read",
         processes=leaders,
     )
+
+
+def _leaders(family: list[tuple[Entry, str]]) -> dict[str, ProcessId]:
+    """Of each service the process that the supervisor started: no child of another of them, and the oldest."""
+    pids = {entry.pid for entry, _ in family}
+    first = [
+        (entry.id, service) for entry, service in family if entry.session == entry.pid and entry.parent not in pids
+    ]
+    return {service: process for process, service in sorted(first, key=lambda each: -each[0].start)}
 
 
 def control_socket(paths: DeploymentPaths) -> Path:

@@ -190,11 +190,12 @@ class Service:
 
     async def _live_once(self) -> int | None:
         self._verdict = ""
+        words = "taken over" if self._inherited else "starting"
         child = self._take_over() or self._launch()
         if child is None:
             return None
         self.child, self._status.pid = child, child.id.pid
-        self._set("STARTING", "starting")
+        self._set("STARTING", words)
         if self._told_to_rest:
             self._told_to_rest = False
             self.stop()

@@ -21,8 +21,8 @@ from dynamo_cli.topology.process import Plan
 
 POLL_S = 0.02
 PATIENCE_S = 20.0
-SETTLED_S = 3.0
-"""So long the first answers of the processes are waited for, before somebody is told of their state."""
+SETTLED_S = 2.0
+"""So long it is given to find that all is well, before somebody is told of its state."""
 
 
 class Takeover(NamedTuple):
@@ -139,7 +139,7 @@ def _awaited(deployment: Deployment, daemon: subprocess.Popen[bytes] | None) -> 
             status = None
         if status:
             settled = settled or time.monotonic() + SETTLED_S
-            if status.state == "READY" or all(s.state not in ("PENDING", "STARTING") for s in status.services):
+            if status.state == "READY":
                 break
         time.sleep(POLL_S)
     return deployment
