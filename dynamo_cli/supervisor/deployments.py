@@ -8,6 +8,7 @@ from typing import NamedTuple
 from dynamo_cli.errors import DynamoError, NotReady, UsageError
 from dynamo_cli.runtime.control import ControlClient, DeploymentState, DeploymentStatus, ServiceStatus
 from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
+from dynamo_cli.supervisor.adoption import obstacle
 from dynamo_cli.supervisor.health import pending
 from dynamo_cli.supervisor.processes import Entry, alive, find
 from dynamo_cli.supervisor.record import Record, is_locked, read_plan, read_record
@@ -102,8 +103,10 @@ def _obituary(deployment: Deployment) -> str:
     left = len(deployment.leftovers())
     pid, name = deployment.record.supervisor.pid, deployment.name
     if left:
-        noun = "process is" if left == 1 else "processes are"
-        return f"supervisor died (pid {pid}); {left} {noun} left, `dynamo down {name}` ends them"
+        noun, them = ("process is", "it") if left == 1 else ("processes are", "them")
+        why_not = obstacle(deployment.record, read_plan(deployment.paths), left)
+        help_ = f"{why_not}; " if why_not else f"`dynamo status {name}` gives {them} another one, "
+        return f"supervisor died (pid {pid}); {left} {noun} left, {help_}`dynamo down {name}` ends {them}"
     return f"supervisor died (pid {pid}); nothing is left of it"
 
 
