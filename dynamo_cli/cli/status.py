@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
         A detached deployment that goes on although its supervisor died gets another one.
         """
-        from dynamo_cli.errors import UsageError
+        from dynamo_cli.errors import NotReady, UsageError
         from dynamo_cli.supervisor import deployments, watching
 
         if router:
@@ -42,6 +43,8 @@ def register(app: typer.Typer) -> None:
                 raise UsageError(f"--wait {wait}: expected one of {', '.join(watching.WANTED)}")
             if watch:
                 raise UsageError("status: choose one of --wait and --watch")
+            with contextlib.suppress(NotReady):  # it may be started yet
+                chosen_deployment(name)
             found = watching.wait_for(name, wait.lower(), timeout)
             if found:
                 _print(found, as_json)
