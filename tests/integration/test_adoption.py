@@ -196,9 +196,10 @@ class Moments:
         self.told = Counter[str]()
 
     def during(self, *command: str, lasting_s: float) -> None:
-        began = time.monotonic()
         moment = self._chance.uniform(0.0, lasting_s)
         with subprocess.Popen([EXECUTABLE, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            until(lambda: supervisors(self._home) or process.poll() is not None, 30.0)
+            began = time.monotonic()
             until(lambda: time.monotonic() - began >= moment or process.poll() is not None, 30.0)
             killed = supervisors(self._home)
             for supervisor in killed:
@@ -241,7 +242,7 @@ def test_kill_9_of_the_supervisor_at_random_moments(
         for number in range(KILLS):
             verb = ("up", "scale", "down", "up")[number % 4]
             if verb == "up":
-                moments.during(*up, lasting_s=3.0)
+                moments.during(*up, lasting_s=2.0)
             else:
                 assert dynamo.run(*up).code == 0
                 command = ("scale", f"decode={(1, 4)[number % 2]}") if verb == "scale" else ("down",)
