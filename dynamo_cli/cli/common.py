@@ -21,9 +21,14 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once.")]
 
 def chosen_deployment(name: str | None) -> Deployment:
     """The one a command means, with another supervisor if its own died; stderr tells of that."""
-    from dynamo_cli.supervisor import takeover
+    from dynamo_cli.supervisor import deployments
 
-    taken = takeover.by_name(name)
+    chosen = deployments.select(name)
+    if chosen.record.supervised:
+        return chosen
+    from dynamo_cli.supervisor.takeover import take_over
+
+    taken = take_over(chosen)
     if taken.words:
         print(f"dynamo: {taken.words}", file=sys.stderr)
     return taken.deployment

@@ -14,7 +14,7 @@ from dynamo_cli.logs.tail import last_lines
 from dynamo_cli.runtime.control import DeploymentStatus
 from dynamo_cli.supervisor import adopting
 from dynamo_cli.supervisor.adoption import obstacle
-from dynamo_cli.supervisor.deployments import Deployment, open_deployment, select
+from dynamo_cli.supervisor.deployments import Deployment, open_deployment
 from dynamo_cli.supervisor.record import read_plan, take_lock
 from dynamo_cli.supervisor.watching import wait_until
 from dynamo_cli.topology.process import Plan
@@ -60,11 +60,6 @@ def take_over(deployment: Deployment) -> Takeover:
     last = last_lines(log_file(taken.paths, OWN_LOG), 1)
     why = last[0].removeprefix("dynamo: ") if last else "it ended without a word"
     return Takeover(taken, f"the supervisor of {taken.name} (pid {before}) died, and no other can take over: {why}")
-
-
-def by_name(name: str | None) -> Takeover:
-    """The deployment a command means (see deployments.select), with a supervisor if it can have one."""
-    return take_over(select(name))
 
 
 def instead_of_starting(name: str) -> Takeover | None:
