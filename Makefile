@@ -3,6 +3,7 @@
 # make test     the same environment with the test tools; the whole suite
 # make test-engines  real engines in environments of their own, ENGINES=vllm
 # make test-index  a million operations on the router's index
+# make test-kills  the supervisor killed at a hundred random moments
 # make check    ruff and mypy
 # make bench    the performance budgets, measured; with REFERENCE=1 beside NVIDIA Dynamo
 # make bench-router  what a routing decision costs
@@ -29,8 +30,8 @@ ENGINES ?= vllm
 ENGINES_HOME ?= .engines
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: up install model test test-engines test-index check bench bench-router bench-events bench-engine bench-scale
-.PHONY: chaos soak completions schema flags troubleshooting clean
+.PHONY: up install model test test-engines test-index test-kills check bench bench-router bench-events
+.PHONY: bench-engine bench-scale chaos soak completions schema flags troubleshooting clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -49,6 +50,9 @@ test-engines: model $(ENGINES:%=$(ENGINES_HOME)/%/.ready)
 
 test-index: $(READY_DEV)
 	@DYN_TEST_INDEX_OPERATIONS=1000000 $(BIN)/python -m pytest --timeout=1200 tests/router/index $(ARGS)
+
+test-kills: $(READY_DEV) model
+	@DYN_TEST_SUPERVISOR_KILLS=100 $(BIN)/python -m pytest tests/integration/test_adoption.py -k random_moments $(ARGS)
 
 check: $(READY_DEV)
 	@$(BIN)/ruff check .

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import typer
 
+from dynamo_cli.cli.common import chosen_deployment
+
 
 def register(app: typer.Typer) -> None:
     @app.command(short_help="Show a running deployment.")
@@ -9,10 +11,9 @@ def register(app: typer.Typer) -> None:
         name: str = typer.Argument(None, metavar="[DEPLOYMENT]", help="Default: the only running one."),
     ) -> None:
         """Show a running deployment as `up` does; Ctrl-C leaves it running."""
-        from dynamo_cli.supervisor import deployments
         from dynamo_cli.supervisor.attach import attach
 
-        chosen = deployments.select(name)
+        chosen = chosen_deployment(name)
         try:
             attach(chosen)
         except KeyboardInterrupt:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 if TYPE_CHECKING:
     from dynamo_cli.runtime.control import ServiceAction
+    from dynamo_cli.supervisor.deployments import Deployment
 
 OfDeployment = Annotated[
     Optional[str],  # noqa: UP045
@@ -16,6 +18,21 @@ OfDeployment = Annotated[
 Timeout = Annotated[float, typer.Option(metavar="S", min=0.0, help="How long to wait.")]
 Surge = Annotated[int, typer.Option(metavar="N", min=1, help="How many replicas of a pool are replaced at a time.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once.")]
+
+
+def chosen_deployment(name: str | None) -> Deployment:
+    """The one a command means, with another supervisor if its own died; stderr tells of that."""
+    from dynamo_cli.supervisor import deployments
+
+    chosen = deployments.select(name)
+    if chosen.record.supervised:
+        return chosen
+    from dynamo_cli.supervisor.takeover import take_over
+
+    taken = take_over(chosen)
+    if taken.words:
+        print(f"dynamo: {taken.words}", file=sys.stderr)
+    return taken.deployment
 
 
 def register_action(app: typer.Typer, action: ServiceAction, short_help: str, help_text: str) -> None:
@@ -28,7 +45,7 @@ def register_action(app: typer.Typer, action: ServiceAction, short_help: str, he
         no_wait: NoWait = False,
         timeout: Timeout = 120.0,
     ) -> None:
-        from dynamo_cli.supervisor import deployments, orders
+        from dynamo_cli.supervisor import orders
 
-        chosen = deployments.select(deployment)
+        chosen = chosen_deployment(deployment)
         print("\n".join(orders.act(chosen, action, services, None if no_wait else timeout)))

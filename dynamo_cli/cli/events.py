@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import typer
 
+from dynamo_cli.cli.common import chosen_deployment
+
 
 def register(app: typer.Typer) -> None:
     @app.command(short_help="Follow what happens in a deployment.")
@@ -14,9 +16,7 @@ def register(app: typer.Typer) -> None:
 
         import msgspec
 
-        from dynamo_cli.supervisor import deployments
-
-        for event in deployments.select(name).client.events():
+        for event in chosen_deployment(name).client.events():
             if json:
                 print(msgspec.json.encode(event).decode(), flush=True)
                 continue

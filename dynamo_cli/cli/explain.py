@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import typer
 
-from dynamo_cli.cli.common import OfDeployment
+from dynamo_cli.cli.common import OfDeployment, chosen_deployment
 
 
 def register(app: typer.Typer) -> None:
@@ -18,9 +18,9 @@ def register(app: typer.Typer) -> None:
         The id is that of the header x-request-id or of the answer. Frontends remember the last 2,000 requests
         (DYN_EXPLAIN_REQUESTS); of older ones the access line of the log is shown, if it is still there.
         """
-        from dynamo_cli.supervisor import deployments, explaining, explanation
+        from dynamo_cli.supervisor import explaining, explanation
 
-        chosen = deployments.select(deployment)
+        chosen = chosen_deployment(deployment)
         if request is None:
             told = chosen.client.requests()
             requests, lines = explaining.newest_first(told)[:number], []

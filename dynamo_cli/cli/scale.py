@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import typer
 
-from dynamo_cli.cli.common import NoWait, OfDeployment, Timeout
+from dynamo_cli.cli.common import NoWait, OfDeployment, Timeout, chosen_deployment
 
 
 def register(app: typer.Typer) -> None:
@@ -16,8 +16,8 @@ def register(app: typer.Typer) -> None:
         timeout: Timeout = 120.0,
     ) -> None:
         """Change the number of replicas of pools; those that go finish what they have begun."""
-        from dynamo_cli.supervisor import deployments, orders
+        from dynamo_cli.supervisor import orders
 
         wanted = orders.parse_replicas(replicas)
-        chosen = deployments.select(deployment)
+        chosen = chosen_deployment(deployment)
         print("\n".join(orders.scale(chosen, wanted, None if no_wait else timeout)))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
 import typer
+
+from dynamo_cli.cli.common import chosen_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,25 +26,30 @@ def register(app: typer.Typer) -> None:
         wait: str = typer.Option(None, metavar="STATE", help="Wait for it to be ready, degraded, failed or stopped."),
         timeout: float = typer.Option(120.0, metavar="S", min=0.0, help="With --wait: how long."),
     ) -> None:
-        """Show a deployment. Exits with 0 when it is READY, or in the state that --wait names; with 3 otherwise."""
-        from dynamo_cli.errors import UsageError
+        """Show a deployment. Exits with 0 when it is READY, or in the state that --wait names; with 3 otherwise.
+
+        A detached deployment that goes on although its supervisor died gets another one.
+        """
+        from dynamo_cli.errors import NotReady, UsageError
         from dynamo_cli.supervisor import deployments, watching
 
         if router:
             if watch or wait is not None:
                 raise UsageError("status: --router shows what is known now; leave out --watch and --wait")
-            _print_routing(deployments.select(name).client.routing(), as_json)
+            _print_routing(chosen_deployment(name).client.routing(), as_json)
             return
         if wait is not None:
             if wait.lower() not in watching.WANTED:
                 raise UsageError(f"--wait {wait}: expected one of {', '.join(watching.WANTED)}")
             if watch:
                 raise UsageError("status: choose one of --wait and --watch")
+            with contextlib.suppress(NotReady):  # it may be started yet
+                chosen_deployment(name)
             found = watching.wait_for(name, wait.lower(), timeout)
             if found:
                 _print(found, as_json)
             return
-        chosen = deployments.select(name)
+        chosen = chosen_deployment(name)
         if watch:
             _watch(watching.statuses(chosen, interval), as_json)
             return

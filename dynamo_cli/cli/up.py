@@ -26,10 +26,19 @@ def register(app: typer.Typer) -> None:
 
         from dynamo_cli.cli.pull import fetch_with_progress
         from dynamo_cli.supervisor import launch, view
-        from dynamo_cli.supervisor.prepare import plan_here, read_topology
+        from dynamo_cli.supervisor.prepare import plan_here, read_topology, topology_digest
         from dynamo_cli.supervisor.reservation import reservation
+        from dynamo_cli.supervisor.takeover import differs, instead_of_starting, settled
 
         topology = read_topology(file, sets, names or [], not no_deps, fetch_with_progress)
+        if detach and (taken := instead_of_starting(topology.name)):
+            for words in filter(None, (taken.words, differs(taken.deployment, topology_digest(topology)))):
+                print(f"dynamo: {words}", file=sys.stderr)
+            status = settled(taken.deployment, timeout)
+            if status.state != "READY":
+                print(f"dynamo: {status.deployment} is {status.state}: {status.reason}", file=sys.stderr)
+            print(view.as_json(status) if as_json else view.banner(status))
+            raise typer.Exit(0 if status.state == "READY" else 3)
         with reservation():
             plan = plan_here(topology, share_gpus=share_gpus)
             held = launch.claim(plan, detach)

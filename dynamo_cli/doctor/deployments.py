@@ -12,9 +12,10 @@ from typing import NamedTuple
 from dynamo_cli.doctor.check import GIB, Check, Question, counted, error, ok, size, warn
 from dynamo_cli.doctor.machine import Machine
 from dynamo_cli.errors import NotReady
-from dynamo_cli.runtime.paths import dynamo_home, socket_base
+from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home, socket_base
 from dynamo_cli.supervisor.deployments import Deployment, known, status_of
 from dynamo_cli.supervisor.processes import environment, table
+from dynamo_cli.supervisor.record import read_record
 
 MUCH_LOG = GIB
 ASK_S = 1.0
@@ -105,8 +106,7 @@ def read_life(deployment: Deployment) -> Life:
 
 
 def unreadable_records(home: Path) -> list[Path]:
-    readable = {deployment.paths.state for deployment in known(home)}
-    return sorted(set(home.glob("*/state.json")) - readable)
+    return sorted(s for s in home.glob("*/state.json") if read_record(DeploymentPaths(s.parent.name, home)) is None)
 
 
 def read_orphans(deployments: Collection[Deployment], home: Path) -> dict[str, list[int]]:

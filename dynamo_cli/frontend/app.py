@@ -14,6 +14,7 @@ from dynamo_cli.frontend.busy_threshold import BusyThresholdRoutes
 from dynamo_cli.frontend.following import Following
 from dynamo_cli.frontend.gate import Gate
 from dynamo_cli.frontend.generate import Generator
+from dynamo_cli.frontend.handing_over import LISTENER_PATH, HandingOver
 from dynamo_cli.frontend.journal import Journal
 from dynamo_cli.frontend.keepalive import KeepAliveOptions
 from dynamo_cli.frontend.memory import DEFAULT_KEPT, Memory
@@ -131,6 +132,8 @@ class Frontend:
         self.metrics.start()
         if admin:
             config.paths.ensure()
+            if shared:
+                self.routes.add("POST", LISTENER_PATH, HandingOver(listener, config.paths.handover_socket).post)
             await self.server.listen_unix(config.paths.admin_socket(config.service))
             self._announcing = asyncio.create_task(self.peers.announce())
             await asyncio.sleep(0)  # it is known to the others now, or its disk is full

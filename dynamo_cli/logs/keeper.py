@@ -2,7 +2,8 @@
 
 It outlives a supervisor that dies, as long as a child writes, so that no child ever writes into the void. Its standard
 input is a socket of the supervisor's: `keep NAME` comes with the reading end of a pipe, `sync N` is answered with `N`
-once everything written before is in its file, `end` says that all writers are gone.
+once everything written before is in its file, `end` says that all writers are gone. At its door, a listening socket in
+the private directory, the next supervisor takes the place of one that died.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ PACKING_S = 3.0
 
 
 def main() -> None:
-    """Run as `python keeper.py DIRECTORY MAX_BYTES KEEP`."""
+    """Run as `python keeper.py DIRECTORY MAX_BYTES KEEP DOOR`; DOOR is the descriptor of a listening socket."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [*(place for place in sys.path if place != here), os.path.dirname(os.path.dirname(here))]
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     directory, max_bytes, keep = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    Keeper(directory, max_bytes, keep, socket.socket(fileno=0)).run()
+    Keeper(directory, max_bytes, keep, socket.socket(fileno=0), socket.socket(fileno=int(sys.argv[4]))).run()
 
 
 class Keeper:
-    def __init__(self, directory: Path, max_bytes: int, keep: int, control: socket.socket) -> None:
+    def __init__(self, directory: Path, max_bytes: int, keep: int, control: socket.socket, door: socket.socket) -> None:
         from dynamo_cli.logs.rotating import Compressor, RotatingLog
 
         self._compressor = Compressor()
@@ -44,8 +45,10 @@ class Keeper:
         self._words = b""
         self._ended = False
         self._selector = selectors.DefaultSelector()
-        control.setblocking(False)
-        self._selector.register(control, selectors.EVENT_READ)
+        self._door = door
+        for waited_for in (control, door):
+            waited_for.setblocking(False)
+            self._selector.register(waited_for, selectors.EVENT_READ)
 
     def run(self) -> None:
         """Until the supervisor said `end`, or is gone and all its children are too."""
@@ -53,12 +56,33 @@ class Keeper:
             for key, _ in self._selector.select():
                 if key.fd in self._pipes:
                     self._read(key.fd)
-                elif self._control:
+                elif key.fileobj is self._door:
+                    self._let_in()
+                elif key.fileobj is self._control:
                     self._listen()
         self._drain()
         for log in self._logs.values():
             log.close()
         self._compressor.close(PACKING_S)
+
+    def _let_in(self) -> None:
+        """Another supervisor: from now on only this one is heard."""
+        try:
+            supervisor, _ = self._door.accept()
+        except OSError:
+            return
+        self._part()
+        supervisor.setblocking(False)
+        self._control = supervisor
+        self._selector.register(supervisor, selectors.EVENT_READ)
+
+    def _part(self) -> None:
+        if self._control:
+            self._selector.unregister(self._control)
+            self._control.close()
+        for pipe in self._handed:
+            os.close(pipe)
+        self._control, self._handed, self._words = None, [], b""
 
     def _listen(self) -> None:
         assert self._control
@@ -70,9 +94,7 @@ class Keeper:
             data, handed = b"", []
         self._handed += handed
         if not data:
-            self._selector.unregister(self._control)
-            self._control.close()
-            self._control = None
+            self._part()
             return
         *lines, self._words = (self._words + data).split(b"\n")
         for line in lines:

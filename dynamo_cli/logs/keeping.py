@@ -51,23 +51,34 @@ def _whole(environ: Mapping[str, str], name: str, default: int, least: int) -> i
 
 
 class LogKeeper:
-    """Its process ends when `close()` was called, or when we and all writers are gone."""
+    """Its process ends when `close()` was called, or when we and all writers are gone.
 
-    def __init__(self, directory: Path, home: Path, limits: Rotation) -> None:
+    `door`: where it waits for the next supervisor, should this one die. `pipes`: the reading ends of what living
+    children of a dead supervisor write to, None without such children. Their keeper goes on, or another one begins.
+    """
+
+    def __init__(
+        self, directory: Path, home: Path, limits: Rotation, door: Path, pipes: Mapping[str, int] | None = None
+    ) -> None:
         self._directory = directory
         self._home = home
         self._limits = limits
-        self._pipes: dict[str, int] = {}
+        self._door = door
+        self._pipes = dict(pipes or {})
         self._syncs: dict[str, asyncio.Future[None]] = {}
         self._count = 0
         self._answers = b""
         self._closed = False
-        self._process: subprocess.Popen[bytes]
-        self._start()
+        self._process: subprocess.Popen[bytes] | None = None
+        if pipes is None or not self._join():
+            self._start()
+            for service in self._pipes:
+                self._hand_over(service)
 
     @property
-    def pid(self) -> int:
-        return int(self._process.pid)
+    def pids(self) -> set[int]:
+        """Of our child that keeps; empty when a dead supervisor's does."""
+        return {int(self._process.pid)} if self._process else set()
 
     def pipe(self, service: str) -> int:
         """A descriptor for the output of the service's next incarnation; the caller closes it."""
@@ -103,32 +114,69 @@ class LogKeeper:
         self._closed = True
         self._tell("end")
         asyncio.get_running_loop().remove_reader(self._socket)
-        self._socket.close()
         for service in list(self._pipes):
             self.ended(service)
+        if self._process is None:
+            self._await_its_end()
+        self._socket.close()
+        if self._process:
+            try:
+                self._process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _await_its_end(self) -> None:
+        """Of a keeper that is not our child: its socket tells."""
+        self._socket.settimeout(END_S)
+        with contextlib.suppress(OSError):
+            while self._socket.recv(4096):
+                continue
+
+    def _join(self) -> bool:
+        """Take the dead supervisor's place at the keeper that it left."""
+        joined = socket.socket(socket.AF_UNIX)
         try:
-            self._process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            joined.connect(str(self._door))
+        except OSError:
+            joined.close()
+            return False
+        self._listen_to(joined)
+        return True
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         flags = ["-S", "-E"] if sys.platform == "linux" else ["-E"]
         limits = [str(self._limits.max_bytes), str(self._limits.keep)]
-        self._process = subprocess.Popen(
-            [sys.executable, *flags, keeper.__file__, str(self._directory), *limits],
-            stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={"DYNAMO_HOME": str(self._home)},
-            cwd="/",
-            start_new_session=True,
-        )
-        theirs.close()
-        ours.setblocking(False)
-        self._socket = ours
-        asyncio.get_running_loop().add_reader(ours, self._listen)
+        with theirs, self._open_door() as door:
+            self._process = subprocess.Popen(
+                [sys.executable, *flags, keeper.__file__, str(self._directory), *limits, str(door.fileno())],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[door.fileno()],
+                env={"DYNAMO_HOME": str(self._home)},
+                cwd="/",
+                start_new_session=True,
+            )
+        self._listen_to(ours)
+
+    def _open_door(self) -> socket.socket:
+        """It is there before the keeper is, so that there is no keeper without one."""
+        self._door.unlink(missing_ok=True)
+        door = socket.socket(socket.AF_UNIX)
+        mask = os.umask(0o177)
+        try:
+            door.bind(str(self._door))
+        finally:
+            os.umask(mask)
+        door.listen(1)
+        return door
+
+    def _listen_to(self, control: socket.socket) -> None:
+        control.setblocking(False)
+        self._socket = control
+        asyncio.get_running_loop().add_reader(control, self._listen)
 
     def _listen(self) -> None:
         try:
@@ -150,8 +198,8 @@ class LogKeeper:
         """The keeper died. The pipes hold what it had not read, and their writers wait for the next one."""
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
-        self._process.wait()
-        logger.warning("the log keeper ended with code %s; another one takes over", self._process.returncode)
+        how = f"with code {self._process.wait()}" if self._process else "too"
+        logger.warning("the log keeper ended %s; another one takes over", how)
         asyncio.get_running_loop().call_later(AGAIN_S, self._begin_again)
 
     def _begin_again(self) -> None:

@@ -60,6 +60,16 @@ class DeploymentPaths:
     def control_socket(self) -> Path:
         return self.runtime_dir / "control.sock"
 
+    @property
+    def keeper_door(self) -> Path:
+        """Where the log keeper waits for the next supervisor. No service has a socket without a suffix."""
+        return self.runtime_dir / "keeper"
+
+    @property
+    def handover_socket(self) -> Path:
+        """Where a new supervisor waits for the public listening socket."""
+        return self.runtime_dir / "handover"
+
     def admin_socket(self, service: str) -> Path:
         """The admin socket of a component; one started by hand (service "") is named after its pid."""
         path = self.runtime_dir / f"{service or f'pid-{os.getpid()}'}.sock"

@@ -7,26 +7,46 @@ import asyncio
 import os
 import socket
 import sys
+from dataclasses import replace
 
 from dynamo_cli.errors import DynamoError
 from dynamo_cli.runtime.logs import configure_logging
 from dynamo_cli.runtime.paths import DeploymentPaths
+from dynamo_cli.supervisor import adopting
 from dynamo_cli.supervisor.launch import supervise
 from dynamo_cli.supervisor.processes import identify
 from dynamo_cli.supervisor.record import read_plan, read_record
+from dynamo_cli.supervisor.recovery import recovered
 from dynamo_cli.supervisor.supervisor import Assignment
 
 
 def main(argv: list[str]) -> int:
-    """Supervise the deployment whose plan and record the starter wrote; its lock and socket are inherited."""
+    """Supervise the deployment whose plan and record the starter wrote; its lock and socket are inherited.
+
+    With --adopt: the living processes of one whose supervisor died.
+    """
     parser = argparse.ArgumentParser(prog="dynamo_cli.supervisor")
     parser.add_argument("deployment")
     parser.add_argument("--lock-fd", type=int, required=True)
     parser.add_argument("--listen-fd", type=int)
+    parser.add_argument("--adopt", action="store_true")
     arguments = parser.parse_args(argv)
     configure_logging(stamped=True)
-    asyncio.run(supervise(_assignment(arguments)))
+    asyncio.run(_run(arguments))
     return 0
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    assignment = _assignment(arguments)
+    if arguments.adopt:
+        assignment = await _taken_over(assignment)
+    assignment.record.supervisor = identify(os.getpid()) or assignment.record.supervisor
+    await supervise(assignment)
+
+
+async def _taken_over(assignment: Assignment) -> Assignment:
+    prepared = await adopting.prepare(assignment.paths, assignment.plan, assignment.record)
+    return replace(assignment, **prepared._asdict())
 
 
 def _assignment(arguments: argparse.Namespace) -> Assignment:
@@ -35,13 +55,17 @@ def _assignment(arguments: argparse.Namespace) -> Assignment:
             os.set_inheritable(inherited, False)
     paths = DeploymentPaths(arguments.deployment)
     plan, record = read_plan(paths), read_record(paths)
-    own = identify(os.getpid())
-    if plan is None or record is None or own is None:
+    if record is None and arguments.adopt:
+        record = recovered(paths)
+    if plan is None or record is None:
         raise DynamoError(f"deployment {arguments.deployment} has no readable plan and state in {paths.root}")
-    record.supervisor = own
     listener = socket.socket(fileno=arguments.listen_fd) if arguments.listen_fd is not None else None
     return Assignment(plan, paths, record, listener)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except DynamoError as failure:
+        sys.stderr.write(f"dynamo: {failure}\n")
+        sys.exit(failure.exit_code)

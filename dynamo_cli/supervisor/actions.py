@@ -16,7 +16,7 @@ from dynamo_cli.supervisor.changes import Changes
 from dynamo_cli.supervisor.events import EventBus
 from dynamo_cli.supervisor.health import OVER
 from dynamo_cli.supervisor.names import resolve
-from dynamo_cli.supervisor.record import digest
+from dynamo_cli.supervisor.record import plan_digest
 from dynamo_cli.supervisor.rolling import Rolling
 from dynamo_cli.supervisor.scaling import scaled
 from dynamo_cli.supervisor.service import Service
@@ -90,7 +90,7 @@ class Crew:
 
         `base`: the digest of the plan it was made for. UsageError for what cannot be; then nothing has changed.
         """
-        if base != digest(self.plan):
+        if base != plan_digest(self.plan):
             raise UsageError(f"{self.plan.deployment} has changed meanwhile; apply {wanted.source} again")
         self._refuse_new_frontends(wanted)
         found = difference(self.plan, wanted)

@@ -10,7 +10,7 @@ from dynamo_cli.errors import NotReady, UsageError
 from dynamo_cli.supervisor.deployments import Deployment, select
 from dynamo_cli.supervisor.orders import told_of, wait_for_change
 from dynamo_cli.supervisor.prepare import plan_here
-from dynamo_cli.supervisor.record import digest, read_plan
+from dynamo_cli.supervisor.record import plan_digest, read_plan
 from dynamo_cli.supervisor.reservation import reservation
 from dynamo_cli.topology.difference import difference, told
 from dynamo_cli.topology.parts import Topology
@@ -55,7 +55,7 @@ def apply(topology: Topology, name: str | None, *, surge: int, share_gpus: bool,
         lines = [*(f"warning: {line}" for line in wanted.warnings), *told(difference(running, wanted), running)]
         if dry_run:
             return Application(deployment, lines)
-        change = deployment.client.apply(msgspec.json.encode(wanted), digest(running), surge)
+        change = deployment.client.apply(msgspec.json.encode(wanted), plan_digest(running), surge)
     return Application(deployment, lines, change)
 
 

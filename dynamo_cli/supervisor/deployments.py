@@ -8,9 +8,11 @@ from typing import NamedTuple
 from dynamo_cli.errors import DynamoError, NotReady, UsageError
 from dynamo_cli.runtime.control import ControlClient, DeploymentState, DeploymentStatus, ServiceStatus
 from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
+from dynamo_cli.supervisor.adoption import obstacle
 from dynamo_cli.supervisor.health import pending
 from dynamo_cli.supervisor.processes import Entry, alive, find
-from dynamo_cli.supervisor.record import Record, read_plan, read_record
+from dynamo_cli.supervisor.record import Record, is_locked, read_plan, read_record
+from dynamo_cli.supervisor.recovery import control_socket, recovered
 from dynamo_cli.supervisor.sweep import marks
 
 NONE_RUNNING = "no deployment is running; start one with `dynamo up FILE`"
@@ -27,8 +29,7 @@ class Deployment(NamedTuple):
     @property
     def client(self) -> ControlClient:
         """Through the directory its supervisor made, which another XDG_RUNTIME_DIR than ours may hold."""
-        usual, run = self.paths.control_socket, self.paths.root / "run"
-        return ControlClient(run.readlink() / usual.name if run.is_symlink() else usual)
+        return ControlClient(control_socket(self.paths))
 
     def leftovers(self) -> list[Entry]:
         """What still runs of it although its supervisor is gone."""
@@ -55,7 +56,7 @@ def known(home: Path | None = None) -> list[Deployment]:
 def open_deployment(name: str, home: Path | None = None) -> Deployment | None:
     """The deployment of that name, None when it was never started."""
     paths = DeploymentPaths(name, home)
-    record = read_record(paths)
+    record = read_record(paths) or recovered(paths)
     return Deployment(paths, record) if record else None
 
 
@@ -93,6 +94,8 @@ def status_of(deployment: Deployment) -> DeploymentStatus:
             return _unsupervised(deployment, f"the supervisor does not answer: {error}")
         except DynamoError as error:
             return _unsupervised(deployment, f"the supervisor does not answer: {error}")
+    if deployment.record.state != "STOPPED" and is_locked(deployment.paths):
+        return _starting(deployment)
     return _unsupervised(deployment, _obituary(deployment))
 
 
@@ -100,8 +103,10 @@ def _obituary(deployment: Deployment) -> str:
     left = len(deployment.leftovers())
     pid, name = deployment.record.supervisor.pid, deployment.name
     if left:
-        noun = "process is" if left == 1 else "processes are"
-        return f"supervisor died (pid {pid}); {left} {noun} left, `dynamo down {name}` ends them"
+        noun, them = ("process is", "it") if left == 1 else ("processes are", "them")
+        why_not = obstacle(deployment.record, read_plan(deployment.paths), left)
+        help_ = f"{why_not}; " if why_not else f"`dynamo status {name}` gives {them} another one, "
+        return f"supervisor died (pid {pid}); {left} {noun} left, {help_}`dynamo down {name}` ends {them}"
     return f"supervisor died (pid {pid}); nothing is left of it"
 
 
@@ -122,6 +127,12 @@ def _unsupervised(deployment: Deployment, reason: str) -> DeploymentStatus:
         service.pid = process.pid if process and lives else None
         service.state, service.reason = "FAILED", "runs unsupervised" if lives else "ended"
         services.append(service)
+    planned = {service.name for service in services}
+    for name, process in record.processes.items():
+        if name not in planned and record.this_boot and alive(process):
+            services.append(
+                ServiceStatus(name=name, kind="", pid=process.pid, state="FAILED", reason="runs, but no plan has it")
+            )
     return _status(deployment, "FAILED", reason, services)
 
 

@@ -16,6 +16,9 @@ CLEAR = (2, 4, 5)
 PERMANENT = (2, 5)
 """Exit codes of our own components after which another start cannot help: wrong usage, missing engine or model."""
 
+UNKNOWN = 1 << 8
+"""No process ends with this code. How one ended that is not our child is told to its parent alone."""
+
 
 class Ending(NamedTuple):
     """How a process ended: in its own words, and, where they are no help, in ours. `hint` "" when nothing is known.
@@ -48,6 +51,9 @@ def explain(code: int, last_line: str = "", oom: str = "") -> str:
 
     `oom`: why the kernel killed for want of memory while the process ran, empty when it did not.
     """
+    if code == UNKNOWN:
+        words = "ended, how is not known, as it was started by the supervisor before this one"
+        return f"{words}: {last_line}" if last_line else words
     if code < 0:
         words = f"killed by {SIGNAL_NAMES.get(-code, f'signal {-code}')}"
         return f"{words}: {oom}" if oom and -code == signal.SIGKILL else words

@@ -28,7 +28,7 @@ from dynamo_cli.supervisor.deployments import Deployment, open_deployment, runni
 from dynamo_cli.supervisor.exits import exit_class
 from dynamo_cli.supervisor.leftovers import end_leftovers, take_down
 from dynamo_cli.supervisor.processes import ProcessId, identify
-from dynamo_cli.supervisor.record import Record, take_lock, write
+from dynamo_cli.supervisor.record import Record, remove_drafts, take_lock, write
 from dynamo_cli.supervisor.supervisor import INTERRUPTED, Assignment, Supervisor
 from dynamo_cli.supervisor.waiting import Waiting
 from dynamo_cli.topology.process import Plan
@@ -36,6 +36,8 @@ from dynamo_cli.topology.process import Plan
 POLL_S = 0.05
 LAST_LINES = 20
 EVIDENCE_S = 1.0
+LOCK_PATIENCE_S = 0.2
+"""Who only looks whether the name is taken holds its lock for a moment."""
 
 
 class Outcome(NamedTuple):
@@ -64,7 +66,7 @@ def claim(plan: Plan, detached: bool) -> Claim:
     rotation(os.environ)
     paths = DeploymentPaths(plan.deployment)
     paths.ensure()
-    lock = take_lock(paths)
+    lock = take_lock(paths, LOCK_PATIENCE_S)
     if lock is None:
         raise UsageError(_already_running(plan.deployment))
     try:
@@ -72,6 +74,7 @@ def claim(plan: Plan, detached: bool) -> Claim:
         if previous:
             end_leftovers(previous)
             paths.ensure()
+        remove_drafts(paths)
         bound = _bind(plan) if _needs_listener(plan) else None
         set_aside(paths)
         record = _new_record(plan, bound, detached)
@@ -206,12 +209,21 @@ def _with_evidence(client: ControlClient, status: DeploymentStatus) -> Deploymen
 
 
 def _abandon(daemon: subprocess.Popen[bytes], paths: DeploymentPaths) -> None:
+    """Take down what was started, even when its supervisor was killed."""
     deployment = open_deployment(paths.deployment)
     if deployment and deployment.record.supervised and deployment.record.supervisor.pid == daemon.pid:
         take_down(deployment)  # before it has written itself down the record names us
     with contextlib.suppress(subprocess.TimeoutExpired):
         daemon.terminate()
         daemon.wait(5.0)
+    daemon.kill()
+    daemon.wait()
+    deployment = open_deployment(paths.deployment)
+    if deployment:
+        if deployment.record.supervisor.pid == os.getpid():
+            deployment.record.supervisor = ProcessId(daemon.pid, 0)  # it ended before it had written down its own
+            write(paths.state, deployment.record)
+        take_down(deployment)
 
 
 def _complaint(paths: DeploymentPaths, status: DeploymentStatus) -> str:

@@ -17,7 +17,10 @@ from dynamo_cli.topology.process import ProcessSpec
 
 
 class Launcher:
-    """Starts the children of one deployment. `listen_fd` is the public listening socket, None without frontends."""
+    """Starts the children of one deployment. `listen_fd` is the public listening socket, None without frontends.
+
+    `outputs`: the reading ends of what its living children write to, None when it has none yet.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class Launcher:
         listen_fd: int | None,
         dies_with_us: bool,
         environ: Mapping[str, str] = os.environ,
+        outputs: Mapping[str, int] | None = None,
     ) -> None:
         self._paths = paths
         self._listen_fd = listen_fd
@@ -45,7 +49,7 @@ class Launcher:
             "DYNAMO_DEPLOYMENT_ID": deployment_id,
         }
         self._guard = Guard(deployment_id) if dies_with_us else None
-        self.logs = LogKeeper(paths.logs, home, rotation(environ))
+        self.logs = LogKeeper(paths.logs, home, rotation(environ), paths.keeper_door, outputs)
 
     def start(self, spec: ProcessSpec) -> Child:
         """Start one incarnation; its output goes to its log file. OSError when it cannot be started."""
@@ -78,7 +82,7 @@ class Launcher:
 
     @property
     def own_pids(self) -> set[int]:
-        return {self.logs.pid} | ({self._guard.pid} if self._guard else set())
+        return self.logs.pids | ({self._guard.pid} if self._guard else set())
 
     def close(self) -> None:
         """Nothing runs any more."""

@@ -38,6 +38,13 @@ class Output:
             self._searches.pop(key).tail.close()
         return start
 
+    def resumes(self, service: str, written: str) -> None:
+        """Its incarnation began under another supervisor and has written `written`, a regular expression, if any."""
+        self._starts[service] = 0
+        if written:
+            tail = Tail(service, log_file(self.paths, service))
+            self._searches[service, written] = _Search(tail, re.compile(written), found=True)
+
     def last_lines(self, service: str, count: int) -> list[str]:
         return last_lines(log_file(self.paths, service), count, self._starts.get(service, 0))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.hub.catalogue import CATALOGUE
@@ -54,7 +57,13 @@ def plan_here(topology: Topology, *, share_gpus: bool = False, running: Plan | N
     plan = make_plan(topology, gather(topology, held, driver, running=running))
     for pool, _, problem in missing_models(topology):
         raise ModelMissing(f"pool {pool}: {problem}")
-    return plan
+    return msgspec.structs.replace(plan, digest=topology_digest(topology))
+
+
+def topology_digest(topology: Topology) -> str:
+    """Equal for topologies that say the same, whatever file, overrides and parts they are made of."""
+    without_places = msgspec.json.encode(topology, enc_hook=lambda _: None, order="deterministic")
+    return hashlib.sha256(without_places).hexdigest()[:16]
 
 
 def missing_models(topology: Topology) -> Iterator[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
@@ -64,6 +65,14 @@ def alive(process: ProcessId) -> bool:
     """Whether this very process still runs; a zombie does not."""
     found = entry(process.pid)
     return found is not None and found.start == process.start and not found.zombie
+
+
+def age_s(process: ProcessId) -> float:
+    """For how many seconds it has been there."""
+    if not HAS_PROC:
+        return max(0.0, time.time() - process.start / 100)
+    with open("/proc/uptime") as file:
+        return max(0.0, float(file.read().split()[0]) - process.start / os.sysconf("SC_CLK_TCK"))
 
 
 def environment(pid: int) -> bytes:

@@ -6,7 +6,9 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -15,6 +17,25 @@ from dynamo_cli.runtime.control import DeploymentState
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor.processes import ProcessId, alive, boot_id
 from dynamo_cli.topology.process import Plan
+
+LOCK_AGAIN_S = 0.01
+
+
+class Past(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the next supervisor of a service must know of it besides its process.
+
+    `state`: FAILED or STOPPED when it is at rest, DRAINING when it was told to rest, else "". `ready`: since when its
+    incarnation has served, seconds since the epoch, 0 when it has not. The rest is as in ServiceStatus.
+    """
+
+    state: Literal["FAILED", "STOPPED", "DRAINING", ""] = ""
+    reason: str = ""
+    ready: float = 0.0
+    restarts: int = 0
+    last_exit: str = ""
+    exit_code: int | None = None
+    by_hand: bool = False
+    done: bool = False
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -32,6 +53,7 @@ class Record(msgspec.Struct, kw_only=True):
     state: DeploymentState = "STARTING"
     reason: str = ""
     processes: dict[str, ProcessId] = {}
+    services: dict[str, Past] = {}
 
     @property
     def this_boot(self) -> bool:
@@ -59,6 +81,14 @@ def write(path: Path, value: object) -> None:
         raise ResourceMissing(f"cannot write {path}: {error.strerror}") from None
 
 
+def remove_drafts(paths: DeploymentPaths) -> None:
+    """What writers left that were killed as they wrote. Only who holds the lock may."""
+    for file in (paths.state, paths.plan):
+        for draft in file.parent.glob(f".{file.name}.*"):
+            with contextlib.suppress(OSError):
+                draft.unlink()
+
+
 def read_record(paths: DeploymentPaths) -> Record | None:
     """What was last written, None when there is nothing readable."""
     try:
@@ -83,17 +113,32 @@ def read_wanted(encoded: bytes) -> Plan:
         raise UsageError(f"the plan cannot be read: {error}; is this the version of dynamo that runs it?") from None
 
 
-def digest(plan: Plan) -> str:
+def plan_digest(plan: Plan) -> str:
     """Tells plans apart."""
     return hashlib.sha256(msgspec.json.encode(plan)).hexdigest()
 
 
-def take_lock(paths: DeploymentPaths) -> int | None:
+def take_lock(paths: DeploymentPaths, patience_s: float = 0.0) -> int | None:
     """A descriptor that holds the deployment's name until all its copies are closed; None when another one has it."""
     handle = os.open(paths.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(handle)
+                return None
+        time.sleep(LOCK_AGAIN_S)
+
+
+def is_locked(paths: DeploymentPaths) -> bool:
+    """Whether somebody starts, takes over or supervises it."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        handle = take_lock(paths)
+    except OSError:
+        return False
+    if handle is not None:
         os.close(handle)
-        return None
-    return handle
+    return handle is None

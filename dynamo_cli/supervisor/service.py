@@ -13,10 +13,11 @@ from typing import Any, Protocol
 from dynamo_cli.runtime.control import ServiceState, ServiceStatus
 from dynamo_cli.supervisor.crashes.crash import Crash
 from dynamo_cli.supervisor.dependencies import Wait
-from dynamo_cli.supervisor.exits import PERMANENT, Ending
-from dynamo_cli.supervisor.health import described, pending
+from dynamo_cli.supervisor.exits import PERMANENT, UNKNOWN, Ending
+from dynamo_cli.supervisor.health import OVER, described, pending
 from dynamo_cli.supervisor.outside_probes import Answer
 from dynamo_cli.supervisor.phases.tracker import Stage
+from dynamo_cli.supervisor.record import Past
 from dynamo_cli.supervisor.restart import Exit, GiveUp, RestartCounter
 from dynamo_cli.supervisor.spawn import Child
 from dynamo_cli.supervisor.words import gibibytes
@@ -96,7 +97,9 @@ class Service:
         self._closed = False
         self._retiring = False
         self._next: ProcessSpec | None = None
-        self._started_at = self._ready_at = 0.0
+        self._started_at = self._ready_at = self._ready_since = 0.0
+        self._inherited: Child | None = None
+        self._told_to_rest = False
         self._verdict = self._exit_words = ""
         self._held: deque[int] = deque(maxlen=MEMORY_LOOKS)
         self._status = pending(spec)
@@ -108,10 +111,41 @@ class Service:
         self._status.uptime_s = round(self._clock() - self._started_at, 3) if self.child else 0.0
         return self._status
 
+    @property
+    def past(self) -> Past:
+        """What the next supervisor must know of it, should this one die."""
+        status, told_to_rest = self._status, self._ending.is_set() and not self._recalled.is_set()
+        past = Past(
+            restarts=status.restarts,
+            last_exit=status.last_exit,
+            exit_code=status.exit_code,
+            by_hand=status.by_hand,
+            done=status.done,
+            ready=self._ready_since,
+        )
+        if status.state == "FAILED" or status.state == "STOPPED" or (status.state == "DRAINING" and told_to_rest):
+            past.state, past.reason = status.state, status.reason
+        return past
+
+    def resume(self, past: Past, child: Child | None, age_s: float) -> None:
+        """Before `run()`: go on where a dead supervisor left it. `child`, `age_s` old, may have ended since."""
+        status = self._status
+        status.restarts, status.last_exit, status.exit_code = past.restarts, past.last_exit, past.exit_code
+        self._restarts.total = past.restarts
+        if child is None:
+            status.by_hand, status.done = past.by_hand, past.done
+            status.state, status.reason = past.state or "PENDING", past.reason
+            return
+        self._inherited, self._told_to_rest = child, past.state == "DRAINING"
+        self._started_at, self._ready_since = self._clock() - age_s, past.ready
+
     async def run(self) -> None:
         """One life after another."""
+        at_rest = self._status.state in OVER
         while not self._closed:
-            await self._live()
+            if not at_rest:
+                await self._live()
+            at_rest = False
             if not self._closed:
                 await self._recalled.wait()
                 self._begin_anew()
@@ -195,7 +229,8 @@ class Service:
 
     async def _live(self) -> None:
         self.lives += 1
-        await self._unless_ending(self._dependencies_met())
+        if self._inherited is None:
+            await self._unless_ending(self._dependencies_met())
         while not self._ending.is_set():
             code = await self._live_once()
             if code is None or self._ending.is_set() or not await self._comes_back(code):
@@ -212,16 +247,16 @@ class Service:
 
     async def _live_once(self) -> int | None:
         self._verdict = ""
-        try:
-            child = self._ground.launch(self.spec)
-        except OSError as error:
-            self._status.exit_code = 127
-            self._set("FAILED", f"cannot start {self.spec.argv[0]}: {error.strerror}")
+        words = "taken over" if self._inherited else "starting"
+        child = self._take_over() or self._launch()
+        if child is None:
             return None
-        self.child, self._started_at, self._ready_at = child, self._clock(), 0.0
-        self._status.pid, self._status.phases = child.id.pid, {}
+        self.child, self._status.pid, self._status.phases = child, child.id.pid, {}
         self._held.clear()
-        self._set("STARTING", "starting")
+        self._set("STARTING", words)
+        if self._told_to_rest:
+            self._told_to_rest = False
+            self.stop()
         watching = [asyncio.ensure_future(watch) for watch in self._watches(child)]
         code = await child.wait()
         for watch in watching:
@@ -235,6 +270,21 @@ class Service:
         await self._ground.gpus_freed(self.spec, self._say)
         return code
 
+    def _take_over(self) -> Child | None:
+        child, self._inherited = self._inherited, None
+        if child and self._ready_since:
+            self._ready_at = min(self._clock(), max(self._started_at, self._clock() - time.time() + self._ready_since))
+        return child
+
+    def _launch(self) -> Child | None:
+        self._started_at, self._ready_at, self._ready_since = self._clock(), 0.0, 0.0
+        try:
+            return self._ground.launch(self.spec)
+        except OSError as error:
+            self._status.exit_code = 127
+            self._set("FAILED", f"cannot start {self.spec.argv[0]}: {error.strerror}")
+            return None
+
     def _say(self, words: str) -> None:
         """Beside how its last process ended; "" takes it back."""
         self._status.last_exit = f"{self._exit_words}; {words}" if words else self._exit_words
@@ -243,7 +293,8 @@ class Service:
     def _note_exit(self, code: int, ending: Ending) -> None:
         status = self._status
         self.child, status.pid, status.ready = None, None, False
-        status.exit_code, status.last_exit, status.memory = code, ending.words, 0
+        status.exit_code = None if code == UNKNOWN else code
+        status.last_exit, status.memory = ending.words, 0
         status.hint, status.phase, status.phase_s, status.progress = ending.hint, "", 0.0, None
         self._exit_words = ending.words
         self._ground.started(self.spec)
@@ -326,7 +377,7 @@ class Service:
         if not self._ready_at:
             self._note_stage(answer)
         if answer.ready and not self._ready_at:
-            self._ready_at = self._clock()
+            self._ready_at, self._ready_since = self._clock(), time.time()
             self._ground.started(self.spec)
         if answer.ready:
             self._set("READY", f"last exit: {self._status.last_exit}" if self._status.restarts else answer.reason)

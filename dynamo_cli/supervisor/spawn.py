@@ -1,4 +1,7 @@
-"""Starting one child: its own session, our marks in its environment, its end watched and never missed."""
+"""Starting one child: its own session, our marks in its environment, its end watched and never missed.
+
+Also watching one that another supervisor started.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from dynamo_cli.supervisor.processes import ProcessId, entry, identify, send
+from dynamo_cli.supervisor.exits import UNKNOWN
+from dynamo_cli.supervisor.processes import ProcessId, alive, entry, identify, send
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -19,21 +23,22 @@ POLL_S = 0.05
 
 
 class Child:
-    """A started process, leader of its own session and group."""
+    """A process that a supervisor of this deployment started, leader of its own session and group.
 
-    def __init__(self, popen: subprocess.Popen[bytes], identity: ProcessId) -> None:
+    This class watches one that a supervisor before us started: how it ends the kernel tells only its parent.
+    """
+
+    def __init__(self, identity: ProcessId) -> None:
         self.id = identity
-        self._popen = popen
         self._exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._watch()
 
     async def wait(self) -> int:
-        """Its exit code, negative for a signal. It stays a zombie, so its pid is not reused before `reap`."""
+        """Its exit code, negative for a signal, or UNKNOWN. Its pid is not reused before `reap` if it is our child."""
         return await asyncio.shield(self._exited)
 
     def reap(self) -> None:
         """Let the kernel forget it."""
-        self._popen.wait()
 
     def signal(self, signum: int, group: bool = False) -> None:
         """Signal the process, or its whole group."""
@@ -52,24 +57,50 @@ class Child:
         try:
             handle = os.pidfd_open(self.id.pid)
         except (AttributeError, OSError):
-            loop.call_later(POLL_S, self._poll)
+            loop.call_soon(self._poll)
             return
         loop.add_reader(handle, self._on_exit, handle)
+        if not alive(self.id):
+            loop.call_soon(self._on_exit, handle)  # or another process has its pid by now
 
     def _on_exit(self, handle: int) -> None:
-        asyncio.get_running_loop().remove_reader(handle)
-        os.close(handle)
-        status = os.waitid(os.P_PID, self.id.pid, os.WEXITED | os.WNOWAIT)
-        assert status is not None
-        code = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
-        self._exited.set_result(code)
+        if not self._exited.done():
+            asyncio.get_running_loop().remove_reader(handle)
+            os.close(handle)
+            self._exited.set_result(self._code())
 
     def _poll(self) -> None:
-        code = self._popen.poll()
-        if code is None:
+        if self._still_there():
             asyncio.get_running_loop().call_later(POLL_S, self._poll)
         else:
-            self._exited.set_result(code)
+            self._exited.set_result(self._code())
+
+    def _still_there(self) -> bool:
+        return alive(self.id)
+
+    def _code(self) -> int:
+        return UNKNOWN
+
+
+class OwnChild(Child):
+    """One that we started. When it has ended it stays a zombie until `reap`."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], identity: ProcessId) -> None:
+        self._popen = popen
+        super().__init__(identity)
+
+    def reap(self) -> None:
+        self._popen.wait()
+
+    def _still_there(self) -> bool:
+        return self._popen.poll() is None
+
+    def _code(self) -> int:
+        if self._popen.returncode is not None:
+            return self._popen.returncode
+        status = os.waitid(os.P_PID, self.id.pid, os.WEXITED | os.WNOWAIT)
+        assert status is not None
+        return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
 
 
 def start(
@@ -93,7 +124,7 @@ def start(
         start_new_session=True,
         preexec_fn=die_with_parent() if dies_with_us else None,
     )
-    return Child(popen, identify(popen.pid) or ProcessId(popen.pid, 0))
+    return OwnChild(popen, identify(popen.pid) or ProcessId(popen.pid, 0))
 
 
 def die_with_parent() -> Callable[[], None] | None:

@@ -24,8 +24,9 @@ from dynamo_cli.runtime.control import (
 )
 from dynamo_cli.runtime.discovery.file import FileDiscovery
 from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
-from dynamo_cli.supervisor import health, spawn
+from dynamo_cli.supervisor import adopting, health, spawn
 from dynamo_cli.supervisor.actions import Crew
+from dynamo_cli.supervisor.adoption import Adoption
 from dynamo_cli.supervisor.control_server import ControlServer
 from dynamo_cli.supervisor.crashes.collect import Collector
 from dynamo_cli.supervisor.crashes.crash import Crash
@@ -44,6 +45,7 @@ from dynamo_cli.supervisor.phases.tables import family
 from dynamo_cli.supervisor.phases.tracker import Stage
 from dynamo_cli.supervisor.phases.watch import Loads
 from dynamo_cli.supervisor.probes import Prober
+from dynamo_cli.supervisor.processes import ProcessId
 from dynamo_cli.supervisor.record import Record, read_wanted, write
 from dynamo_cli.supervisor.room import no_room
 from dynamo_cli.supervisor.service import Service
@@ -65,12 +67,16 @@ LAST_LINES = 200
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a supervisor is given: the plan, the name's lock held by its starter, and the bound public socket."""
+    """What a supervisor is given: the plan, the name's lock held by its starter, and the bound public socket.
+
+    `adoption`: what it takes over from a supervisor that died, None when it begins from nothing.
+    """
 
     plan: Plan
     paths: DeploymentPaths
     record: Record
     listener: socket.socket | None
+    adoption: Adoption | None = None
 
 
 class Supervisor:
@@ -91,6 +97,7 @@ class Supervisor:
             home=dynamo_home(),
             listen_fd=self._listener.fileno() if self._listener else None,
             dies_with_us=not self._record.detached,
+            outputs=adopting.outputs(assignment.adoption) if assignment.adoption else None,
         )
         self._discovery = FileDiscovery(self.paths.discovery)
         self._output = Output(self.paths)
@@ -112,11 +119,28 @@ class Supervisor:
             self.bus,
             make=lambda spec, replaces: Service(spec, self, clock, replaces),
             save=lambda plan: write(self.paths.plan, plan),
-            changed=self._changed.set,
+            changed=self._crew_changed,
             free_ports=free_ports(),
             no_room=self._no_room,
             known=self._known,
         )
+        self._strays: tuple[ProcessId, ...] = ()
+        if assignment.adoption:
+            self._adopt(assignment.adoption)
+
+    def _adopt(self, adoption: Adoption) -> None:
+        self._strays, self._was_ready = adoption.strays, adoption.was_ready
+        self._began = self._clock() - max(0.0, time.time() - self._record.started)
+        self._answering = set(self.plan.models) if adoption.was_ready else set()
+        for name, resumed in adoption.services.items():
+            adopting.resume(self._services[name], resumed)
+            if resumed.process and resumed.past.ready:
+                self._output.resumes(name, self._services[name].spec.probe.pattern)
+
+    async def _end_strays(self) -> None:
+        patience = max((spec.stop_timeout_s for spec in self.plan.processes), default=0.0)
+        await adopting.end_strays(self._strays, patience)
+        self._strays = ()
 
     @property
     def plan(self) -> Plan:
@@ -192,7 +216,7 @@ class Supervisor:
         self._prepare()
         control = ControlServer(self.paths.control_socket, self, self.bus)
         self._crew.begin()
-        asking = asyncio.gather(self._ask_models(), self._lookout.run())
+        asking = asyncio.gather(self._ask_models(), self._lookout.run(), self._end_strays())
         try:
             await asyncio.sleep(0)  # the children start before we import a web server
             await control.start()
@@ -272,9 +296,20 @@ class Supervisor:
             if status.state in ("BACKOFF", "FAILED") and not self._first_failed:
                 self._first_failed = status.name
             self._answering -= set(self.plan.models) if status.kind == "frontend" else {status.model}
+        if self._record.services.get(status.name) != (past := service.past):
+            self._record.services[status.name] = past
+            self._save()
         log = logger.warning if status.state in ("BACKOFF", "FAILED") else logger.info
         log("%s is %s%s", status.name, status.state, f": {status.reason}" if status.reason else "")
         self.bus.publish(status.name, status.state, status.reason)
+        self._changed.set()
+
+    def _crew_changed(self) -> None:
+        """What is known of a service that is no more must not be taken for that of another of its name."""
+        for known in (self._record.processes, self._record.services):
+            for name in known.keys() - self._services.keys():
+                del known[name]
+        self._save()
         self._changed.set()
 
     def _statuses(self) -> list[ServiceStatus]:

@@ -116,11 +116,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Ordered by start. `models`: the names that must answer before the deployment is READY. `gpu_notes`: why GPUs
     were left out of the choice, a line each.
 
-    `port` 0 lets the kernel choose; with `tls` it speaks https. `source` is the topology file.
+    `port` 0 lets the kernel choose; with `tls` it speaks https. `source` is the topology file, `digest` tells one
+    content of it from another.
     """
 
     deployment: str
     source: str
+    digest: str = ""
     host: str
     port: int
     tls: bool = False

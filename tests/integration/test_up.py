@@ -139,18 +139,6 @@ def test_kill_9_of_a_worker_ends_its_stubborn_grandchild(dynamo: Dynamo, clean_e
         until(lambda: len(marked(clean_environment)) == 3, 5.0)
 
 
-def test_a_dead_detached_supervisor_is_told_and_its_leftovers_end(dynamo: Dynamo, clean_environment: Path) -> None:
-    assert dynamo.run("up", "-d", ECHO, *PORT_0).code == 0
-    kill(dynamo.status()["supervisor_pid"])
-    until(lambda: dynamo.status()["state"] == "FAILED")
-    assert len(marked(clean_environment)) == 2
-    result = dynamo.run("status")
-    assert result.code == 3 and "supervisor died" in result.out and "`dynamo down echo` ends them" in result.out
-    assert dynamo.run("up", "-d", ECHO, *PORT_0).code == 0
-    assert len(marked(clean_environment)) == 2
-    assert dynamo.run("down").code == 0
-
-
 def test_a_detached_start_that_fails_says_why_last(dynamo: Dynamo, clean_environment: Path) -> None:
     file = dynamo.write(
         """

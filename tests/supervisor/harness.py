@@ -18,7 +18,9 @@ import msgspec
 
 from dynamo_cli.runtime.control import ControlClient, DeploymentStatus
 from dynamo_cli.runtime.paths import DeploymentPaths
-from dynamo_cli.supervisor.processes import environment, table
+from dynamo_cli.supervisor.deployments import open_deployment
+from dynamo_cli.supervisor.leftovers import take_down
+from dynamo_cli.supervisor.processes import alive, environment, table
 from dynamo_cli.supervisor.record import Record, read_record
 from dynamo_cli.topology.process import Plan
 
@@ -114,6 +116,26 @@ def foreground(plan: Plan, *flags: str) -> Iterator[Running]:
             running.process.send_signal(signal.SIGTERM)
         running.finish()
         gone(Path(os.environ["DYNAMO_HOME"]), 3.0)
+
+
+@contextmanager
+def detached(plan: Plan) -> Iterator[Running]:
+    """`up -d` that is READY; nobody reads what a foreground `up` would show, and it would wait for that."""
+    with foreground(plan, "-d") as running:
+        running.until("READY")
+        running.process.wait(20)
+        try:
+            yield running
+        finally:
+            found = open_deployment(plan.deployment)
+            assert found
+            take_down(found)
+
+
+def kill_supervisor(running: Running) -> None:
+    supervisor = running.record.supervisor
+    os.kill(supervisor.pid, signal.SIGKILL)
+    until(lambda: not alive(supervisor))
 
 
 def json_lines(text: str) -> list[dict[str, object]]:

@@ -6,8 +6,6 @@ import os
 import signal
 import sys
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,11 +13,8 @@ import pytest
 
 from dynamo_cli.logs.files import archives, log_file
 from dynamo_cli.logs.tail import last_lines, merged
-from dynamo_cli.supervisor.deployments import open_deployment
-from dynamo_cli.supervisor.leftovers import take_down
 from dynamo_cli.supervisor.processes import alive, identify
-from dynamo_cli.topology.process import Plan
-from tests.supervisor.harness import Running, foreground, gone, until
+from tests.supervisor.harness import Running, detached, foreground, gone, until
 from tests.supervisor.plans import custom_plan
 
 COUNT, WIDTH = 1_000_000, 100
@@ -39,20 +34,6 @@ for start in range(0, {COUNT}, rows):
 print("wrote", crc, flush=True)
 time.sleep(1000)
 """
-
-
-@contextmanager
-def detached(plan: Plan) -> Iterator[Running]:
-    """Nobody reads what a foreground `up` would show, and it would wait for that."""
-    with foreground(plan, "-d") as running:
-        running.until("READY")
-        running.process.wait(20)
-        try:
-            yield running
-        finally:
-            found = open_deployment(plan.deployment)
-            assert found
-            take_down(found)
 
 
 def keeper(running: Running) -> psutil.Process:

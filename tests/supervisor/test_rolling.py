@@ -14,7 +14,7 @@ import pytest
 from dynamo_cli.errors import NotReady, UsageError
 from dynamo_cli.runtime.control import Change
 from dynamo_cli.supervisor import table
-from dynamo_cli.supervisor.record import digest, read_plan
+from dynamo_cli.supervisor.record import plan_digest, read_plan
 from dynamo_cli.supervisor.room import no_room
 from dynamo_cli.topology.process import GpuAssignment, Plan, ProcessSpec
 from tests.supervisor.harness import Running, foreground, until
@@ -47,7 +47,7 @@ def written(running: Running) -> list[str]:
 def apply(running: Running, wanted: Plan) -> Change:
     now = read_plan(running.paths)
     assert now
-    return ended(running, running.client.apply(msgspec.json.encode(wanted), digest(now)))
+    return ended(running, running.client.apply(msgspec.json.encode(wanted), plan_digest(now)))
 
 
 def test_the_next_is_ready_before_the_one_before_ends() -> None:
