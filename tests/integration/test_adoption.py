@@ -240,13 +240,13 @@ def test_kill_9_of_the_supervisor_at_random_moments(
     up = ("up", "-d", MOCK, *PORT_0, *NO_DELAY)
     try:
         for number in range(KILLS):
-            verb = ("up", "scale", "down", "up")[number % 4]
+            verb = ("up", "scale", "down", "restart")[number % 4]
             if verb == "up":
                 moments.during(*up, lasting_s=2.0)
             else:
                 assert dynamo.run(*up).code == 0
-                command = ("scale", f"decode={(1, 4)[number % 2]}") if verb == "scale" else ("down",)
-                moments.during(*command, lasting_s=2.0 if verb == "scale" else 1.0)
+                order = {"scale": (f"decode={(1, 4)[number // 4 % 2]}",), "restart": ("decode", "frontend"), "down": ()}
+                moments.during(verb, *order[verb], lasting_s=1.0 if verb == "down" else 2.0)
             moments.check("mock")
             moments.check_down("mock")
     except BaseException:

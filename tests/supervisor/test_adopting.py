@@ -17,6 +17,7 @@ from dynamo_cli.errors import NotReady
 from dynamo_cli.logs.files import log_file
 from dynamo_cli.logs.tail import merged
 from dynamo_cli.runtime.control import DeploymentStatus
+from dynamo_cli.runtime.paths import dynamo_home
 from dynamo_cli.supervisor.deployments import known, select, status_of
 from dynamo_cli.supervisor.leftovers import take_down
 from dynamo_cli.supervisor.processes import alive, identify
@@ -84,6 +85,24 @@ def test_processes_go_on_under_the_next_supervisor_and_are_restarted_by_it() -> 
         assert service.last_exit.startswith("ended, how is not known")
         os.kill(service.pid or 0, signal.SIGKILL)
         until(lambda: running.status().services[1].last_exit == "killed by SIGKILL")
+
+
+def test_a_replacement_that_was_half_done_is_given_up(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    slow = f"test $DYNAMO_SERVICE != decode-0.b || until test -e {flag}; do sleep 0.02; done; echo serves; {SLEEP}"
+    says = Probe(kind="log", pattern="serves")
+    with detached(plan(custom(slow, probe=says), custom(slow, 1, probe=says), models=())) as running:
+        before = {s.name: s.pid for s in running.until("READY").services}
+        running.client.act("restart", ["decode-0"], rolling=True)
+        half = until(lambda: running.pid("decode-0.b"))
+        kill_supervisor(running)
+        adopted(running)
+        assert {s.name: s.pid for s in running.until("READY").services} == before
+        until(lambda: half not in marked(dynamo_home()))
+        flag.touch()
+        running.client.act("restart", ["decode"], rolling=True)
+        until(lambda: [s.name for s in running.status().services] == ["decode-0.b", "decode-1.b"])
+        running.until("READY")
 
 
 def test_when_nothing_is_left_nobody_takes_over() -> None:

@@ -7,7 +7,14 @@ import os
 import msgspec
 import pytest
 
-from dynamo_cli.supervisor.adoption import Adoption, Resumed, base_environment, decide, obstacle
+from dynamo_cli.supervisor.adoption import (
+    Adoption,
+    Resumed,
+    base_environment,
+    decide,
+    obstacle,
+    with_one_for_each_place,
+)
 from dynamo_cli.supervisor.processes import ProcessId
 from dynamo_cli.supervisor.record import Past, Record
 from dynamo_cli.topology.process import Plan
@@ -52,6 +59,25 @@ def test_a_living_process_that_the_plan_has_no_more_is_a_stray() -> None:
     known = record(processes={"decode-0": ONE, "decode-7": TWO}, state="READY")
     assert decide(PLAN, known, {ONE, TWO}) == Adoption({"decode-0": Resumed(Past(), ONE)}, (TWO,), was_ready=True)
     assert decide(PLAN, known, {ONE}).strays == ()
+
+
+@pytest.mark.parametrize(
+    ("ready", "living", "kept"),
+    [
+        pytest.param({"decode-0"}, {ONE, TWO}, "decode-0", id="the next one loads: the one before stays"),
+        pytest.param({"decode-0", "decode-0.b"}, {ONE, TWO}, "decode-0.b", id="the next one serves: it stays"),
+        pytest.param({"decode-0", "decode-0.b"}, {ONE}, "decode-0", id="the next one served and died"),
+        pytest.param({"decode-0", "decode-0.b"}, {TWO}, "decode-0.b", id="the one before died"),
+        pytest.param(set(), set(), "decode-0", id="neither lives"),
+    ],
+)
+def test_of_half_a_replacement_one_process_stays(ready: set[str], living: set[ProcessId], kept: str) -> None:
+    known = record(processes={"decode-0": ONE, "decode-0.b": TWO}, services={name: Past(ready=5.0) for name in ready})
+    twin = msgspec.structs.replace(worker(0), name="decode-0.b", generation=1)
+    halfway = plan(worker(0), twin, worker(1))
+    settled = with_one_for_each_place(halfway, known, living)
+    assert [spec.name for spec in settled.processes] == [kept, "decode-1"]
+    assert with_one_for_each_place(settled, known, living) is settled
 
 
 @pytest.mark.parametrize(
