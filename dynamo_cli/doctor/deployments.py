@@ -16,13 +16,17 @@ from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home, socket_base
 from dynamo_cli.supervisor.deployments import Deployment, known, status_of
 from dynamo_cli.supervisor.processes import environment, table
 from dynamo_cli.supervisor.record import read_record
+from dynamo_cli.supervisor.takeover import why_not
 
 MUCH_LOG = GIB
 ASK_S = 1.0
 
 
 class Life(NamedTuple):
-    """`state` and `reason` as its supervisor tells them; `supervised` when there is one; `left`: what runs without."""
+    """`state` and `reason` as its supervisor tells them; `supervised` when there is one; `left`: what runs without.
+
+    `goes_on`: the next command about it gives it another one.
+    """
 
     name: str
     state: str
@@ -30,6 +34,7 @@ class Life(NamedTuple):
     reason: str = ""
     url: str = ""
     left: int = 0
+    goes_on: bool = False
 
 
 def questions(machine: Machine) -> Iterator[Question]:
@@ -50,7 +55,8 @@ def life_check(life: Life) -> Check:
     if not life.supervised:
         left = f"; {counted(life.left, 'process')} of it still run" if life.left else "; nothing of it runs"
         words = f"recorded as {life.state}, but its supervisor is dead{left}"
-        return warn(name, words, f"dynamo down {life.name}")
+        again = f"dynamo status {life.name} gives it another one; " if life.goes_on else ""
+        return warn(name, words, f"{again}dynamo down {life.name}{' ends it' if again else ''}")
     words = ", ".join(filter(None, (life.state, life.url, life.reason)))
     if life.state == "FAILED":
         return error(name, words, f"dynamo logs -d {life.name} says why; dynamo down {life.name} stops it")
@@ -97,7 +103,7 @@ def read_life(deployment: Deployment) -> Life:
     record = deployment.record
     if not record.supervised:
         left = len(deployment.leftovers()) if record.state != "STOPPED" else 0
-        return Life(record.deployment, record.state, False, left=left)
+        return Life(record.deployment, record.state, False, left=left, goes_on=not why_not(deployment))
     try:
         status = status_of(deployment)
     except NotReady:  # it has ended meanwhile

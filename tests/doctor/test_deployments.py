@@ -36,6 +36,11 @@ from tests.doctor.judged import judge
         (Life("agg", "STARTING", True), "ok", "STARTING"),
         (Life("agg", "DEGRADED", True, "lost decode-0"), "warn", "DEGRADED, lost decode-0"),
         (Life("agg", "FAILED", True, "it crashed"), "error", "FAILED, it crashed -> dynamo logs -d agg"),
+        (
+            Life("agg", "READY", False, left=2, goes_on=True),
+            "warn",
+            "2 processes of it still run -> dynamo status agg gives it another one; dynamo down agg ends it",
+        ),
         (Life("agg", "READY", False, left=2), "warn", "2 processes of it still run -> dynamo down agg"),
         (Life("agg", "READY", False), "warn", "nothing of it runs -> dynamo down agg"),
     ],

@@ -143,7 +143,7 @@ def test_another_topology_is_said_and_the_old_one_serves_on(dynamo: Dynamo) -> N
     kill_supervisor("echo")
     result = dynamo.run("up", "-d", ECHO, *PORT_0, "--set", "workers.decode.replicas=2")
     assert result.code == 0 and "echo serves on as it was started, but " in result.err
-    assert "`dynamo down echo`" in result.err and ask(url, "echo").status_code == 200
+    assert "`dynamo apply " in result.err and ask(url, "echo").status_code == 200
     assert len(dynamo.status()["services"]) == 2
 
 

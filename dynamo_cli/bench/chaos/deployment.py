@@ -55,9 +55,9 @@ class Deployment:
 
     def keeper_pid(self) -> int:
         """DynamoError when there is none."""
-        for child in psutil.Process(self.supervisor_pid).children():
-            if any(word.endswith("keeper.py") for word in child.cmdline()):
-                return int(child.pid)
+        for process in processes_of(self.rig.home):
+            if any(word.endswith("keeper.py") for word in process.cmdline()):
+                return int(process.pid)
         raise DynamoError("no log keeper runs")
 
     def is_whole(self, gone: Collection[int] = ()) -> bool:
@@ -73,6 +73,15 @@ class Deployment:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         return pids
+
+    def kill_supervisor(self) -> None:
+        """-9. Nobody restarts anything any more, until `take_over`."""
+        os.kill(self.supervisor_pid, signal.SIGKILL)
+
+    def take_over(self) -> None:
+        """As the next command of anybody does; DynamoError when no other supervisor comes."""
+        self.rig.dynamo("status", NAME)
+        self.supervisor_pid = self.status().supervisor_pid
 
     def left_behind(self) -> list[psutil.Process]:
         """Processes of it that still run some seconds after its end."""

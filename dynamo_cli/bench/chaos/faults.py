@@ -42,13 +42,10 @@ Strike = Callable[[Deployment, Ground], Awaitable[set[int]]]
 
 
 class Fault(NamedTuple):
-    """`supervised`: whether somebody is left who restarts what dies."""
-
     name: str
     what: str
     strike: Strike
     ground: Callable[[Path], Any]
-    supervised: bool = True
 
 
 @contextmanager
@@ -94,9 +91,12 @@ async def _kill_frontend(target: Deployment, ground: Ground) -> set[int]:
 
 async def _kill_supervisor(target: Deployment, ground: Ground) -> set[int]:
     workers = target.services("worker")
-    os.kill(target.supervisor_pid, signal.SIGKILL)
+    target.kill_supervisor()
     await asyncio.sleep(HOLD_S)
-    return target.kill(workers[:1])
+    gone = target.kill(workers[:1])
+    await asyncio.sleep(HOLD_S)
+    await asyncio.to_thread(target.take_over)
+    return gone
 
 
 async def _stop_worker(target: Deployment, ground: Ground) -> set[int]:
@@ -160,10 +160,9 @@ FAULTS = (
     Fault("frontend-killed", "kill -9 of one frontend of two", _kill_frontend, _plain),
     Fault(
         "supervisor-killed",
-        f"kill -9 of the supervisor, {HOLD_S:g} s later of a worker",
+        f"kill -9 of the supervisor, {HOLD_S:g} s later of a worker, and {HOLD_S:g} s later `dynamo status`",
         _kill_supervisor,
         _plain,
-        supervised=False,
     ),
     Fault("worker-stopped", f"SIGSTOP of a worker, SIGCONT {HOLD_S:g} s later", _stop_worker, _plain),
     Fault("worker-hung", "SIGSTOP of a worker for good", _hang_worker, _plain),

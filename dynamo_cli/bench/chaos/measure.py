@@ -45,7 +45,7 @@ async def _under_load(fault: Fault, target: Deployment, ground: Ground, streams:
         began = time.perf_counter()
         gone = await fault.strike(target, ground)
         lifted = time.perf_counter()
-        well_at = await recovered(target, traffic, gone, fault.supervised)
+        well_at = await recovered(target, traffic, gone)
         await asyncio.sleep(AFTER_S)
         await traffic.end()
     finally:
@@ -59,11 +59,11 @@ async def _under_load(fault: Fault, target: Deployment, ground: Ground, streams:
     )
 
 
-async def recovered(target: Deployment, traffic: Traffic, gone: set[int], supervised: bool) -> float | None:
+async def recovered(target: Deployment, traffic: Traffic, gone: set[int]) -> float | None:
     """When everything was READY again and a new request was answered; None when that took too long."""
     deadline = time.perf_counter() + RECOVERY_S
     while time.perf_counter() < deadline:
-        if (not supervised or await asyncio.to_thread(_is_whole, target, gone)) and await traffic.answers():
+        if await asyncio.to_thread(_is_whole, target, gone) and await traffic.answers():
             return time.perf_counter()
         await asyncio.sleep(LOOK_S)
     return None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from dynamo_cli.bench.chaos.deployment import Deployment
+from dynamo_cli.bench.chaos.deployment import Deployment, processes_of
 from dynamo_cli.bench.chaos.growth import Point
 from dynamo_cli.bench.target import parse_url
 from dynamo_cli.errors import DynamoError
@@ -38,9 +38,7 @@ class Sampler:
             return
         for pid, role in roles.items():
             yield from _held(pid, role, now, self._port)
-        yield Point(
-            ("deployment", "processes"), 0, now, len(psutil.Process(self._target.supervisor_pid).children(True))
-        )
+        yield Point(("deployment", "processes"), 0, now, len(processes_of(self._target.rig.home)))
         yield Point(("deployment", "files"), 0, now, sum(len(files) for _, _, files in os.walk(self._target.rig.home)))
 
     def _roles(self) -> dict[int, str]:

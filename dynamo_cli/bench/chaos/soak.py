@@ -34,6 +34,8 @@ Fault = Callable[[], Awaitable[str]]
 STOP_S = 4.0
 SPARED = 0
 """The replica of workers and frontends that is never killed: it sees all the others die, and must not grow by it."""
+EARLY = 2
+"""The first so many faults are done in the first half only: supervisor and log keeper shall live on and not grow."""
 KILLS, WINDOW_S = 4, 60.0
 """A service that is killed more often within that time is given up by the supervisor, as it should be."""
 WARM_UP_S = 180.0
@@ -79,7 +81,8 @@ class _Soak:
         self._done: Counter[str] = Counter()
         self._killed: dict[str, list[float]] = {}
         self._faults: list[Fault] = [
-            self._kill_the_keeper,  # in the first half only: one that lives on shows whether it grows
+            self._kill_the_keeper,
+            self._kill_the_supervisor,
             self._kill_a_worker,
             self._kill_most_workers,
             self._kill_a_frontend,
@@ -96,7 +99,7 @@ class _Soak:
             await traffic.learn()
             traffic.begin()
             await self._torment(60 * minutes, every_s)
-            well = await recovered(self._target, traffic, set(), supervised=True) is not None
+            well = await recovered(self._target, traffic, set()) is not None
             await traffic.end()
         finally:
             sampling.cancel()
@@ -117,7 +120,7 @@ class _Soak:
         began = time.perf_counter()
         for number in range(1, math.ceil(seconds / every_s)):
             await asyncio.sleep(max(0.0, began + number * every_s - time.perf_counter()))
-            faults = self._faults if number * every_s < seconds / 2 else self._faults[1:]
+            faults = self._faults if number * every_s < seconds / 2 else self._faults[EARLY:]
             bag = bag or self._random.sample(faults, len(faults))
             what = await bag.pop()()
             self._say(f"{time.perf_counter() - began:7.1f} s: {what}")
@@ -143,6 +146,12 @@ class _Soak:
     async def _kill_the_keeper(self) -> str:
         os.kill(self._target.keeper_pid(), signal.SIGKILL)
         return self._did("log keeper killed", [])
+
+    async def _kill_the_supervisor(self) -> str:
+        self._target.kill_supervisor()
+        await asyncio.sleep(STOP_S)
+        await asyncio.to_thread(self._target.take_over)
+        return self._did("supervisor killed, another one took over", [])
 
     async def _restart_a_worker(self) -> str:
         worker = self._random.choice(self._killable("worker"))
