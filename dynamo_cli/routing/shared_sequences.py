@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 _EVENTS_A_MESSAGE = 16
 """The hashes of so many prompts of a million tokens each still fit into one message."""
 
+_REMEMBERED = 1 << 20
+"""What is in flight is said anew in less than what happened meanwhile."""
 _MOST_UNSAID = 4096
 """Of a model, while it cannot be announced. Nobody follows what is not announced, but that may take long."""
 
@@ -91,7 +93,7 @@ class SharedSequences(EventSink):
 
     async def _open(self) -> None:
         plane = self._plane()
-        self._publisher = await plane.publisher(*SEQUENCES_PLACE, {SEQUENCES_TOPIC: self._dump})
+        self._publisher = await plane.publisher(*SEQUENCES_PLACE, {SEQUENCES_TOPIC: self._dump}, remembered=_REMEMBERED)
         self._say()
         self._subscription = await plane.subscribe(
             *SEQUENCES_PLACE, SEQUENCES_TOPIC, self, SequenceNews, others_only=True

@@ -118,7 +118,7 @@ def deployed(session_home: Path) -> Iterator[Deployed]:
 
 def test_scale_up_and_down_again(deployed: Deployed) -> None:
     before = deployed.pids()
-    deployed.under_load(("scale", "decode=8"), ("scale", "decode=1"), ("scale", "decode=2"))
+    deployed.under_load(*(("scale", f"decode={count}") for count in (1, 8, 1, 2)))
     after = deployed.pids()
     del before["decode-1"], after["decode-1"]
     assert after == before

@@ -34,7 +34,9 @@ Figures = tuple[dict[int, int], dict[int, int], dict[int, int]]
 class SlowPlane(MemoryEventPlane):
     """Others follow the publisher before it is in its owner's hands, as they may with sockets."""
 
-    async def publisher(self, namespace: str, component: str, topics: Mapping[str, Dump]) -> Publisher:
+    async def publisher(
+        self, namespace: str, component: str, topics: Mapping[str, Dump], *, remembered: int = 0
+    ) -> Publisher:
         publisher = await super().publisher(namespace, component, topics)
         await passes(4)
         return publisher
@@ -266,7 +268,9 @@ async def test_alone_nothing_is_opened_and_nothing_is_told() -> None:
 
 async def test_who_cannot_tell_routes_alone_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     class Deaf(MemoryEventPlane):
-        async def publisher(self, namespace: str, component: str, topics: Mapping[str, Dump]) -> Publisher:
+        async def publisher(
+            self, namespace: str, component: str, topics: Mapping[str, Dump], *, remembered: int = 0
+        ) -> Publisher:
             raise ResourceMissing("no port is free")
 
     frontend = Frontend(MemoryHub(), 1)
@@ -285,7 +289,9 @@ async def test_what_cannot_be_said_for_long_is_not_kept_for_ever() -> None:
     """A full disk holds the announcement up."""
 
     class Stuck(MemoryEventPlane):
-        async def publisher(self, namespace: str, component: str, topics: Mapping[str, Dump]) -> Publisher:
+        async def publisher(
+            self, namespace: str, component: str, topics: Mapping[str, Dump], *, remembered: int = 0
+        ) -> Publisher:
             await asyncio.Event().wait()
             raise AssertionError
 

@@ -47,8 +47,6 @@ class Growth(msgspec.Struct, kw_only=True):
 
 LIMITS = {"memory MB": 0.5, "descriptors": 0.25, "threads": 0.25, "files": 0.25, "processes": 0.25}
 """Per minute."""
-FRONTEND_MEMORY = 1.5
-"""It fills what is bounded: 2,000 remembered requests, and 16 MiB of events for who connects again."""
 NOISE = {"memory MB": 1.0, "descriptors": 2.0, "threads": 1.0, "files": 2.0, "processes": 1.0}
 """Of a whole life: connections and log files come and go with the processes that are killed."""
 
@@ -96,6 +94,6 @@ def _growth(of: tuple[str, str], points: Sequence[Point], warm_up_s: float) -> G
         most=max(point.value for point in points),
         per_minute=None if slope is None else round(slope, 4),
         rise=round((slope or 0.0) * longest, 3),
-        limit=FRONTEND_MEMORY if of == ("frontend", "memory MB") else LIMITS[of[1]],
+        limit=LIMITS[of[1]],
         judged=(points[-1].at_s - points[0].at_s) / 60 >= JUDGED_MINUTES,
     )

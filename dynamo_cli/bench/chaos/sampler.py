@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -39,12 +40,17 @@ class Sampler:
         for pid, role in roles.items():
             yield from _held(pid, role, now, self._port)
         yield Point(("deployment", "processes"), 0, now, len(processes_of(self._target.rig.home)))
-        yield Point(("deployment", "files"), 0, now, sum(len(files) for _, _, files in os.walk(self._target.rig.home)))
+        yield Point(("deployment", "files"), 0, now, _files(self._target.rig.home))
 
     def _roles(self) -> dict[int, str]:
         target = self._target
         own = {target.supervisor_pid: "supervisor", target.keeper_pid(): "log keeper"}
         return own | {service.pid: service.kind for service in target.status().services if service.pid}
+
+
+def _files(home: Path) -> int:
+    """Without the evidence of crashes, of which the last ten are kept."""
+    return sum(len(files) for directory, _, files in os.walk(home) if "crashes" not in Path(directory).parts)
 
 
 def _held(pid: int, role: str, now: float, port: int) -> Iterator[Point]:

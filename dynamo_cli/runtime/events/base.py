@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from dynamo_cli.runtime.events.history import MOST_BYTES
+
 GRACE_S = 5.0
 """How long a subscriber trusts what it knows of a publisher that it cannot reach but that is not known to be gone."""
 
@@ -83,9 +85,13 @@ class EventPlane(ABC):
     """One process's access. Names are lower-case letters, digits, `-` and `_`; others are a ValueError."""
 
     @abstractmethod
-    async def publisher(self, namespace: str, component: str, topics: Mapping[str, Dump]) -> Publisher:
+    async def publisher(
+        self, namespace: str, component: str, topics: Mapping[str, Dump], *, remembered: int = MOST_BYTES
+    ) -> Publisher:
         """Announce this process as a publisher of these topics; followers come by themselves.
 
+        `remembered`: bytes of the latest messages of a topic that are kept for who has missed some; who has missed
+        more gets the state anew.
         ValueError when it is one already, ResourceMissing when it cannot listen.
         """
 

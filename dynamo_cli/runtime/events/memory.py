@@ -13,6 +13,7 @@ import msgspec
 from dynamo_cli.runtime.events.announcement import topic_path
 from dynamo_cli.runtime.events.base import Dump, EventPlane, EventSink, Publisher, Standing, Subscription
 from dynamo_cli.runtime.events.frames import LARGEST_MESSAGE, encode_message
+from dynamo_cli.runtime.events.history import MOST_BYTES
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 0.5
@@ -169,7 +170,9 @@ class MemoryEventPlane(EventPlane):
         self._publishers: list[MemoryPublisher] = []
         self._subscriptions: list[MemorySubscription] = []
 
-    async def publisher(self, namespace: str, component: str, topics: Mapping[str, Dump]) -> Publisher:
+    async def publisher(
+        self, namespace: str, component: str, topics: Mapping[str, Dump], *, remembered: int = MOST_BYTES
+    ) -> Publisher:
         made = {
             topic: _Topic(topic_path(namespace, component, topic), self._instance_id, dump)
             for topic, dump in topics.items()

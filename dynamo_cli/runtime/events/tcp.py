@@ -12,6 +12,7 @@ from dynamo_cli.runtime.discovery.base import Discovery
 from dynamo_cli.runtime.discovery.owner import this_process
 from dynamo_cli.runtime.events.announcement import Announcement, announcement_key, topic_path
 from dynamo_cli.runtime.events.base import Dump, EventPlane, EventSink, Publisher, Subscription
+from dynamo_cli.runtime.events.history import MOST_BYTES, History
 from dynamo_cli.runtime.events.tcp_publisher import TcpPublisher, TopicServer
 from dynamo_cli.runtime.events.tcp_subscriber import TcpSubscription
 from dynamo_cli.runtime.events.topic import Topic
@@ -30,14 +31,16 @@ class TcpEventPlane(EventPlane):
         self._publishers: list[TcpPublisher] = []
         self._subscriptions: list[TcpSubscription] = []
 
-    async def publisher(self, namespace: str, component: str, topics: Mapping[str, Dump]) -> Publisher:
+    async def publisher(
+        self, namespace: str, component: str, topics: Mapping[str, Dump], *, remembered: int = MOST_BYTES
+    ) -> Publisher:
         paths = {topic: topic_path(namespace, component, topic) for topic in topics}
         server = await self._listening()
         for path in paths.values():
             if path in server.topics:
                 raise ValueError(f"this process publishes {path} already")
         loop = asyncio.get_running_loop()
-        made = {topic: Topic(path, topics[topic], loop) for topic, path in paths.items()}
+        made = {topic: Topic(path, topics[topic], loop, History(size=remembered)) for topic, path in paths.items()}
         server.topics.update((topic.path, topic) for topic in made.values())
         publisher = TcpPublisher(server, made, self._withdraw)
         self._publishers.append(publisher)

@@ -23,7 +23,7 @@ from dynamo_cli.protocol.kv import KvEvent
 from dynamo_cli.runtime.discovery.file import FileDiscovery
 from dynamo_cli.runtime.discovery.memory import MemoryDiscovery, MemoryStore
 from dynamo_cli.runtime.discovery.owner import Owner, this_process
-from dynamo_cli.runtime.events import tcp_publisher, tcp_subscriber, topic
+from dynamo_cli.runtime.events import tcp, tcp_publisher, tcp_subscriber
 from dynamo_cli.runtime.events.announcement import Announcement, announcement_key, publisher_of
 from dynamo_cli.runtime.events.base import no_state
 from dynamo_cli.runtime.events.frames import Events, Follow, Snapshot, Tip, frame_decoder
@@ -204,7 +204,7 @@ async def test_a_lost_connection_goes_on_where_it_was(deployment: Deployment, ca
 async def test_a_subscriber_that_missed_too_much_gets_the_state(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(topic, "History", lambda: History(4))
+    monkeypatch.setattr(tcp, "History", lambda size: History(4))
     blocks = Blocks()
     await blocks.open(deployment.join(1))
     copy = Copy()
@@ -321,13 +321,10 @@ async def test_announcements_that_cannot_be_used(caplog: pytest.LogCaptureFixtur
     await plane.close()
 
 
-async def test_a_slow_subscriber_costs_no_memory_and_ends_up_right(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(topic, "History", lambda: History(65536, 1 << 20))
+async def test_a_slow_subscriber_costs_no_memory_and_ends_up_right(deployment: Deployment) -> None:
     plane = deployment.join(1)
     state = [0]
-    publisher = await plane.publisher(*PLACE, {"kv": lambda: [("state", state[0])]})
+    publisher = await plane.publisher(*PLACE, {"kv": lambda: [("state", state[0])]}, remembered=1 << 20)
     async with peer_of(plane) as peer:
         await peer.be_welcome()
         peer.send(Follow(PATH))
@@ -422,7 +419,7 @@ class Fate:
 async def test_every_copy_is_right_two_seconds_after_the_last_loss(
     deployment: Deployment, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(topic, "History", lambda: History(20))
+    monkeypatch.setattr(tcp, "History", lambda size: History(20))
     fate = Fate(deployment, seed)
     await fate.add_copy()
     for _ in range(400):
