@@ -39,7 +39,8 @@ EARLY = 2
 KILLS, WINDOW_S = 4, 60.0
 """A service that is killed more often within that time is given up by the supervisor, as it should be."""
 WARM_UP_S = 180.0
-"""A frontend remembers its last 2,000 requests: until then it grows."""
+REMEMBERED = 200
+"""Requests that a frontend keeps for `dynamo explain`: its memory is full before the warm-up is over."""
 
 
 class SoakResult(msgspec.Struct, kw_only=True):
@@ -64,7 +65,7 @@ class SoakResult(msgspec.Struct, kw_only=True):
 def soak(minutes: float, every_s: float, streams: int, seed: int, say: Callable[[str], None]) -> SoakResult:
     """DynamoError when the deployment does not start."""
     with tempfile.TemporaryDirectory(prefix="dyn-", ignore_cleanup_errors=True) as home:
-        rig = Rig(Path(home))
+        rig = Rig(Path(home), {"DYN_EXPLAIN_REQUESTS": str(REMEMBERED)})
         with deployed(rig) as target:
             result = asyncio.run(_Soak(target, seed, say).run(minutes, every_s, streams))
             rig.dynamo("down", "--all")
