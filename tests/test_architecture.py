@@ -17,8 +17,8 @@ ROOT = Path(dynamo_cli.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 GROUND = {"protocol", "runtime"}
-PARTS = {"text", "hub", "router", "routing", "workers", "frontend"}
-OPERATION = GROUND | {"hub", "router", "gpus", "topology", "workers"}
+PARTS = {"text", "hub", "router", "disagg", "routing", "workers", "frontend"}
+OPERATION = GROUND | {"hub", "router", "disagg", "gpus", "topology", "workers"}
 EVERYTHING = GROUND | PARTS | {"gpus", "topology", "logs", "supervisor", "doctor", "bench", "chat"}
 
 MAY_IMPORT = {
@@ -27,10 +27,11 @@ MAY_IMPORT = {
     "text": GROUND | {"hub"},
     "hub": GROUND,
     "router": GROUND,
-    "routing": GROUND | {"router"},
-    "workers": GROUND | {"hub", "text"},
+    "disagg": GROUND,
+    "routing": GROUND | {"router", "disagg"},
+    "workers": GROUND | {"hub", "text", "disagg"},
     "api": GROUND | {"workers"},
-    "frontend": GROUND | {"routing", "text", "hub"},
+    "frontend": GROUND | {"routing", "text", "hub", "disagg"},
     "gpus": GROUND,
     "topology": OPERATION - {"topology"},
     "logs": GROUND,
