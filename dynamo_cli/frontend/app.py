@@ -10,6 +10,8 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
+from dynamo_cli.disagg.options import DEFAULT as DEFAULT_DISAGG
+from dynamo_cli.disagg.options import DisaggOptions
 from dynamo_cli.frontend.busy_threshold import BusyThresholdRoutes
 from dynamo_cli.frontend.following import Following
 from dynamo_cli.frontend.gate import Gate
@@ -30,7 +32,7 @@ from dynamo_cli.routing.asking import RouterService
 from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
-from dynamo_cli.routing.modes import DEFAULT_MODE
+from dynamo_cli.routing.modes import DEFAULT_MODE, Disagg
 from dynamo_cli.routing.registry import ModelRegistry, RoutedModel
 from dynamo_cli.routing.router_view import RouterView
 from dynamo_cli.routing.shared_sequences import SharedSequences
@@ -59,6 +61,7 @@ class FrontendOptions:
     grace_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
     migration: MigrationOptions = field(default_factory=MigrationOptions)
+    disagg: DisaggOptions = DEFAULT_DISAGG
     thresholds: BusyThresholds = NO_THRESHOLDS
     admin_api: bool = True
     keep_alive: KeepAliveOptions = field(default_factory=KeepAliveOptions)
@@ -81,7 +84,7 @@ class Frontend:
         self.thresholds = SharedThresholds(runtime, thresholds)
         self._feed = KvFeed(lambda: runtime.events)
         self._service = RouterService(self._shared.router_id) if options.router_service else None
-        kv = options.kv, self._feed, self._shared, self._service
+        kv = options.kv, self._feed, self._shared, self._service, Disagg(options.disagg)
         self.models = Models(options.router_mode, options.migration, options.metrics.buckets, thresholds, *kv)
         self.registry = ModelRegistry(
             runtime,
