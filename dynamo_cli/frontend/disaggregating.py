@@ -20,7 +20,9 @@ _TIMEOUT = "DYN_PREFILL_TIMEOUT_SECS"
 
 
 def add_disagg_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("prefill workers", "while there are some, they compute the prompts of the others")
+    group = parser.add_argument_group(
+        "prefill workers", f"they compute the prompts of the others; {_TIMEOUT}: patience"
+    )
     group.add_argument(
         "--enforce-disagg",
         action=argparse.BooleanOptionalAction,
