@@ -8,6 +8,7 @@
 # make bench-router  what a routing decision costs
 # make bench-events  what KV events cost a frontend and its requests
 # make bench-engine  what frontend and worker add to vLLM, in the environment of test-engines
+# make bench-disagg  what prefilling apart does to running streams, in virtual time; ARGS="--plot FILE.svg"
 # make bench-scale   what routing and simulating cost as they grow
 # make chaos    faults done to a deployment under load, and what its clients see; ARGS names rows
 # make soak     the same for 20 minutes with a random fault every 10 s
@@ -29,7 +30,7 @@ ENGINES ?= vllm
 ENGINES_HOME ?= .engines
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-.PHONY: up install model test test-engines test-index check bench bench-router bench-events bench-engine bench-scale
+.PHONY: up install model test test-engines test-index check bench bench-router bench-events bench-engine bench-scale bench-disagg
 .PHONY: chaos soak completions schema flags troubleshooting clean
 
 up: install
@@ -69,6 +70,9 @@ bench-engine: model $(ENGINES_HOME)/vllm/.ready
 
 bench-scale: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.replay.scale $(ARGS)
+
+bench-disagg: $(READY)
+	@$(BIN)/python -m dynamo_cli.bench.disagg.compare $(ARGS)
 
 chaos: $(READY) model
 	@$(BIN)/python -m dynamo_cli.bench.chaos $(ARGS)
