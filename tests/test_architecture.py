@@ -147,6 +147,14 @@ def test_deciding_packages_do_no_io(package: str) -> None:
         assert not loaded & {"asyncio", "socket", "time", "os", "threading"}, f"{name_of(path)} does I/O"
 
 
+def test_what_decides_about_disaggregation_does_no_io() -> None:
+    paths = list((ROOT / "disagg").glob("*.py"))
+    assert len(paths) > 1
+    for path in paths:
+        loaded = {name.split(".")[0] for name in imports_of(path)}
+        assert not loaded & {"asyncio", "socket", "time", "os", "threading"}, f"{name_of(path)} does I/O"
+
+
 def test_the_simulator_knows_nothing_of_the_engine_around_it() -> None:
     for path in (ROOT / SIMULATION.replace(".", "/")).rglob("*.py"):
         workers = {name for name in own_imports(path) if name.startswith("workers.")}

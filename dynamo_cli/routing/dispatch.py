@@ -64,7 +64,8 @@ class Dispatcher:
         must be prefilled remotely and cannot be. Later errors go to the sink.
         """
         about = self, request, sink, request_id, instance_id, accepted, trail, hints, avoid, outfit
-        flight = Flight(*about) if self.remote is None else PrefilledFlight(self.remote, *about)
+        remote = self.remote
+        flight = Flight(*about) if remote is None or remote.dormant else PrefilledFlight(remote, *about)
         flight.launch(request)
         return flight
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -35,8 +35,8 @@ class PrefilledFlight(Flight):
 
     __slots__ = (
         "_avoid",
+        "_before",
         "_handover",
-        "_heard",
         "_leg",
         "_remote",
         "_reusable",
@@ -64,7 +64,7 @@ class PrefilledFlight(Flight):
         self._leg: RemoteLeg | None = None
         self._handover: Handover | None = None
         self._reusable = False
-        self._heard = False
+        self._before = 0
         self._avoid: set[int] = set()
         self._transfers_failed = 0
 
@@ -76,10 +76,10 @@ class PrefilledFlight(Flight):
 
     def start(self, request: EngineRequest, advised: int | None = None) -> None:
         handover = self._handover = request.handover
-        self._heard, before = False, self.kv_hit_rate
+        self._before, hit_rate = self._progress.count, self.kv_hit_rate
         super().start(request, advised)
         if handover is not None:
-            self.kv_hit_rate = before
+            self.kv_hit_rate = hit_rate
 
     def cancel(self) -> None:
         self._drop_leg()
@@ -89,12 +89,8 @@ class PrefilledFlight(Flight):
         else:
             super().cancel()
 
-    def on_frame(self, deltas: list[Any]) -> None:
-        self._heard = True
-        super().on_frame(deltas)
-
     def on_error(self, error: DynamoError) -> None:
-        fetched = self._handover is None or self._heard or self._over
+        fetched = self._handover is None or self._has_begun or self._over
         if isinstance(error, TransferFailed) and not fetched:
             self._transfer_failed(error)
         else:
@@ -122,6 +118,11 @@ class PrefilledFlight(Flight):
                 usage.cached_tokens = max(usage.cached_tokens, self.prefilled.cached_tokens)
 
     @property
+    def _has_begun(self) -> bool:
+        """Whether the worker that has it now has answered something: then the KV has come."""
+        return self._finished or self._progress.count > self._before
+
+    @property
     def _heir(self) -> int:
         return self._instance if self._leg is None else self._leg.worker
 
@@ -138,8 +139,6 @@ class PrefilledFlight(Flight):
     def _goes_remote(self, request: EngineRequest) -> bool:
         """Raises as Dispatcher.send."""
         remote, dispatcher = self._remote, self._dispatcher
-        if remote.dormant:
-            return False
         candidates = dispatcher.candidates(self._wanted, self._tried, self._progress.needs, self._accepted)
         return remote.wants(request, dispatcher.placer, candidates)
 
@@ -167,7 +166,7 @@ class PrefilledFlight(Flight):
         if self._over:
             return
         if leg.at_once:
-            if error is not None and not self._heard:
+            if error is not None and not self._has_begun:
                 self._transfer_failed(TransferFailed(f"the prefill worker failed: {error}"))
             return
         try:

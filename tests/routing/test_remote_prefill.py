@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamo_cli.disagg.conditional import ConditionalDisagg
@@ -130,6 +131,7 @@ class World:
         decode_role: Role = "decode",
         bootstrap: int = 0,
         migrations: int = 3,
+        timeout: bool = False,
     ) -> None:
         self.legs: list[Leg] = []
         self.refusing: set[int] = set()
@@ -143,7 +145,7 @@ class World:
             mode,
             MigrationOptions(migrations),
             Thresholds(thresholds) if thresholds else None,
-            disagg=Disagg(dataclasses.replace(options, prefill_timeout_s=0)),
+            disagg=Disagg(options if timeout else dataclasses.replace(options, prefill_timeout_s=0)),
         )
         assert self.dispatcher.remote is not None
         self.remote = self.dispatcher.remote
@@ -395,6 +397,20 @@ def test_nobody_prefills_for_a_request_that_nobody_can_answer() -> None:
     assert world.legs == []
 
 
+async def test_a_prefill_worker_that_says_nothing_is_given_up() -> None:
+    world = World(options=DisaggOptions(prefill_timeout_s=0.02), timeout=True)
+    world.send()
+    for _ in range(400):
+        if world.last.worker in DECODE:
+            break
+        await asyncio.sleep(0.005)
+    assert [leg.worker in PREFILL for leg in world.legs] == [True, True, False]
+    assert all(leg.cancelled for leg in world.legs[:2])
+    world.last.say(ANSWER)
+    assert (world.heard.tokens, world.heard.errors) == (list(range(6)), [])
+    assert world.remote.counts.fallbacks == {"prefill_failed": 1}
+
+
 # Workers that meet by themselves
 
 
@@ -486,6 +502,7 @@ EVENTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(EVENTS, st.sampled_from(["round-robin", "kv"]), st.sampled_from([0, 8998]), st.booleans(), st.integers(0, 3))
 def test_there_is_one_answer_or_one_error_and_nothing_is_left(
     events: list[tuple[str, int, int]], mode: str, bootstrap: int, enforce: bool, migrations: int
