@@ -9,6 +9,7 @@
 # make bench-router  what a routing decision costs
 # make bench-events  what KV events cost a frontend and its requests
 # make bench-engine  what frontend and worker add to vLLM, in the environment of test-engines
+# make bench-disagg  what prefilling apart does to running streams, in virtual time; ARGS="--plot FILE.svg"
 # make bench-scale   what routing and simulating cost as they grow
 # make chaos    faults done to a deployment under load, and what its clients see; ARGS names rows
 # make soak     the same for 20 minutes with a random fault every 10 s
@@ -31,7 +32,7 @@ ENGINES_HOME ?= .engines
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: up install model test test-engines test-index test-kills check bench bench-router bench-events
-.PHONY: bench-engine bench-scale chaos soak completions schema flags troubleshooting clean
+.PHONY: bench-engine bench-scale bench-disagg chaos soak completions schema flags troubleshooting clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -73,6 +74,9 @@ bench-engine: model $(ENGINES_HOME)/vllm/.ready
 
 bench-scale: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.replay.scale $(ARGS)
+
+bench-disagg: $(READY)
+	@$(BIN)/python -m dynamo_cli.bench.disagg.compare $(ARGS)
 
 chaos: $(READY) model
 	@$(BIN)/python -m dynamo_cli.bench.chaos $(ARGS)

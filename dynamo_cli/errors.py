@@ -7,7 +7,8 @@
     │   └── ContextTooLong         [2, 400]  prompt and max_tokens exceed the model's context length
     ├── NotReady                   [3, 503]  a deployment or component is not (yet) serving
     │   ├── NoInstances            [3, 503]  nobody serves this endpoint
-    │   └── Draining               [3, 503]
+    │   ├── Draining               [3, 503]
+    │   └── TransferFailed         [3, 503]  the KV that another worker has computed cannot be fetched
     ├── Overloaded                 [3, 529]
     ├── ResourceMissing            [4, 503]  a GPU, port, memory or disk space is missing
     │   ├── PortBusy               [4, 503]
@@ -81,6 +82,12 @@ class NoInstances(NotReady):
 class Draining(NotReady):
     code = "draining"
     retry_after_s = 1
+
+
+class TransferFailed(NotReady):
+    """Raised before the first token: the request can be prefilled elsewhere, or computed by the worker itself."""
+
+    code = "transfer_failed"
 
 
 class Overloaded(DynamoError):

@@ -17,8 +17,8 @@ ROOT = Path(dynamo_cli.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 GROUND = {"protocol", "runtime"}
-PARTS = {"text", "hub", "router", "routing", "workers", "frontend"}
-OPERATION = GROUND | {"hub", "router", "gpus", "topology", "workers"}
+PARTS = {"text", "hub", "router", "disagg", "routing", "workers", "frontend"}
+OPERATION = GROUND | {"hub", "router", "disagg", "gpus", "topology", "workers"}
 EVERYTHING = GROUND | PARTS | {"gpus", "topology", "logs", "supervisor", "doctor", "bench", "chat"}
 
 MAY_IMPORT = {
@@ -27,10 +27,11 @@ MAY_IMPORT = {
     "text": GROUND | {"hub"},
     "hub": GROUND,
     "router": GROUND,
-    "routing": GROUND | {"router"},
-    "workers": GROUND | {"hub", "text"},
+    "disagg": GROUND,
+    "routing": GROUND | {"router", "disagg"},
+    "workers": GROUND | {"hub", "text", "disagg"},
     "api": GROUND | {"workers"},
-    "frontend": GROUND | {"routing", "text", "hub"},
+    "frontend": GROUND | {"routing", "text", "hub", "disagg"},
     "gpus": GROUND,
     "topology": OPERATION - {"topology"},
     "logs": GROUND,
@@ -141,6 +142,14 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
 def test_deciding_packages_do_no_io(package: str) -> None:
     paths = list((ROOT / package).rglob("*.py"))
     assert paths
+    for path in paths:
+        loaded = {name.split(".")[0] for name in imports_of(path)}
+        assert not loaded & {"asyncio", "socket", "time", "os", "threading"}, f"{name_of(path)} does I/O"
+
+
+def test_what_decides_about_disaggregation_does_no_io() -> None:
+    paths = list((ROOT / "disagg").glob("*.py"))
+    assert len(paths) > 1
     for path in paths:
         loaded = {name.split(".")[0] for name in imports_of(path)}
         assert not loaded & {"asyncio", "socket", "time", "os", "threading"}, f"{name_of(path)} does I/O"

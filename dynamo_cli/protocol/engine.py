@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from dynamo_cli.protocol.handover import Handover
+
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 
@@ -66,6 +68,9 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
 
     `generated`: how many tokens another worker answered before this one takes over: the last ones of `token_ids`, or,
     of an engine that resumes, its deltas with text. The stop conditions are those of the rest.
+
+    `prefill_only`: compute the prompt's KV, keep it for whoever fetches it, and answer one last delta that has the
+    `handover`. `handover` on a worker that decodes: fetch the KV from there instead of computing it.
     """
 
     model: str
@@ -77,6 +82,8 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
     output: OutputOptions = OutputOptions()
     guided: GuidedDecoding | None = None
     generated: int = 0
+    prefill_only: bool = False
+    handover: Handover | None = None
 
 
 UNKNOWN_LOGPROB = -9999.0
@@ -92,18 +99,24 @@ class TokenLogprob(msgspec.Struct, array_like=True):
 
 
 class EngineUsage(msgspec.Struct, array_like=True):
-    """Counts of tokens, on the last delta. `cached_tokens`: prompt tokens served from the KV cache."""
+    """Counts of tokens, on the last delta. `cached_tokens`: prompt tokens served from the KV cache.
+
+    `transferred_tokens` and `transferred_bytes` of KV came from a prefill worker, in `transfer_s` seconds.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    transferred_tokens: int = 0
+    transferred_bytes: int = 0
+    transfer_s: float = 0.0
 
 
 class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     """The tokens one sequence gained in an engine step. The last delta alone has a `finish_reason`.
 
     Text-input workers fill `text` and leave `token_ids` empty. End-of-sequence tokens are not included. When asked for,
-    there is one of `logprobs` for each of `token_ids`.
+    there is one of `logprobs` for each of `token_ids`. The one delta of a `prefill_only` request has a `handover`.
     """
 
     token_ids: list[int] = []
@@ -111,3 +124,4 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     text: str = ""
     logprobs: list[TokenLogprob] | None = None
     usage: EngineUsage | None = None
+    handover: Handover | None = None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dynamo_cli.workers.engine import Engine
 
 ModelFormat = Literal["gguf", "hf"]
+Disaggregation = Literal["", "prefill_first", "bootstrap"]
 
 
 class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,6 +68,8 @@ class EngineSpec(ABC):
     headless: ClassVar[bool] = False
     """It can be the secondary node of another one."""
     logits_processors: ClassVar[bool] = False
+    disaggregation: ClassVar[Disaggregation] = ""
+    """How its workers prefill for each other: never, one after the other, or both at once after telling both where."""
     has_children: ClassVar[bool] = False
     """It starts processes that would not notice the worker's death by themselves."""
     multiprocess_metrics: ClassVar[bool] = False
