@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from dynamo_cli.errors import EngineDied, EngineFailed, InvalidRequest
-from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, FinishReason, TokenLogprob
+from dynamo_cli.protocol.engine import Delta, EngineRequest, FinishReason, TokenLogprob
 from dynamo_cli.protocol.kv import adapter_seed
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Adapter, Control, Engine, EngineInfo
 from dynamo_cli.workers.engines.base import EngineLaunch
+from dynamo_cli.workers.engines.mock.fetching import check_family
+from dynamo_cli.workers.engines.mock.handing import Handing
 from dynamo_cli.workers.engines.mock.logprobs import logprobs_of
 from dynamo_cli.workers.engines.mock.simulation.blocks import BlockPool
 from dynamo_cli.workers.engines.mock.simulation.sequence import Sequence
@@ -38,9 +40,11 @@ class MockEngine(Engine):
     def __init__(self, options: MockOptions, launch: EngineLaunch) -> None:
         self._options = options
         self._text_path = launch.text_path
+        self._role = launch.role
         self._context_length = options.max_model_len or launch.context_length or DEFAULT_CONTEXT_LENGTH
         self._words: Words[int] = ()
         self._simulator: Simulator | None = None
+        self._handing: Handing | None = None
         self._streams: set[Stream] = set()
         self._adapters: set[str] = set()
         self._asleep = False
@@ -58,6 +62,9 @@ class MockEngine(Engine):
             enable_prefix_caching=options.enable_prefix_caching,
             host_link=Link(options.h2d_bandwidth, options.kv_bytes_per_token),
         )
+        self._handing = Handing(options, self._simulator, self._wake.set)
+        if self._role == "prefill":
+            await self._handing.start()
         await asyncio.sleep(options.startup_time)
         self._task = asyncio.create_task(self._run(self._simulator), name="mock-engine")
         return EngineInfo(
@@ -75,7 +82,8 @@ class MockEngine(Engine):
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
-        stream = self._open(request)
+        stream, handing = self._open(request), self._handing
+        assert handing is not None
         context.on_stop(lambda: self._end(stream, "cancelled"))
         wanted, state = request.output.logprobs, stream.state
         logprobs: list[TokenLogprob] | None = None
@@ -88,11 +96,18 @@ class MockEngine(Engine):
                     logprobs, state = logprobs_of(state, tokens, self._words, wanted)
                 if stream.finish is not None:
                     break
-                yield Delta(tokens, logprobs=logprobs)
+                if not request.prefill_only:
+                    yield Delta(tokens, logprobs=logprobs)
             if stream.finish == "error":
-                raise EngineDied("the mock engine has stopped")
-            usage = EngineUsage(len(request.token_ids), stream.read, stream.sequence.cached_tokens)
-            yield Delta(tokens, stream.finish, logprobs=logprobs, usage=usage)
+                raise stream.error or EngineDied("the mock engine has stopped")
+            usage = handing.usage(stream, len(request.token_ids))
+            handover = None
+            if request.prefill_only:
+                tokens, logprobs = [], None
+                if stream.sequence.phase == "kept":
+                    handover = handing.keep(stream.sequence)
+                    self._streams.discard(stream)
+            yield Delta(tokens, stream.finish, logprobs=logprobs, usage=usage, handover=handover)
         finally:
             self._end(stream, "cancelled")
 
@@ -104,6 +119,8 @@ class MockEngine(Engine):
         if name not in CONTROLS:
             raise NotImplementedError(name)
         if name == "sleep":
+            assert self._handing is not None
+            self._handing.drop()
             for stream in list(self._streams):
                 self._end(stream, "cancelled")
         self._asleep = name == "sleep" or (self._asleep and name != "wake_up")
@@ -122,9 +139,14 @@ class MockEngine(Engine):
     async def remove_adapter(self, name: str) -> None:
         self._adapters.discard(name)
 
+    def metrics(self) -> str:
+        return self._handing.metrics() if self._handing is not None else ""
+
     async def stop(self) -> None:
         for stream in list(self._streams):
             self._end(stream, "error")
+        if self._handing is not None:
+            await self._handing.close()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -153,12 +175,16 @@ class MockEngine(Engine):
         adapter = request.model if request.model in self._adapters else ""
         seed = self._options.seed ^ (adapter_seed(adapter) if adapter else 0)
         stream = Stream(
-            self._sequence(request.token_ids, max_tokens, adapter),
+            self._sequence(request.token_ids, 1 if request.prefill_only else max_tokens, adapter),
             absorb_all(initial_state(seed), request.token_ids),
             request.stop.min_tokens,
-            frozenset(request.stop.stop_token_ids),
+            frozenset() if request.prefill_only else frozenset(request.stop.stop_token_ids),
         )
         stream.sequence.owner = stream
+        stream.sequence.keeps = request.prefill_only
+        if request.handover is not None:
+            check_family(request.handover)
+            stream.handover, stream.sequence.remote = request.handover, True
         simulator.add(stream.sequence)
         self._streams.add(stream)
         self._wake.set()
@@ -187,6 +213,8 @@ class MockEngine(Engine):
             self._streams.discard(stream)
             if self._simulator is not None:
                 self._simulator.end(stream.sequence)
+            if self._handing is not None:
+                self._handing.leave(stream)
             stream.stop(finish)
             self._wake.set()
 
@@ -198,10 +226,12 @@ class MockEngine(Engine):
                 stream.stop("error")
 
     async def _run_steps(self, simulator: Simulator) -> None:
-        loop = asyncio.get_running_loop()
+        loop, handing = asyncio.get_running_loop(), self._handing
+        assert handing is not None
         now = loop.time()
         while True:
             step = simulator.step(now)
+            handing.receive()
             if step is None:
                 self._wake.clear()
                 await self._wake.wait()

@@ -23,6 +23,8 @@ class MockOptions(EngineOptions, frozen=True, kw_only=True):
     `max_loras`: adapters at a time, of which each says other words.
     `num_host_blocks` more keep what the GPU's cache evicts, and come back at `h2d_bandwidth` GB/s with
     `kv_bytes_per_token` (the default: layers x 2 x KV heads x head size x bytes = 32 x 2 x 8 x 128 x 2).
+    `kv_transfer_bandwidth`: GB/s at which KV comes from a prefill worker, which keeps it for `kv_keep_s` seconds when
+    nobody fetches it.
     """
 
     speedup_ratio: Ratio = 1.0
@@ -35,6 +37,8 @@ class MockOptions(EngineOptions, frozen=True, kw_only=True):
     num_host_blocks: Annotated[int, Meta(ge=0)] = 0
     h2d_bandwidth: Annotated[float, Meta(gt=0)] = 64.0
     kv_bytes_per_token: Count = 131072
+    kv_transfer_bandwidth: Annotated[float, Meta(gt=0)] = 64.0
+    kv_keep_s: Annotated[float, Meta(gt=0)] = 30.0
     max_model_len: Annotated[int, Meta(ge=0)] = 0
     startup_time: Annotated[float, Meta(ge=0)] = 0.0
     seed: int = 0
@@ -57,6 +61,7 @@ class MockSpec(EngineSpec):
     summary = "simulates a batching engine's timing; real tokenizer, no weights"
     options_type = MockOptions
     headless = True
+    disaggregation = "prefill_first"
 
     def available(self) -> str | None:
         return None

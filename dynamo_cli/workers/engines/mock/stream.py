@@ -6,15 +6,35 @@ import asyncio
 from collections.abc import Iterable
 from collections.abc import Sequence as Words
 
+from dynamo_cli.errors import DynamoError
 from dynamo_cli.protocol.engine import FinishReason
+from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.workers.engines.mock.simulation.sequence import Sequence
 from dynamo_cli.workers.engines.mock.tokens import absorb, pick
 
 
 class Stream:
-    """`state` stands for all tokens so far: whatever the simulator does, the next token follows from it alone."""
+    """`state` stands for all tokens so far: whatever the simulator does, the next token follows from it alone.
 
-    __slots__ = ("finish", "min_tokens", "read", "remember", "sequence", "state", "stop_token_ids", "tokens", "waiter")
+    `handover`: where the KV of its prompt is, until it is here; `transfer` brings it, and `transferred` are then its
+    tokens and the seconds that took. `error`: why it finished with "error", if it is not the engine's end.
+    """
+
+    __slots__ = (
+        "error",
+        "finish",
+        "handover",
+        "min_tokens",
+        "read",
+        "remember",
+        "sequence",
+        "state",
+        "stop_token_ids",
+        "tokens",
+        "transfer",
+        "transferred",
+        "waiter",
+    )
 
     def __init__(self, sequence: Sequence, state: int, min_tokens: int, stop_token_ids: frozenset[int]) -> None:
         self.sequence = sequence
@@ -26,6 +46,10 @@ class Stream:
         self.read = 0
         self.finish: FinishReason | None = None
         self.waiter: asyncio.Future[None] | None = None
+        self.handover: Handover | None = None
+        self.transfer: asyncio.Task[None] | None = None
+        self.transferred: tuple[int, float] | None = None
+        self.error: DynamoError | None = None
 
     def stop(self, finish: FinishReason) -> None:
         """No more tokens; without effect when it has ended."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from dynamo_cli.protocol.kv import SEED, adapter_seed, block_hashes, chain, local_hashes
 
-Phase = Literal["new", "waiting", "prefilling", "decoding", "done"]
+Phase = Literal["new", "waiting", "receiving", "prefilling", "decoding", "kept", "done"]
 
 
 class Sequence:
@@ -18,6 +18,9 @@ class Sequence:
     each generated one before the next step. Without a tail the tokens are not known, and the blocks filled from there
     on get names of their own. (Some traces name a last, partial block too: leave that out, it cannot be found.)
     Raises ValueError for counts below 1.
+
+    `remote`: the KV of its prompt comes from elsewhere, see Simulator.received. `keeps`: it has its blocks until it is
+    ended, also when it has all its tokens.
 
     The times are the simulator's: None until then.
     """
@@ -30,6 +33,7 @@ class Sequence:
         "first_token_at",
         "generated",
         "held",
+        "keeps",
         "max_tokens",
         "named",
         "names",
@@ -38,6 +42,7 @@ class Sequence:
         "phase",
         "preempted_at",
         "prompt_tokens",
+        "remote",
         "seed",
         "start",
         "tail",
@@ -58,6 +63,8 @@ class Sequence:
         self.names = list(names)
         self.tail = None if tail is None else list(tail)
         self.owner = owner
+        self.remote = False
+        self.keeps = False
         self.phase: Phase = "new"
         self.generated = 0
         """Tokens so far; while it decodes, ask the simulator."""
@@ -91,6 +98,11 @@ class Sequence:
     def known(self) -> int:
         """Tokens there are, prompt and generated; not while it decodes."""
         return self.prompt_tokens + self.generated
+
+    @property
+    def to_compute(self) -> int:
+        """Tokens whose KV it needs and does not get from elsewhere, before it is admitted."""
+        return 0 if self.remote else self.known
 
     def names_between(self, first: int, end: int, block_size: int, new_name: Callable[[], int]) -> list[int]:
         """The names of these full blocks, of which the last may still have none."""

@@ -6,7 +6,13 @@ last gives its own back and starts over, as soon as there is room, with what the
 
 A live engine calls `step`, lets that time pass and delivers. In a replay no one waits for single tokens: `leap` does as
 many passes at once as give nothing but a token each, with exactly the times of single steps, and `cut` takes back those
-that had not begun when something came in between. Several simulators on one virtual clock:
+that had not begun when something came in between.
+
+A sequence whose prompt was computed elsewhere waits for blocks like any other, and then for its KV: who drives this
+brings it (`drain_receiving`) and says when it is there (`received`). It computes nothing of its prompt, and has its
+first token with the next pass.
+
+Several simulators on one virtual clock:
 
     passes: list[tuple[float, int]] = []
     running: dict[int, Step] = {}
@@ -81,7 +87,11 @@ class Simulator:
         self.prefilling: list[Sequence] = []
         self.decoding: dict[Sequence, None] = {}
         """In the order of their admission."""
+        self.receiving: dict[Sequence, None] = {}
+        """They have blocks, and wait for what is to be in them."""
         self.preemptions = 0
+        self.computed_tokens = 0
+        """Prompt tokens, since the beginning; those of preempted sequences once more."""
         self._clock = clock
         self._max_num_seqs = max_num_seqs
         self._budget = max_num_batched_tokens
@@ -97,10 +107,12 @@ class Simulator:
         # The first in the queue was refused, and nothing has changed since that could let it in. (Blocks filled by
         # unknown tokens cannot: no prompt begins with them.)
         self._stuck = False
+        self._admitted_to_receive: list[Sequence] = []
+        self._received: list[Sequence] = []
         self._step: Step | None = None
 
     def load(self) -> Load:
-        pool, running = self.pool, len(self.prefilling) + len(self.decoding)
+        pool, running = self.pool, len(self.prefilling) + len(self.decoding) + len(self.receiving)
         return Load(pool.active, pool.total, self._prefill_tokens, running, len(self.waiting))
 
     def generated(self, sequence: Sequence) -> int:
@@ -124,11 +136,23 @@ class Simulator:
         """Take it out, wherever it is, and free its blocks; idempotent. Cut the leap under way before."""
         if sequence.phase == "waiting":
             del self.waiting[sequence]
-            self._prefill_tokens -= sequence.known
+            self._prefill_tokens -= sequence.to_compute
             self._stuck = False
         elif sequence.phase != "done":
             self._leave(sequence)
         sequence.phase = "done"
+
+    def drain_receiving(self) -> list[Sequence]:
+        """Those that have blocks since the last call and are now to get their KV, but for what is cached."""
+        admitted, self._admitted_to_receive = self._admitted_to_receive, []
+        return [sequence for sequence in admitted if sequence in self.receiving]
+
+    def received(self, sequence: Sequence) -> None:
+        """The KV of its prompt is there. Cut the leap under way before."""
+        if sequence in self.receiving and sequence not in self._received:
+            sequence.computed = sequence.prompt_tokens
+            self._name_full(sequence, sequence.computed)
+            self._received.append(sequence)
 
     def clear(self) -> None:
         """Forget every cached block that no sequence uses."""
@@ -147,12 +171,12 @@ class Simulator:
         due = self._due(self._passes + 1)
         for sequence in due:
             self._grow(sequence, 1, preempted)
-        decoding = len(self.decoding)
-        complete: list[Sequence] = []
+        decoding, arrived = len(self.decoding), self._received
+        complete: list[Sequence] = arrived[:]
         prefill_tokens, transfer = self._prefill(complete, preempted) if self.prefilling or self.waiting else (0, 0.0)
-        if not decoding and not prefill_tokens:
+        if not decoding and not prefill_tokens and not arrived:
             return None
-        seconds = self._clock.seconds(prefill_tokens, decoding > 0, self.pool.occupancy, transfer)
+        seconds = self._clock.seconds(prefill_tokens, decoding > 0 or bool(arrived), self.pool.occupancy, transfer)
         step = self._step = Step(now + seconds, seconds, decoding, 1, prefill_tokens)
         self._passes += 1
         if due or complete or preempted:
@@ -195,7 +219,7 @@ class Simulator:
 
     def _quiet_passes(self) -> int:
         """How many passes will give every decoding sequence a token, and nothing else."""
-        if not self.decoding or self.prefilling or (self.waiting and not self._stuck):
+        if not self.decoding or self.prefilling or self._received or (self.waiting and not self._stuck):
             return 0
         while not self._is_current(self._agenda[0]):
             heappop(self._agenda)
@@ -234,10 +258,14 @@ class Simulator:
                 sequence.preempted_at = None
             self._go_on(sequence, ends_at)
         step.began, step.resumed, step.preempted = began, resumed, preempted
-        step.finished = [sequence for sequence in (*due, *complete) if sequence.phase == "done"]
+        step.finished = [sequence for sequence in (*due, *complete) if sequence.phase in ("done", "kept")]
 
     def _start_decoding(self, sequence: Sequence) -> None:
         """Its prompt is complete, which has given a token."""
+        if sequence.phase == "receiving":
+            del self.receiving[sequence]
+            self._received.remove(sequence)
+            sequence.remote = False
         sequence.generated += 1
         sequence.start = self._passes - sequence.generated
         sequence.phase = "decoding"
@@ -249,8 +277,7 @@ class Simulator:
         generated = self._passes - sequence.start
         wait = sequence.max_tokens - generated
         if not wait:
-            self._leave(sequence)
-            sequence.phase = "done"
+            self._finish(sequence)
             sequence.finished_at = now
             return
         computed = sequence.prompt_tokens + generated - 1
@@ -259,6 +286,15 @@ class Simulator:
             wait = min(wait, (sequence.named + 1) * block_size - computed)
         sequence.due = self._passes + wait
         heappush(self._agenda, (sequence.due, sequence.order, sequence))
+
+    def _finish(self, sequence: Sequence) -> None:
+        if sequence.keeps:
+            del self.decoding[sequence]
+            sequence.generated = self._passes - sequence.start
+            sequence.phase = "kept"
+        else:
+            self._leave(sequence)
+            sequence.phase = "done"
 
     # --- prefilling
 
@@ -272,10 +308,15 @@ class Simulator:
                 left -= chunk
         transfer, self._stuck = 0, False
         while not preempted and self.waiting and left:
-            if len(self.decoding) + len(self.prefilling) + len(complete) >= self._max_num_seqs:
+            if self._places_taken(complete) >= self._max_num_seqs:
                 self._stuck = True
                 break
             sequence = next(iter(self.waiting))
+            if sequence.remote:
+                if self._receive(sequence):
+                    continue
+                self._stuck = True
+                break
             admitted = self._admit(sequence, left)
             if admitted is None:
                 self._stuck = True
@@ -285,6 +326,28 @@ class Simulator:
             left -= chunk
             transfer += onboarded
         return budget - left, self._host_link.seconds(transfer) if transfer else 0.0
+
+    def _places_taken(self, complete: list[Sequence]) -> int:
+        computed = sum(sequence.phase != "receiving" for sequence in complete)
+        return len(self.decoding) + len(self.prefilling) + len(self.receiving) + computed
+
+    def _receive(self, sequence: Sequence) -> bool:
+        """Give it the blocks of its whole prompt, if there are enough: what is cached on the device need not come."""
+        pool, prompt = self.pool, sequence.prompt_tokens
+        prefix = pool.find(sequence.names, prompt // pool.block_size)._replace(host=0) if self._caching else NOTHING
+        blocks = pool.blocks_for(prompt)
+        if blocks - prefix.device > pool.available - prefix.unused:
+            return False
+        del self.waiting[sequence]
+        self._admitted += 1
+        sequence.phase, sequence.order = "receiving", self._admitted
+        pool.reuse(sequence.names, prefix)
+        pool.take(blocks - prefix.device)
+        sequence.held, sequence.named = blocks, prefix.device
+        sequence.cached_tokens = sequence.computed = prefix.device * pool.block_size
+        self.receiving[sequence] = None
+        self._admitted_to_receive.append(sequence)
+        return True
 
     def _admit(self, sequence: Sequence, budget: int) -> tuple[int, int] | None:
         """Give it the blocks of its first chunk; the tokens to compute, and those from the host tier.
@@ -314,6 +377,7 @@ class Simulator:
     def _compute(self, sequence: Sequence, chunk: int, complete: list[Sequence]) -> None:
         sequence.computed += chunk
         self._prefill_tokens -= chunk
+        self.computed_tokens += chunk
         self._name_full(sequence, sequence.computed)
         if sequence.computed == sequence.known:
             self.prefilling.remove(sequence)
@@ -358,7 +422,7 @@ class Simulator:
 
     def _queue(self, sequence: Sequence, *, first: bool) -> None:
         sequence.phase = "waiting"
-        self._prefill_tokens += sequence.known
+        self._prefill_tokens += sequence.to_compute
         self.waiting[sequence] = None
         if first or len(self.waiting) == 1:
             self.waiting.move_to_end(sequence, last=False)
@@ -372,6 +436,10 @@ class Simulator:
         elif sequence.phase == "prefilling":
             self.prefilling.remove(sequence)
             self._prefill_tokens -= sequence.known - sequence.computed
+        elif sequence.phase == "receiving":
+            del self.receiving[sequence]
+            if sequence in self._received:
+                self._received.remove(sequence)
         self.pool.release(sequence.names[: sequence.named], sequence.held - sequence.named)
         sequence.held = sequence.named = sequence.computed = 0
         self._stuck = False
