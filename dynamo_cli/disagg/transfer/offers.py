@@ -49,7 +49,7 @@ class Offer:
 class Offers:
     def __init__(self, expiry_s: float, most_held_bytes: int) -> None:
         self.counts = Counts()
-        self._expiry_s = expiry_s
+        self.expiry_s = expiry_s
         self._most_held_bytes = most_held_bytes
         self._by_id: dict[str, Offer] = {}
 
@@ -60,7 +60,7 @@ class Offers:
             raise Overloaded(f"{len(self._by_id)} prompts of {self.counts.held_bytes} bytes of KV wait to be fetched")
         offer = Offer(view)
         self._by_id[offer.id] = offer
-        offer.expiry = asyncio.get_running_loop().call_later(self._expiry_s, self._expire, offer)
+        offer.expiry = asyncio.get_running_loop().call_later(self.expiry_s, self._expire, offer)
         self.counts.offered += 1
         self.counts.offered_bytes += offer.size
         self.counts.held += 1

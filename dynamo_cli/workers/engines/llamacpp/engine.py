@@ -47,14 +47,14 @@ class LlamaCppEngine(Engine):
         self._settings = settings
         hands_over = launch.role in ("prefill", "decode")
         options = launch.options or LlamaCppOptions()
-        self._transfer = open_transfer(options.transfer, launch.host) if hands_over else None
+        self.transfer = open_transfer(options.transfer, launch.host) if hands_over else None
         self._process = LlamaProcess(launch.model_path, settings, launch.runtime_dir, saves=hands_over)
         self._started: _Started | None = None
         self._prefilling = 0
 
     async def start(self) -> EngineInfo:
-        if self._transfer is not None:
-            await self._transfer.start()
+        if self.transfer is not None:
+            await self.transfer.start()
         await self._process.start()
         client = LlamaClient(self._process.socket, self._process.key)
         slots = await client.slots()
@@ -138,12 +138,12 @@ class LlamaCppEngine(Engine):
         return WorkerLoad(active_prefill_tokens=self._prefilling, running=gate.inside, waiting=gate.waiting)
 
     def metrics(self) -> str:
-        return transfer_metrics(self._transfer.counts) if self._transfer else ""
+        return transfer_metrics(self.transfer.counts) if self.transfer else ""
 
     async def stop(self) -> None:
         self._started = None
-        if self._transfer is not None:
-            await self._transfer.close()
+        if self.transfer is not None:
+            await self.transfer.close()
         await self._process.stop()
 
     async def failed(self) -> str:
@@ -155,7 +155,7 @@ class LlamaCppEngine(Engine):
 
     def _handing(self, client: LlamaClient, slots: int) -> HandingOver | None:
         files = self._process.files
-        return HandingOver(self._transfer, files, client, slots) if self._transfer and files else None
+        return HandingOver(self.transfer, files, client, slots) if self.transfer and files else None
 
     def _ready(self) -> _Started:
         if self._started is None:
