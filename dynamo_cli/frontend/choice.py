@@ -12,7 +12,7 @@ from dynamo_cli.text.stops import StopStrings
 
 if TYPE_CHECKING:
     from dynamo_cli.frontend.answer import Answer
-    from dynamo_cli.routing.dispatch import Flight
+    from dynamo_cli.routing.flight import Flight
     from dynamo_cli.routing.legs import Leg
 
 

@@ -18,7 +18,7 @@ from dynamo_cli.routing.dispatch import Dispatcher
 from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
-from dynamo_cli.routing.modes import adapter_dispatcher, is_of_adapter, make_dispatcher
+from dynamo_cli.routing.modes import Disagg, adapter_dispatcher, is_of_adapter, make_dispatcher
 from dynamo_cli.routing.placing import Placer
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.shared_sequences import SharedSequences
@@ -27,6 +27,7 @@ from dynamo_cli.routing.thresholds import Thresholds
 if TYPE_CHECKING:
     from dynamo_cli.text.bundle import TextBundle
 
+_HEADLESS = "it has prefill workers, and none that decodes"
 log = logging.getLogger(__name__)
 
 
@@ -78,6 +79,7 @@ class Models:
         feed: KvFeed | None = None,
         shared: SharedSequences | None = None,
         service: RouterService | None = None,
+        disagg: Disagg | None = None,
     ) -> None:
         self.counts: dict[str, ModelCounts] = {}
         self._migration = migration
@@ -88,6 +90,7 @@ class Models:
         self._feed = feed
         self._shared = shared
         self.service = service
+        self._disagg = disagg
         self._served: dict[str, ServedModel] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._loading: dict[str, _Loading] = {}
@@ -107,7 +110,10 @@ class Models:
         return list(self._dispatchers.values())
 
     def placers(self) -> list[Placer]:
-        return [dispatcher.placer for dispatcher in self._dispatchers.values()]
+        """Of those that answer requests, and of those that prefill for them, as far as there are any."""
+        pools = [dispatcher.placer for dispatcher in self._dispatchers.values()]
+        remotes = [dispatcher.remote for dispatcher in self._dispatchers.values() if dispatcher.remote is not None]
+        return pools + [remote.dispatcher.placer for remote in remotes if remote.model.cards]
 
     def get(self, name: str) -> ServedModel:
         """Raises ModelMissing, which lists what is served, or NotReady. A model without workers is still known."""
@@ -133,6 +139,9 @@ class Models:
         dispatcher = self._dispatchers.get(routed.name)
         if dispatcher is not None:
             dispatcher.placer.workers_changed()
+            if dispatcher.remote is not None:
+                dispatcher.remote.dispatcher.placer.workers_changed()
+        self._note_headless(routed)
         served = self._served.get(routed.name)
         if routed.identity is None or (served is not None and served.identity == routed.identity):
             return
@@ -150,6 +159,14 @@ class Models:
                 return
             loading.task.cancel()
         self._loading[routed.name] = _Loading(asyncio.create_task(self._load(routed)), routed.identity)
+
+    def _note_headless(self, routed: RoutedModel) -> None:
+        """Say why a model with nobody who answers is not served."""
+        if routed.cards or routed.prefill is None or not routed.prefill.cards:
+            if self._unusable.get(routed.name) == _HEADLESS:
+                del self._unusable[routed.name]
+        elif routed.name not in self._served:
+            self._unusable[routed.name] = _HEADLESS
 
     async def prepare(self, name: str, card: ModelCard) -> None:
         """Load the text side of the identity that comes next, so that the model is served all the while.
@@ -187,9 +204,9 @@ class Models:
         if dispatcher is None or (routed.base is not None) != is_of_adapter(dispatcher):
             if routed.base is not None:
                 base = self._dispatcher(routed.base)
-                dispatcher = adapter_dispatcher(routed, base, self._migration, self._thresholds)
+                dispatcher = adapter_dispatcher(routed, base, self._migration, self._thresholds, self._disagg)
             else:
-                routing = self._thresholds, self._kv, self._feed, self._shared, self.service
+                routing = self._thresholds, self._kv, self._feed, self._shared, self.service, self._disagg
                 dispatcher = make_dispatcher(routed, self._mode, self._migration, *routing)
             self._dispatchers[routed.name] = dispatcher
         return dispatcher

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from dynamo_cli.routing.registry import SERVING_ROLES, ModelRegistry
+from dynamo_cli.routing.registry import ROLES, ModelRegistry
 from dynamo_cli.runtime.config import RuntimeConfig
 from dynamo_cli.runtime.http.client import request
 from dynamo_cli.runtime.within import within
@@ -80,7 +80,7 @@ class Unseen:
         missing = {
             socket.stem: self._judge(health)
             for socket, health in zip(sockets, answers, strict=True)
-            if health is not None and health.role in SERVING_ROLES and self._only in (None, health.model)
+            if health is not None and health.role in ROLES and self._only in (None, health.model)
         }
         now = self._clock()
         self._since = {name: self._since.get(name, now) for name in missing}
@@ -96,7 +96,7 @@ class Unseen:
         paths = self._config.paths
         known = {Path(socket) for socket in self._others()}
         known |= {paths.control_socket, paths.admin_socket(self._config.service)}
-        for model in self._registry.models.values():
+        for model in self._registry.pools():
             usable = [model.cards[worker].instance for worker in model.candidates if worker in model.cards]
             known |= {paths.admin_socket(one.service or f"pid-{one.pid}") for one in usable}
         return set(paths.runtime_dir.glob("*.sock")) - known
@@ -106,7 +106,7 @@ class Unseen:
         for refusal in self._registry.refused:
             if refusal.card.instance.instance_id == worker:
                 return Missing(health.model, REFUSED, f"is ready, but not used: {refusal.reason}")
-        if any(worker in model.cards for model in self._registry.models.values()):
+        if any(worker in model.cards for model in self._registry.pools()):
             return Missing(
                 health.model,
                 UNREACHABLE,

@@ -74,7 +74,8 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
     `logprobs` and `guided` (fields of GuidedDecoding): what the engine can do. `kv_events`: it tells on the event plane
     which blocks it holds. `prefix_caching`: it keeps what it has computed. `generation`: a worker of a higher one may
-    differ in identity on purpose: see routing/identity.py.
+    differ in identity on purpose: see routing/identity.py. `bootstrap_host` and `bootstrap_port`: of a prefill worker
+    whose decode workers must know beforehand where they meet it; port 0: they are told when it is done.
     """
 
     name: str
@@ -93,6 +94,8 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     kv_events: bool = False
     prefix_caching: bool = True
     generation: int = 0
+    bootstrap_host: str = ""
+    bootstrap_port: int = 0
 
     @property
     def key(self) -> str:

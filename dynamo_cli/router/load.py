@@ -121,12 +121,16 @@ class Loads:
     def __contains__(self, worker: int) -> bool:
         return worker in self._books
 
-    def book(self, worker: int, tokens: int, block_size: int) -> Booking:
-        """A request with so many prompt tokens goes there. `block_size` in tokens, 0 is unknown."""
+    def book(self, worker: int, tokens: int, block_size: int, computes: int | None = None) -> Booking:
+        """A request with so many prompt tokens goes there, of which it `computes` so many (None: all).
+
+        `block_size` in tokens, 0 is unknown.
+        """
         book = self._books.get(worker)
         if book is None:
             book = self._books[worker] = WorkerBook()
-        return Booking(book, tokens, -(-tokens // block_size) if block_size else 0)
+        blocks = -(-tokens // block_size) if block_size else 0
+        return Booking(book, tokens if computes is None else computes, blocks)
 
     def report(self, worker: int, load: WorkerLoad) -> None:
         self._books.setdefault(worker, WorkerBook()).report(load)

@@ -48,6 +48,14 @@ def agree(cards: Iterable[ModelCard], current: ModelIdentity | None) -> Agreemen
     return Agreement(identity, accepted, refused)
 
 
+def agree_with(cards: Iterable[ModelCard], identity: ModelIdentity) -> Agreement:
+    """Keep those that have this identity, which others have decided."""
+    cards = list(cards)
+    latest = max(map(_generation, cards), default=0)
+    refused = [_refusal(card, identity, latest) for card in cards if card.identity != identity]
+    return Agreement(identity, [card for card in cards if card.identity == identity], refused)
+
+
 def difference(card: ModelCard, identity: ModelIdentity) -> str:
     """Every identity field in which `card` differs."""
     fields = [name for name in identity.__struct_fields__ if getattr(card.identity, name) != getattr(identity, name)]

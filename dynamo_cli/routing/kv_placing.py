@@ -122,24 +122,33 @@ class KvPlacer(Placer):
         self.router = self._new_router()
         self.workers_changed()
         if shared is not None:
-            shared.join(model.name, self)
+            shared.join(model.pool, self)
 
     def place(
         self, request: EngineRequest, request_id: str, candidates: Sequence[int], bound: int | None, hints: RoutingHints
     ) -> tuple[int, Placed]:
         router, now, tokens = self.router, self.clock(), request.token_ids
         hashes = block_hashes(tokens, router.block_size, adapter=self.adapter_of(request))
-        wanted = routing_request(hashes, len(tokens), request_id, hints)
+        computes = 0 if request.handover is not None else len(tokens)
+        wanted = routing_request(hashes, computes, request_id, hints)
         decision = router.decide(wanted, candidates, now, bound)
         weighed = router.weighed(wanted, candidates, decision)
         router.record(wanted, decision, now)
         if log.isEnabledFor(logging.DEBUG):
             self.explain(wanted, weighed)
         worker, found = decision.worker, decision.overlap_blocks * router.block_size
-        booking = self.model.loads.book(worker, len(tokens), self.model.block_size)
+        booking = self.model.loads.book(worker, len(tokens), self.model.block_size, computes)
         self.counts.routed(worker, len(tokens), found, router.best_overlap(candidates) * router.block_size)
         hit_rate = found / len(tokens) if tokens else 0.0
         return worker, KvPlaced(self, router, request_id, worker if hashes else None, booking, hit_rate, weighed)
+
+    def best_found(self, request: EngineRequest, candidates: Sequence[int]) -> tuple[int, int]:
+        """Tokens of the prompt at the candidate that has most of them, and that one; nothing is recorded."""
+        router, tokens = self.router, request.token_ids
+        hashes = block_hashes(tokens, router.block_size, adapter=self.adapter_of(request))
+        prospects = router.prospects(RoutingRequest(hashes, len(tokens)), candidates, self.clock())
+        best = max(prospects, key=lambda one: one.device)
+        return best.device * router.block_size, best.worker
 
     def workers_changed(self) -> None:
         """A worker that is gone takes its blocks, requests and sessions with it; a new one holds nothing yet."""

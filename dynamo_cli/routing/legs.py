@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dynamo_cli.errors import DynamoError
 from dynamo_cli.protocol.instance import ModelCard
@@ -16,13 +16,23 @@ from dynamo_cli.routing.registry import RoutedModel
 Named = Literal["client", "router", ""]
 
 
+class Prefilled(NamedTuple):
+    """What a prefill worker did for a request. `began` is of time.perf_counter; `seconds` until it had handed over."""
+
+    worker: int
+    service: str
+    began: float
+    seconds: float
+    cached_tokens: int = 0
+
+
 class Leg:
     """One attempt. Made for every request, so it keeps what is there anyway and words nothing.
 
     `named`: who named the worker, the client or the router process, if it was not chosen here. `candidates` could have
     it; `workers` of the model were in rotation, with these `cards`. `began` is of
     time.perf_counter. `left`: why the request did not end there; `tokens`: how many it had then,
-    from all workers.
+    from all workers. `prefills`: it was to compute the prompt for the next one.
     """
 
     __slots__ = (
@@ -32,6 +42,7 @@ class Leg:
         "hints",
         "left",
         "named",
+        "prefills",
         "tokens",
         "weighed",
         "worker",
@@ -53,6 +64,7 @@ class Leg:
         self.workers: Sequence[int] = model.candidates
         self.cards: Mapping[int, ModelCard] = model.cards
         self.named = named
+        self.prefills = False
         self.hints = hints
         self.began = perf_counter()
         self.left = ""

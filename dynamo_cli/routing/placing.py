@@ -71,5 +71,6 @@ class PolicyPlacer(Placer):
         self, request: EngineRequest, request_id: str, candidates: Sequence[int], bound: int | None, hints: RoutingHints
     ) -> tuple[int, Placed]:
         worker = self._policy.decide(ANY, candidates, self._state, 0.0).worker if bound is None else bound
-        model = self.model
-        return worker, model.loads.book(worker, len(request.token_ids), model.block_size)
+        model, tokens = self.model, len(request.token_ids)
+        computes = 0 if request.handover is not None else tokens
+        return worker, model.loads.book(worker, tokens, model.block_size, computes)

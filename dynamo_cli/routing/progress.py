@@ -55,8 +55,8 @@ class Progress(ABC):
         if reported is None:
             return EngineUsage(prompt, self.count)
         prompt = prompt or reported.prompt_tokens
-        total = self._elsewhere + reported.completion_tokens
-        return EngineUsage(prompt, total, min(reported.cached_tokens, prompt))
+        total, cached = self._elsewhere + reported.completion_tokens, min(reported.cached_tokens, prompt)
+        return replace(reported, prompt_tokens=prompt, completion_tokens=total, cached_tokens=cached)
 
     @property
     def moved(self) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +16,7 @@ from dynamo_cli.protocol.instance import MODELS_PREFIX, EndpointId, ModelCard, M
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.router.busy import UNKNOWN, Capacity
 from dynamo_cli.router.load import Loads
-from dynamo_cli.routing.identity import Agreement, Refusal, agree
+from dynamo_cli.routing.identity import Agreement, Refusal, agree, agree_with
 
 if TYPE_CHECKING:
     from dynamo_cli.runtime.client import Client
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SERVING_ROLES = ("aggregated", "decode")
 """Roles of workers that whole requests can be sent to."""
+PREFILL = "prefill"
+ROLES = (*SERVING_ROLES, PREFILL)
 FOUND_S = 2.0
 """How long a worker whose card is there may take to be found at its endpoint."""
 LOOK_S = 0.02
@@ -37,11 +39,13 @@ class RoutedModel:
     """A model's workers. `candidates` are the instance ids that can be sent requests now; `loads` says how loaded.
 
     `base`: of an adapter, the model on top of which the same workers serve it; their load is one.
-    It outlives its workers: a model whose last worker has gone has no identity and no candidates.
+    It outlives its workers: a model whose last worker has gone has no identity and no candidates. `prefill`: its
+    workers that only prefill for the others; None of those themselves.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, prefills: bool = False) -> None:
         self.name = name
+        self.prefill = None if prefills else RoutedModel(name, prefills=True)
         self.identity: ModelIdentity | None = None
         self.cards: dict[int, ModelCard] = {}
         self.clients: dict[int, Client] = {}
@@ -49,6 +53,16 @@ class RoutedModel:
         self.loads = Loads()
         self.base: RoutedModel | None = None
         self._follows_loads = False
+
+    @property
+    def pool(self) -> str:
+        """Names these workers among all that a frontend sends requests to."""
+        return self.name if self.prefill is not None else f"{self.name} {PREFILL}"
+
+    def decoders(self, workers: Sequence[int]) -> list[int]:
+        """Those of the workers that fetch what others have computed."""
+        cards = self.cards
+        return [one for one in workers if (card := cards.get(one)) is not None and card.role == "decode"]
 
     @property
     def context_length(self) -> int:
@@ -70,6 +84,8 @@ class RoutedModel:
         """Hear of every worker's load, also of those that nothing was sent to yet."""
         self._follows_loads = always
         self.refresh()
+        if self.prefill is not None:
+            self.prefill.follow_loads(always)
 
     def describe(self, worker: int) -> str:
         """Its id as discovery writes it, after the supervisor's name of it if that is known."""
@@ -170,20 +186,34 @@ class ModelRegistry:
         prefix = self._namespace_prefix
         inside = namespace.startswith(prefix) if prefix is not None else namespace == self._namespace
         inside = inside and self._endpoint in (None, card.instance.endpoint)
-        return inside and card.role in SERVING_ROLES and self._only in (None, card.name)
+        return inside and card.role in ROLES and self._only in (None, card.name)
 
     async def _regroup(self, names: set[str]) -> None:
         for name in sorted(names - {""}, key=self._is_adapter):
             model = self.models.setdefault(name, RoutedModel(name))
             cards = [card for card in self._cards.values() if card.name == name]
-            identity, accepted, refused = await self._ready(model, cards, agree(cards, model.identity))
+            serving = [card for card in cards if card.role != PREFILL]
+            identity, accepted, refused = await self._ready(model, serving, agree(serving, model.identity))
+            await self._staff(model, identity, accepted)
+            refused = refused + await self._regroup_prefill(model, [card for card in cards if card.role == PREFILL])
             self._note_refused(name, refused)
-            model.clients = await self._clients_of(accepted)
-            model.cards = {card.instance.instance_id: card for card in accepted}
-            model.identity = identity
-            self._share_load(model)
-            model.refresh()
             self._on_change(model)
+
+    async def _regroup_prefill(self, model: RoutedModel, cards: Sequence[ModelCard]) -> list[Refusal]:
+        """Workers that prefill must be like those that decode, as soon as there are any."""
+        pool = model.prefill
+        if pool is None or not (cards or pool.cards):
+            return []
+        identity, accepted, refused = agree_with(cards, model.identity) if model.identity else agree(cards, None)
+        await self._staff(pool, identity, accepted)
+        return refused
+
+    async def _staff(self, model: RoutedModel, identity: ModelIdentity | None, accepted: Sequence[ModelCard]) -> None:
+        model.clients = await self._clients_of(accepted)
+        model.cards = {card.instance.instance_id: card for card in accepted}
+        model.identity = identity
+        self._share_load(model)
+        model.refresh()
 
     async def _ready(self, model: RoutedModel, cards: Sequence[ModelCard], agreed: Agreement) -> Agreement:
         """Before a model that is served changes over to its next identity, everything is there that this takes."""
@@ -222,6 +252,8 @@ class ModelRegistry:
     def _share_load(self, model: RoutedModel) -> None:
         """An adapter's requests weigh on its workers like the base model's, as long as that one is known here."""
         base = self.models.get(model.identity.base) if model.identity is not None else model.base
+        if base is not None and model.prefill is None:
+            base = base.prefill or base
         if model.base is not None and base is not model.base:
             model.base, model.loads = None, Loads()
         if base is not None and base is not model and model.base is None and not model.loads.known():
@@ -250,13 +282,20 @@ class ModelRegistry:
         except msgspec.DecodeError as error:
             log.debug("worker %x reports a load that cannot be read: %s", worker, error)
             return
-        for model in self.models.values():
+        for model in self.pools():
             if worker in model.cards and model.base is None:
                 model.loads.report(worker, load)
 
     def _instances_changed(self, *_: Any) -> None:
-        for model in self.models.values():
+        for model in self.pools():
             model.refresh()
+
+    def pools(self) -> Iterator[RoutedModel]:
+        """The workers of each model that answer, and those that prefill for them."""
+        for model in self.models.values():
+            yield model
+            if model.prefill is not None and model.prefill.cards:
+                yield model.prefill
 
 
 async def _found(clients: dict[int, Client]) -> None:

@@ -49,7 +49,7 @@ class RouterView:
         """`routers` of the answer says of which others all is known."""
         _check(exchange)
         shared, placers = self._shared, [one for one in self._placers() if not isinstance(one, AdapterPlacer)]
-        models = {one.model.name: _model(one) if isinstance(one, KvPlacer) else _plain(one) for one in placers}
+        models = {one.model.pool: _model(one) if isinstance(one, KvPlacer) else _plain(one) for one in placers}
         view = {"mode": self._mode, "router": shared.router_id, "routers": shared.routers(), "models": models}
         exchange.send_json(view | self._beside())
 
@@ -61,7 +61,7 @@ class RouterView:
         for placer in self._routing():
             workers = {f"{worker:x}": worker for worker in placer.router.workers}
             shown = {wanted: workers[wanted]} if wanted in workers else {} if wanted else workers
-            models[placer.model.name] = {
+            models[placer.model.pool] = {
                 "workers": {name: _blocks(placer, worker, listed=bool(wanted)) for name, worker in shown.items()}
             }
         if wanted and not any(model["workers"] for model in models.values()):

@@ -32,7 +32,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     `resumes` is about input "text": see ModelIdentity. `kv_events`: it calls `on_kv_events`.
     `prefix_caching`: a prompt that begins like an earlier one costs less. `controls`: what `control` can do.
     `max_adapters`: how many it serves at once. `embedding_size`: numbers in a vector of `embed`, 0 for an engine that
-    generates; those that embed do not.
+    generates; those that embed do not. `bootstrap_host` and `bootstrap_port`: see ModelCard.
     """
 
     input: InputKind = "tokens"
@@ -49,6 +49,8 @@ class EngineInfo(msgspec.Struct, frozen=True):
     controls: tuple[Control, ...] = ()
     max_adapters: int = 0
     embedding_size: int = 0
+    bootstrap_host: str = ""
+    bootstrap_port: int = 0
 
 
 class Engine(ABC):

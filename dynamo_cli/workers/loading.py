@@ -57,6 +57,8 @@ class Loaded:
             kv_events=info.kv_events,
             prefix_caching=info.prefix_caching,
             generation=generation,
+            bootstrap_host=info.bootstrap_host,
+            bootstrap_port=info.bootstrap_port,
             types=("chat", "completions") if model is None or model.has_template else ("completions",),
         )
 
@@ -150,6 +152,8 @@ class Loader:
     def _check(self, spec: EngineSpec) -> None:
         """Raises UsageError for what this engine cannot be asked for."""
         arguments = self._arguments
+        if arguments.role in ("prefill", "decode") and not spec.disaggregation:
+            raise UsageError(f"engine {spec.name} cannot hand over what it has computed: leave the role out")
         if arguments.tensor_parallel != 1 and not spec.splits:
             raise UsageError(f"engine {spec.name} runs in one piece: --tensor-parallel-size must be 1")
         if arguments.text_input and not spec.takes_text:

@@ -16,7 +16,7 @@ from dynamo_cli.errors import EngineFailed
 from dynamo_cli.frontend.answer import Answer
 from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.protocol.engine import Delta, EngineRequest
-from dynamo_cli.routing.dispatch import Flight
+from dynamo_cli.routing.flight import Flight
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.http.connection import HttpConnection
 from dynamo_cli.runtime.http.exchange import Exchange

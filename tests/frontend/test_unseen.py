@@ -104,7 +104,7 @@ async def test_who_is_well_not_ready_or_no_worker_is_not_missed(world: World) ->
     await world.deployment.ready()
     await world.says("decode-0", instance=served.instance.hex_id, endpoint="not.asked.at-all")
     await world.says("decode-1", "loading")
-    await world.says("decode-2", role="prefill")
+    await world.says("decode-2", role="encode")
     bare = AdminServer(world.config.paths.admin_socket("service"))
     bare.set_health("ready")
     await bare.start()

@@ -14,7 +14,8 @@ from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.kv import block_hashes
 from dynamo_cli.protocol.router_service import Advice, RoutingQuestion
 from dynamo_cli.routing.asking import ModelAsker, RouterService
-from dynamo_cli.routing.dispatch import Dispatcher, Flight
+from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.flight import Flight
 from dynamo_cli.routing.hints import NO_HINTS, RoutingHints
 from dynamo_cli.runtime.client import Client
 from dynamo_cli.runtime.requests.base import StreamSink

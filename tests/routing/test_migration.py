@@ -26,7 +26,8 @@ from dynamo_cli.errors import (
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, StopConditions
 from dynamo_cli.protocol.instance import EndpointId, Instance, ModelCard, ModelIdentity
 from dynamo_cli.router.policies import make_policy
-from dynamo_cli.routing.dispatch import Dispatcher, Flight
+from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.flight import Flight
 from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.placing import PolicyPlacer
 from dynamo_cli.routing.registry import RoutedModel

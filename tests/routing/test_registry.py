@@ -173,10 +173,14 @@ async def test_namespace_prefix_and_name_select(world: World) -> None:
     assert set(only.models) == {"outside"}
 
 
-async def test_roles_of_disaggregation_are_not_sent_whole_requests(world: World) -> None:
-    await world.worker("m", role="prefill")
+async def test_workers_that_prefill_are_not_sent_whole_requests(world: World) -> None:
+    prefill, decode = await world.worker("m", role="prefill"), await world.worker("m", role="decode")
     registry = await world.registry()
-    assert registry.models == {}
+    model = registry.models["m"]
+    assert model.candidates == [decode.id]
+    assert model.prefill is not None
+    assert model.prefill.candidates == [prefill.id]
+    assert model.decoders(model.candidates) == [decode.id]
 
 
 async def test_two_models_share_an_endpoint(world: World) -> None:

@@ -1,0 +1,515 @@
+"""A prompt is prefilled by one worker and answered by another; whatever fails, there is one answer or one error."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamo_cli.disagg.conditional import ConditionalDisagg
+from dynamo_cli.disagg.options import DisaggOptions
+from dynamo_cli.errors import (
+    CannotConnect,
+    Disconnected,
+    Draining,
+    DynamoError,
+    EngineFailed,
+    InvalidRequest,
+    NoInstances,
+    NotReady,
+    Overloaded,
+    TransferFailed,
+)
+from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, StopConditions
+from dynamo_cli.protocol.handover import Handover
+from dynamo_cli.protocol.instance import EndpointId, Instance, ModelCard, ModelIdentity, Role
+from dynamo_cli.protocol.load import BusyThresholds, WorkerLoad
+from dynamo_cli.routing.dispatch import Dispatcher
+from dynamo_cli.routing.flight import Flight
+from dynamo_cli.routing.migration import MigrationOptions
+from dynamo_cli.routing.modes import Disagg, make_dispatcher
+from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.routing.thresholds import Thresholds
+from dynamo_cli.runtime.requests.base import Stream, StreamSink
+
+PROMPT = list(range(100, 164))
+ANSWER = 6
+PREFILL, DECODE = (1, 2), (11, 12)
+
+
+class Leg(Stream):
+    """What one worker was asked. Token n of an answer depends on nothing but its position."""
+
+    def __init__(self, worker: int, request: EngineRequest, sink: StreamSink) -> None:
+        self.worker, self.request, self.sink = worker, request, sink
+        self.cancelled = False
+        self.over = False
+        self.said = 0
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+    @property
+    def live(self) -> bool:
+        return not (self.cancelled or self.over)
+
+    def hand_over(self, usage: EngineUsage | None = None) -> None:
+        handover = Handover("mock", {"id": f"{self.worker}"})
+        self.over = True
+        self.sink.on_frame([Delta([], "length", usage=usage or EngineUsage(64, 1), handover=handover)])
+        self.sink.on_end()
+
+    def say(self, count: int = 1) -> None:
+        most = self.request.stop.max_tokens or 0
+        done = len(self.request.token_ids) - len(PROMPT) + self.said
+        count = min(count, most - self.said)
+        self.said += count
+        finish = "length" if self.said == most else None
+        usage = EngineUsage(64, self.said, 0, 64, 640, 0.5) if finish else None
+        self.sink.on_frame([Delta(list(range(done, done + count)), finish, usage=usage)])
+        if finish:
+            self.over = True
+            self.sink.on_end()
+
+    def fail(self, error: DynamoError) -> None:
+        self.over = True
+        self.sink.on_error(error)
+
+
+class Client:
+    def __init__(self, world: World, model: RoutedModel) -> None:
+        self.world, self.model = world, model
+
+    def send(self, request: Any, worker: int, sink: StreamSink, request_id: str = "", trail: Any = None) -> Leg:
+        if worker in self.world.refusing:
+            raise NoInstances("gone")
+        leg = Leg(worker, request, sink)
+        self.world.legs.append(leg)
+        return leg
+
+    def report_down(self, worker: int) -> None:
+        self.model.candidates = [one for one in self.model.candidates if one != worker]
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.usage: EngineUsage | None = None
+        self.ended = 0
+        self.errors: list[DynamoError] = []
+
+    def on_frame(self, deltas: list[Any]) -> None:
+        for delta in deltas:
+            self.tokens += delta.token_ids
+            self.usage = delta.usage or self.usage
+
+    def on_end(self) -> None:
+        self.ended += 1
+
+    def on_error(self, error: DynamoError) -> None:
+        self.errors.append(error)
+
+    def forget(self) -> bool:
+        return False
+
+
+class World:
+    def __init__(
+        self,
+        mode: str = "round-robin",
+        options: DisaggOptions = DisaggOptions(),  # noqa: B008
+        thresholds: BusyThresholds | None = None,
+        decode_role: Role = "decode",
+        bootstrap: int = 0,
+        migrations: int = 3,
+    ) -> None:
+        self.legs: list[Leg] = []
+        self.refusing: set[int] = set()
+        self.model = RoutedModel("m")
+        assert self.model.prefill is not None
+        self.pool = self.model.prefill
+        self.staff(self.model, DECODE, decode_role, 0)
+        self.staff(self.pool, PREFILL, "prefill", bootstrap)
+        self.dispatcher: Dispatcher = make_dispatcher(
+            self.model,
+            mode,
+            MigrationOptions(migrations),
+            Thresholds(thresholds) if thresholds else None,
+            disagg=Disagg(dataclasses.replace(options, prefill_timeout_s=0)),
+        )
+        assert self.dispatcher.remote is not None
+        self.remote = self.dispatcher.remote
+        self.heard = Heard()
+
+    def staff(self, model: RoutedModel, workers: tuple[int, ...], role: Role, bootstrap: int) -> None:
+        model.identity = ModelIdentity(kv_block_size=16)
+        endpoint = EndpointId("dynamo", "backend", "generate")
+        for worker in workers:
+            instance = Instance(endpoint, worker, "", service=f"{role}-{worker}")
+            about = {"total_kv_blocks": 100, "max_num_batched_tokens": 1000}
+            place = {"bootstrap_host": "h", "bootstrap_port": bootstrap} if bootstrap else {}
+            model.cards[worker] = ModelCard("m", model.identity, instance, role, "sglang", **about, **place)  # type: ignore[arg-type]
+        model.candidates = list(workers)
+        model.clients = dict.fromkeys(workers, Client(self, model))  # type: ignore[arg-type]
+
+    def send(self, prompt: list[int] = PROMPT) -> Flight:
+        request = EngineRequest("m", prompt, stop=StopConditions(max_tokens=ANSWER))
+        return self.dispatcher.send(request, self.heard, request_id="r")
+
+    @property
+    def last(self) -> Leg:
+        return self.legs[-1]
+
+    def is_free(self) -> bool:
+        flights = self.dispatcher.inflight or self.remote.dispatcher.inflight
+        loads = [model.loads.of(worker) for model in (self.model, self.pool) for worker in model.cards]
+        return not flights and not any(any(load) for load in loads)
+
+
+@pytest.mark.parametrize("mode", ["round-robin", "least-loaded", "power-of-two", "random", "kv", "direct"])
+def test_a_prompt_goes_to_a_prefill_worker_and_its_answer_comes_from_a_decode_worker(mode: str) -> None:
+    world = World(mode)
+    if mode == "direct":
+        request = EngineRequest("m", PROMPT, stop=StopConditions(max_tokens=ANSWER))
+        world.dispatcher.send(request, world.heard, request_id="r", instance_id=12)
+    else:
+        world.send()
+    (prefill,) = world.legs
+    assert prefill.worker in PREFILL
+    assert prefill.request.prefill_only
+    assert prefill.request.stop.max_tokens == 1
+    prefill.hand_over()
+    decode = world.last
+    assert decode.worker in DECODE
+    assert not decode.request.prefill_only
+    assert decode.request.handover == Handover("mock", {"id": f"{prefill.worker}"})
+    assert decode.request.stop.max_tokens == ANSWER
+    decode.say(2)
+    decode.say(4)
+    assert (world.heard.tokens, world.heard.ended, world.heard.errors) == (list(range(6)), 1, [])
+    counts = world.remote.counts
+    assert (counts.prefills, counts.transfers, counts.tokens, counts.bytes, counts.seconds) == (1, 1, 64, 640, 0.5)
+    assert not counts.fallbacks
+    assert world.is_free()
+
+
+def test_the_prompt_counts_where_it_is_computed_and_nowhere_else() -> None:
+    for mode in ("round-robin", "kv"):
+        world = World(mode)
+        world.send()
+        prefill = world.last
+        assert world.pool.loads.of(prefill.worker).active_prefill_tokens == 64
+        prefill.hand_over()
+        decode = world.last
+        assert world.model.loads.of(decode.worker) == (4, 0)
+        assert world.pool.loads.of(prefill.worker) == (0, 0)
+
+
+def test_what_the_prefill_worker_had_in_its_cache_is_told() -> None:
+    world = World()
+    flight = world.send()
+    world.last.hand_over(EngineUsage(64, 1, 48))
+    world.last.say(ANSWER)
+    assert world.heard.usage is not None
+    assert world.heard.usage.cached_tokens == 48
+    assert flight.prefilled is not None
+    assert flight.prefilled.service in ("prefill-1", "prefill-2")
+    assert [leg.prefills for leg in flight.legs] == [True, False]
+
+
+def test_without_prefill_workers_a_decode_worker_does_it_all() -> None:
+    world = World()
+    world.pool.candidates, world.pool.cards = [], {}
+    world.send()
+    assert world.last.worker in DECODE
+    assert world.last.request.handover is None
+    assert not world.remote.counts.fallbacks
+
+
+def test_a_prefill_worker_that_was_there_is_missed() -> None:
+    world = World()
+    world.send()
+    world.last.hand_over()
+    world.last.say(ANSWER)
+    world.pool.candidates, world.pool.cards = [], {}
+    world.send()
+    assert world.last.worker in DECODE
+    assert world.remote.counts.fallbacks == {"no_prefill_worker": 1}
+
+
+def test_when_it_is_enforced_nothing_is_computed_by_decode_workers() -> None:
+    world = World(options=DisaggOptions(enforce=True))
+    world.pool.candidates = []
+    with pytest.raises(NotReady, match="no prefill worker of it is there"):
+        world.send()
+    assert world.legs == []
+    world = World(options=DisaggOptions(enforce=True))
+    world.send()
+    for _ in range(2):
+        world.last.fail(Disconnected("lost"))
+    assert [type(error) for error in world.heard.errors] == [NotReady]
+    assert all(leg.worker in PREFILL for leg in world.legs)
+    assert world.is_free()
+
+
+def test_aggregated_workers_are_not_given_what_they_cannot_fetch() -> None:
+    world = World(decode_role="aggregated")
+    world.send()
+    assert world.last.worker in DECODE
+    assert world.last.request.handover is None
+    assert world.remote.counts.fallbacks == {"no_decode_worker": 1}
+
+
+def test_a_lost_prefill_begins_anew_with_another_worker_then_the_decode_worker_computes() -> None:
+    world = World()
+    world.send()
+    world.last.fail(Disconnected("lost"))
+    assert {leg.worker for leg in world.legs} == set(PREFILL)
+    world.last.fail(Disconnected("lost"))
+    assert world.last.worker in DECODE
+    assert world.last.request.handover is None
+    world.last.say(ANSWER)
+    assert (world.heard.tokens, world.heard.errors) == (list(range(6)), [])
+    assert world.remote.counts.fallbacks == {"prefill_failed": 1}
+    assert world.is_free()
+
+
+def test_a_failed_transfer_is_prefilled_elsewhere_then_computed_where_it_is_decoded() -> None:
+    world = World()
+    world.send()
+    first = world.last
+    first.hand_over()
+    decoder = world.last
+    decoder.fail(TransferFailed("gone"))
+    second = world.last
+    assert second.worker in set(PREFILL) - {first.worker}
+    second.hand_over()
+    world.last.fail(TransferFailed("gone again"))
+    assert world.last.worker in DECODE
+    assert world.last.request.handover is None
+    world.last.say(ANSWER)
+    assert (world.heard.tokens, world.heard.errors) == (list(range(6)), [])
+    assert world.remote.counts.fallbacks == {"transfer_failed": 1}
+    assert world.model.candidates == list(DECODE)
+    assert world.is_free()
+
+
+def test_a_decode_worker_lost_in_the_middle_is_replaced_after_another_prefill() -> None:
+    world = World()
+    world.send()
+    world.last.hand_over()
+    world.last.say(2)
+    lost = world.last.worker
+    world.last.fail(Disconnected("lost"))
+    again = world.last
+    assert again.worker in PREFILL
+    assert again.request.token_ids == [*PROMPT, 0, 1]
+    again.hand_over()
+    assert world.last.worker in set(DECODE) - {lost}
+    assert world.last.request.stop.max_tokens == ANSWER - 2
+    world.last.say(ANSWER)
+    assert (world.heard.tokens, world.heard.ended, world.heard.errors) == (list(range(6)), 1, [])
+    assert (world.dispatcher.migrations.ongoing, world.dispatcher.migrations.new) == (1, 0)
+    assert world.is_free()
+
+
+@pytest.mark.parametrize("refusal", [Draining("bye"), CannotConnect("no"), Overloaded("full")])
+def test_a_decode_worker_that_refuses_has_fetched_nothing(refusal: DynamoError) -> None:
+    world = World()
+    world.send()
+    world.last.hand_over()
+    handover = world.last.request.handover
+    world.last.fail(refusal)
+    assert world.last.worker in DECODE
+    assert world.last.request.handover == handover
+    assert len(world.legs) == 3
+
+
+@pytest.mark.parametrize("error", [InvalidRequest("bad"), Overloaded("full")])
+def test_the_requests_own_errors_are_told(error: DynamoError) -> None:
+    world = World()
+    world.send()
+    world.last.fail(error)
+    while world.last.live and world.last.worker in PREFILL:
+        world.last.fail(error)
+    assert [type(heard) for heard in world.heard.errors] == [type(error)]
+    assert world.is_free()
+
+
+def test_a_prefill_that_breaks_is_computed_where_it_is_decoded() -> None:
+    world = World()
+    world.send()
+    world.last.fail(EngineFailed("broken"))
+    assert world.last.worker in DECODE
+    assert world.remote.counts.fallbacks == {"prefill_failed": 1}
+
+
+def test_a_worker_that_says_nothing_of_where_it_keeps_it_is_no_prefill_worker() -> None:
+    world = World()
+    world.send()
+    world.last.sink.on_frame([Delta([5], "length")])
+    world.last.sink.on_end()
+    assert world.last.worker in DECODE
+    assert world.heard.tokens == []
+    assert world.remote.counts.fallbacks == {"prefill_failed": 1}
+
+
+@pytest.mark.parametrize("after", ["sent", "handed over", "begun"])
+def test_cancelling_reaches_whoever_has_it(after: str) -> None:
+    world = World()
+    flight = world.send()
+    if after != "sent":
+        world.last.hand_over()
+    if after == "begun":
+        world.last.say(1)
+    flight.cancel()
+    flight.cancel()
+    assert world.last.cancelled
+    assert all(not leg.live for leg in world.legs)
+    assert world.is_free()
+    assert (world.heard.ended, world.heard.errors) == (0, [])
+
+
+def test_busy_prefill_workers_refuse_what_has_not_begun() -> None:
+    world = World(thresholds=BusyThresholds(active_prefill_tokens_threshold=10))
+    for worker in PREFILL:
+        world.pool.loads.report(worker, WorkerLoad(active_prefill_tokens=11))
+    with pytest.raises(Overloaded):
+        world.send()
+    assert world.is_free() or world.legs == []
+
+
+def test_nobody_prefills_for_a_request_that_nobody_can_answer() -> None:
+    world = World()
+    world.model.candidates = []
+    with pytest.raises(NoInstances):
+        world.send()
+    assert world.legs == []
+
+
+# Workers that meet by themselves
+
+
+def test_both_are_told_at_once_where_they_meet() -> None:
+    world = World(bootstrap=8998)
+    flight = world.send()
+    prefill, decode = world.legs
+    assert prefill.worker in PREFILL
+    assert decode.worker in DECODE
+    assert prefill.request.handover == decode.request.handover
+    handover = decode.request.handover
+    assert handover is not None
+    assert handover.family == "sglang"
+    assert (handover.params["bootstrap_host"], handover.params["bootstrap_port"]) == ("h", 8998)
+    assert 0 <= handover.params["bootstrap_room"] < 1 << 63
+    prefill.hand_over()
+    decode.say(ANSWER)
+    assert (world.heard.tokens, world.heard.errors) == (list(range(6)), [])
+    assert flight.prefilled is not None
+    assert world.is_free()
+
+
+def test_a_prefill_that_fails_meanwhile_is_noticed_before_the_decode_worker_does() -> None:
+    world = World(bootstrap=8998)
+    world.send()
+    prefill, decode = world.legs
+    prefill.fail(EngineFailed("broken"))
+    assert decode.cancelled
+    again, decode = world.legs[2:]
+    assert again.worker in set(PREFILL) - {prefill.worker}
+    assert decode.request.handover == again.request.handover
+    assert decode.request.handover != prefill.request.handover
+    again.fail(Disconnected("lost"))
+    assert world.last.request.handover is None
+    world.last.say(ANSWER)
+    assert (world.heard.tokens, world.heard.errors) == (list(range(6)), [])
+    assert world.is_free()
+
+
+def test_a_prefill_that_fails_after_the_answer_has_begun_changes_nothing() -> None:
+    world = World(bootstrap=8998)
+    world.send()
+    prefill, decode = world.legs
+    decode.say(1)
+    prefill.fail(EngineFailed("broken"))
+    decode.say(ANSWER)
+    assert (world.heard.tokens, world.heard.errors, len(world.legs)) == (list(range(6)), [], 2)
+    assert world.is_free()
+
+
+def test_cancelling_reaches_both() -> None:
+    world = World(bootstrap=8998)
+    flight = world.send()
+    flight.cancel()
+    assert all(leg.cancelled for leg in world.legs)
+    assert world.is_free()
+
+
+# Conditional
+
+
+def test_short_prompts_stay_with_the_decode_worker() -> None:
+    world = World(options=DisaggOptions(conditional=ConditionalDisagg(eff_isl_threshold=65, eff_isl_ratio_threshold=2)))
+    world.send()
+    assert world.last.worker in DECODE
+    assert world.last.request.handover is None
+    world.send([*PROMPT, 1])
+    assert world.last.worker in PREFILL
+    assert world.remote.counts.kept_local == 1
+    assert not world.remote.counts.fallbacks
+
+
+def test_what_the_decode_worker_has_in_its_cache_counts() -> None:
+    world = World("kv", DisaggOptions(conditional=ConditionalDisagg()))
+    world.send()
+    world.last.hand_over()
+    world.last.say(ANSWER)
+    world.send()
+    assert world.last.worker in DECODE
+    assert world.remote.counts.kept_local == 1
+
+
+# Whatever happens
+
+ERRORS = [Disconnected, EngineFailed, TransferFailed, Draining, CannotConnect]
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(["say", "hand_over", "fail", "cancel"]), st.integers(0, 4), st.integers(0, 9)),
+    max_size=40,
+)
+
+
+@given(EVENTS, st.sampled_from(["round-robin", "kv"]), st.sampled_from([0, 8998]), st.booleans(), st.integers(0, 3))
+def test_there_is_one_answer_or_one_error_and_nothing_is_left(
+    events: list[tuple[str, int, int]], mode: str, bootstrap: int, enforce: bool, migrations: int
+) -> None:
+    random.seed(0)
+    world = World(mode, DisaggOptions(enforce=enforce), bootstrap=bootstrap, migrations=migrations)
+    flight = world.send()
+    cancelled = False
+    for kind, what, where in itertools.chain(events, itertools.repeat(("finish", 0, 0), 60)):
+        live = [leg for leg in world.legs if leg.live]
+        if not live:
+            break
+        leg = live[where % len(live)]
+        if kind == "cancel":
+            cancelled = True
+            flight.cancel()
+        elif kind == "fail":
+            leg.fail(ERRORS[what]("broken"))
+        elif leg.request.prefill_only:
+            leg.hand_over()
+        else:
+            leg.say(1 + what)
+    assert not any(leg.live for leg in world.legs)
+    assert world.is_free()
+    assert cancelled or world.heard.ended + len(world.heard.errors) == 1
+    assert world.heard.tokens == list(range(len(world.heard.tokens)))
+    assert not world.heard.ended or len(world.heard.tokens) == ANSWER
