@@ -190,10 +190,10 @@ async def test_what_is_no_state_of_this_model_is_refused(pair: Pair) -> None:
 
 async def test_the_state_of_another_prompt_costs_time_and_no_token(alone: LlamaCppEngine, pair: Pair) -> None:
     handover = await handover_of(pair.prefill, greedy([1, 888, 889, 890]))
-    request = greedy(PROMPT)
+    request = greedy([1, *(3000 + n for n in range(20))])
     deltas = await collect(pair.decode, msgspec.structs.replace(request, handover=handover))
     assert said(deltas) == said(await collect(alone, request))
-    assert usage_of(deltas).cached_tokens < 4
+    assert usage_of(deltas).cached_tokens <= 1
 
 
 async def test_a_stopped_prefill_offers_nothing(pair: Pair) -> None:
