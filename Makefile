@@ -9,6 +9,7 @@
 # make bench-events  what KV events cost a frontend and its requests
 # make bench-engine  what frontend and worker add to vLLM, in the environment of test-engines
 # make bench-scale   what routing and simulating cost as they grow
+# make bench-transfer  what it costs to move KV between two workers, over TCP and by NIXL
 # make chaos    faults done to a deployment under load, and what its clients see; ARGS names rows
 # make soak     the same for 20 minutes with a random fault every 10 s
 # make completions  regenerate completions/
@@ -30,6 +31,7 @@ ENGINES_HOME ?= .engines
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: up install model test test-engines test-index check bench bench-router bench-events bench-engine bench-scale
+.PHONY: bench-transfer
 .PHONY: chaos soak completions schema flags troubleshooting clean
 
 up: install
@@ -69,6 +71,9 @@ bench-engine: model $(ENGINES_HOME)/vllm/.ready
 
 bench-scale: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.replay.scale $(ARGS)
+
+bench-transfer: $(READY)
+	@$(BIN)/python -m dynamo_cli.bench.transfer $(ARGS)
 
 chaos: $(READY) model
 	@$(BIN)/python -m dynamo_cli.bench.chaos $(ARGS)
