@@ -80,6 +80,11 @@ SAMPLES = {
     "--use-vllm-tokenizer": Sample("true"),
     "--headless": Sample("true"),
     "--disaggregation-mode": Sample("prefill", "decode"),
+    "--enforce-disagg": Sample("true"),
+    "--router-conditional-disagg": Sample("true"),
+    "--router-conditional-disagg-config": Sample(
+        '{"eff_isl_threshold": 5}', '{"policy": "isl_or_load"}', beside={"DYN_ROUTER_CONDITIONAL_DISAGG": "1"}
+    ),
     "--is-prefill-worker": Sample("true"),
     "--is-decode-worker": Sample("true"),
     "--health-check-payload": Sample('{"token_ids": [7]}', '{"prompt": "Hi"}'),

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 ConditionalPolicy = Literal["isl_bounding", "prefill_load", "isl_or_load"]
+CONDITIONAL_POLICIES: tuple[ConditionalPolicy, ...] = ("isl_bounding", "prefill_load", "isl_or_load")
 
 
 class ConditionalDisagg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

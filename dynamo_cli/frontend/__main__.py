@@ -16,6 +16,7 @@ from typing import Any
 from dynamo_cli.errors import DynamoError, UsageError
 from dynamo_cli.frontend import busy_threshold, door
 from dynamo_cli.frontend.app import Frontend, FrontendOptions
+from dynamo_cli.frontend.disaggregating import add_disagg_arguments, disagg_options
 from dynamo_cli.frontend.following import follow
 from dynamo_cli.frontend.keepalive import KeepAliveOptions
 from dynamo_cli.frontend.memory import add_memory_arguments, kept_requests
@@ -76,6 +77,7 @@ def _options(arguments: argparse.Namespace) -> FrontendOptions:
         grace_s=number("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS", 5.0),
         limits=Limits.from_environment(),
         migration=migration_options(arguments),
+        disagg=disagg_options(arguments),
         thresholds=busy_threshold.busy_thresholds(arguments),
         admin_api=not is_on("DYN_DISABLE_FRONTEND_ADMIN_API", os.environ),
         keep_alive=KeepAliveOptions.from_environment(),
@@ -144,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     add_kv_routing_arguments(parser)
     add_migration_arguments(parser)
     busy_threshold.add_arguments(parser)
+    add_disagg_arguments(parser)
     add_metrics_arguments(parser)
     add_trace_arguments(parser)
     add_memory_arguments(parser)

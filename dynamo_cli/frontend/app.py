@@ -10,7 +10,10 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
+from dynamo_cli.disagg.options import DEFAULT as DEFAULT_DISAGG
+from dynamo_cli.disagg.options import DisaggOptions
 from dynamo_cli.frontend.busy_threshold import BusyThresholdRoutes
+from dynamo_cli.frontend.conditional_disagg import ConditionalDisaggRoutes, shared_conditional
 from dynamo_cli.frontend.following import Following
 from dynamo_cli.frontend.gate import Gate
 from dynamo_cli.frontend.generate import Generator
@@ -30,7 +33,7 @@ from dynamo_cli.routing.asking import RouterService
 from dynamo_cli.routing.kv_feed import KvFeed
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.migration import MigrationOptions
-from dynamo_cli.routing.modes import DEFAULT_MODE
+from dynamo_cli.routing.modes import DEFAULT_MODE, Disagg
 from dynamo_cli.routing.registry import ModelRegistry, RoutedModel
 from dynamo_cli.routing.router_view import RouterView
 from dynamo_cli.routing.shared_sequences import SharedSequences
@@ -59,6 +62,7 @@ class FrontendOptions:
     grace_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
     migration: MigrationOptions = field(default_factory=MigrationOptions)
+    disagg: DisaggOptions = DEFAULT_DISAGG
     thresholds: BusyThresholds = NO_THRESHOLDS
     admin_api: bool = True
     keep_alive: KeepAliveOptions = field(default_factory=KeepAliveOptions)
@@ -79,9 +83,10 @@ class Frontend:
         self.peers = Peers(runtime, self._other_came)
         thresholds = Thresholds(options.thresholds)
         self.thresholds = SharedThresholds(runtime, thresholds)
+        self.conditional = shared_conditional(runtime, options.disagg.conditional)
         self._feed = KvFeed(lambda: runtime.events)
         self._service = RouterService(self._shared.router_id) if options.router_service else None
-        kv = options.kv, self._feed, self._shared, self._service
+        kv = options.kv, self._feed, self._shared, self._service, Disagg(options.disagg, self.conditional.settings.of)
         self.models = Models(options.router_mode, options.migration, options.metrics.buckets, thresholds, *kv)
         self.registry = ModelRegistry(
             runtime,
@@ -91,7 +96,7 @@ class Frontend:
             on_change=self._model_changed,
             prepare=self.models.prepare,
         )
-        thresholds.on_change = self._thresholds_changed
+        thresholds.on_change = self.conditional.settings.on_change = self._loads_matter
         self.unseen = Unseen(self.registry, runtime.config, options.model, self.peers.sockets)
         self._announcing: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -100,7 +105,9 @@ class Frontend:
         )
         generator = Generator(self.models, options.keep_alive, options.following.sample)
         busy = BusyThresholdRoutes(self.models, self.thresholds) if options.admin_api else None
-        routes = Routes(self.models, self.registry, generator, self.metrics, busy, options.gate.asks_keys)
+        live = ConditionalDisaggRoutes(self.models, self.conditional, options.disagg.enforce)
+        conditional = live if options.admin_api else None
+        routes = Routes(self.models, self.registry, generator, self.metrics, busy, conditional, options.gate.asks_keys)
         self.routes = routes.table
         RouterView(self.models.placers, self._shared, options.router_mode, self._beside_routing).add_to(self.routes.add)
         self.memory = Memory(options.kept_requests, lambda: self.server.exchanges())
@@ -123,6 +130,7 @@ class Frontend:
         """Serve on `listener`, which other processes accept from too when it is `shared`, and on the admin socket."""
         await self.peers.start(os.fstat(listener.fileno()).st_ino if shared else 0)
         await self.thresholds.start()
+        await self.conditional.start()
         if self._service is not None:
             self._shared.start()
             await self._service.start(self._runtime)
@@ -153,6 +161,7 @@ class Frontend:
         await self.server.close()
         self.metrics.close()
         await self.thresholds.close()
+        await self.conditional.close()
         await self.peers.close()
         await self.models.close()
         if self._service is not None:
@@ -171,10 +180,11 @@ class Frontend:
         self.models.changed(model)
         self._follow_loads(model)
 
-    def _thresholds_changed(self, name: str) -> None:
+    def _loads_matter(self, name: str) -> None:
         model = self.registry.models.get(name)
         if model is not None:
             self._follow_loads(model)
 
     def _follow_loads(self, model: RoutedModel) -> None:
-        model.follow_loads(self.thresholds.thresholds.judge(model.name))
+        conditional = self.conditional.settings.of(model.name) is not None
+        model.follow_loads(conditional or self.thresholds.thresholds.judge(model.name))

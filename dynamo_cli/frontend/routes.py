@@ -6,8 +6,9 @@ import os
 from typing import Any
 
 from dynamo_cli.errors import ModelMissing
-from dynamo_cli.frontend import busy_threshold
+from dynamo_cli.frontend import busy_threshold, conditional_disagg
 from dynamo_cli.frontend.busy_threshold import BusyThresholdRoutes
+from dynamo_cli.frontend.conditional_disagg import ConditionalDisaggRoutes
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH, MetricsEndpoint
 from dynamo_cli.frontend.models import Models, ServedModel
@@ -32,6 +33,7 @@ class Routes:
         generator: Generator,
         metrics: MetricsEndpoint,
         busy: BusyThresholdRoutes | None,
+        conditional: ConditionalDisaggRoutes | None,
         asks_keys: bool,
     ) -> None:
         self.server: HttpServer | None = None
@@ -52,6 +54,9 @@ class Routes:
         if busy is not None:
             table.add("GET", busy_threshold.PATH, busy.list_all)
             table.add("POST", busy_threshold.PATH, busy.change)
+        if conditional is not None:
+            table.add("GET", conditional_disagg.PATH, conditional.list_all)
+            table.add("POST", conditional_disagg.PATH, conditional.change)
         pages = Pages(table, asks_keys)
         table.add("GET", "/openapi.json", pages.openapi)
         table.add("GET", "/docs", pages.docs)

@@ -40,14 +40,6 @@ class BusyThresholds(msgspec.Struct, frozen=True, kw_only=True):
 NO_THRESHOLDS = BusyThresholds()
 
 
-class ModelThresholds(msgspec.Struct, frozen=True):
-    """What one frontend knows of a model's thresholds; the highest `version` counts, so that all come to agree."""
-
-    model: str
-    version: tuple[int, int]
-    thresholds: BusyThresholds
-
-
 class ThresholdChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /busy_threshold: what is left out stays as it is, null is no threshold any more."""
 

@@ -112,7 +112,7 @@ def _row(service: ServiceStatus) -> tuple[str, ...]:
     held = [f"{name}={port}" for name, port in service.ports.items()] + [gpu[:12] for gpu in service.gpus]
     return (
         service.name,
-        service.engine or service.kind,
+        _kind(service),
         service.state,
         "yes" if service.ready else "done" if service.done else "no",
         str(service.pid or "-"),
@@ -121,6 +121,12 @@ def _row(service: ServiceStatus) -> tuple[str, ...]:
         " ".join(held) or "-",
         _reason(service),
     )
+
+
+def _kind(service: ServiceStatus) -> str:
+    """The engine, and which half of its work a worker does."""
+    kind = service.engine or service.kind
+    return f"{kind} {service.role}" if service.role in ("prefill", "decode") else kind
 
 
 def _reason(service: ServiceStatus) -> str:

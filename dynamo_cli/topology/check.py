@@ -20,6 +20,11 @@ Specs = Mapping[str, EngineSpec]
 SYSTEM_PORT = "DYN_SYSTEM_PORT"
 
 
+def no_role(spec: EngineSpec) -> str:
+    """Of an engine that can be neither half of a disaggregated pair."""
+    return f"engine {quoted(spec.name)} cannot hand over the KV it has computed; leave role out"
+
+
 def check(topology: Topology, specs: Specs, report: Report) -> None:
     """Add every problem that is left once each value is right by itself."""
     empty = not topology.workers and not topology.services
@@ -52,6 +57,8 @@ class _PoolCheck:
             self.check_gpus()
         if self.pool.adapters and self.pool.options.get("command"):
             self.add("adapters", "a command of your own loads its adapters itself; leave this out")
+        if self.sound("role") and self.pool.role != "aggregated":
+            self.check_role()
         if self.sound("env", "replicas"):
             self.check_system_port()
 
@@ -90,6 +97,20 @@ class _PoolCheck:
         if port.isdecimal() and int(port) and self.pool.replicas > 1:
             what = f"the {self.pool.replicas} replicas cannot all listen on port {port}; write 0 for any free one"
             self.report.add((*self.path, "env", SYSTEM_PORT), what)
+
+    def check_role(self) -> None:
+        """The engine must be able to be that half, and who prefills needs the other one."""
+        pool, spec = self.pool, self.specs.get(self.pool.engine)
+        if pool.options.get("command"):
+            self.add("role", "a command of your own decides itself what it does; leave this out")
+        elif spec is not None and not spec.disaggregation:
+            self.add("role", no_role(spec))
+        if pool.role == "prefill" and not any(self.decodes(other) for other in self.topology.workers.values()):
+            self.add("role", 'prefills for nobody: no pool of this model has role = "decode"')
+
+    def decodes(self, other: Pool) -> bool:
+        default = self.topology.model
+        return other.role == "decode" and (other.model or default) == (self.pool.model or default)
 
     def check_gpus(self) -> None:
         gpus, size = self.pool.gpus, self.pool.tensor_parallel

@@ -12,6 +12,8 @@ ROUTER = "router"
 def check_router(topology: Topology, report: Report) -> None:
     """Add what would keep router processes from doing their work, or from having their names."""
     router = topology.router
+    if router.enforce_disagg and not report.touches((ROUTER, "enforce_disagg")):
+        _check_enforced(topology, report)
     if not router.replicas or report.touches((ROUTER, "replicas")):
         return
     if router.mode != "kv" and not report.touches((ROUTER, "mode")):
@@ -26,3 +28,12 @@ def check_router(topology: Topology, report: Report) -> None:
                 report.add((section, name), "the name is taken by the router processes; choose another one")
             elif section == "services" and base == ROUTER and number.isdecimal() and ROUTER not in topology.workers:
                 report.add((section, name), "is what a router process is called; choose another name")
+
+
+def _check_enforced(topology: Topology, report: Report) -> None:
+    """What must be prefilled remotely needs somebody who does it."""
+    if topology.router.conditional_disagg is not None:
+        what = "prompts cannot both have to leave and stay (conditional_disagg); leave one of the two out"
+        report.add((ROUTER, "enforce_disagg"), what)
+    elif not any(pool.role == "prefill" for pool in topology.workers.values()):
+        report.add((ROUTER, "enforce_disagg"), 'every request would be refused: no pool has role = "prefill"')

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from dynamo_cli.protocol.instance import DEFAULT_NAMESPACE
+from dynamo_cli.protocol.instance import DEFAULT_NAMESPACE, Role
 from dynamo_cli.router.policies import DEFAULT_MODE
 from dynamo_cli.topology.process import Dependency, Liveness, RestartPolicy
 from dynamo_cli.topology.report import Places
@@ -31,6 +31,16 @@ class Frontend(msgspec.Struct, frozen=True, kw_only=True):
     request_trace: str = ""
 
 
+class Conditional(msgspec.Struct, frozen=True, kw_only=True):
+    """See disagg/conditional.py; None is its own default."""
+
+    policy: str | None = None
+    eff_isl_threshold: int | None = None
+    eff_isl_ratio_threshold: float | None = None
+    prefill_busy_threshold: float | None = None
+    decode_busy_threshold: float | None = None
+
+
 class Router(msgspec.Struct, frozen=True, kw_only=True):
     """The thresholds are those of protocol/load.py; None is none. What follows them is for mode kv: see
     routing/kv_options.py; None is the frontend's own default. `replicas`: router processes, in mode kv."""
@@ -53,6 +63,8 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     replica_sync: bool | None = None
     session_affinity_ttl_s: int | None = None
     session_affinity_mode: str | None = None
+    enforce_disagg: bool | None = None
+    conditional_disagg: Conditional | None = None
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +97,7 @@ class Pool(Managed, frozen=True, kw_only=True):
 
     engine: str = "auto"
     model: str = ""
-    role: str = "aggregated"
+    role: Role = "aggregated"
     replicas: int = 1
     gpus: GpuChoice = "auto"
     gpu_memory: int = 0

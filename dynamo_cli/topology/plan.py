@@ -12,6 +12,7 @@ import msgspec
 from dynamo_cli.errors import DynamoError, EngineMissing, ResourceMissing, TopologyError
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.topology.assign import Given, GpuAssigner
+from dynamo_cli.topology.check import no_role
 from dynamo_cli.topology.options import option_problems
 from dynamo_cli.topology.parts import Managed, Pool, ServicePart, Topology
 from dynamo_cli.topology.process import (
@@ -182,7 +183,7 @@ class _Planner:
                 kind="worker",
                 pool=pool.name,
                 replica=replica,
-                role="aggregated",
+                role=pool.role,
                 engine=spec.name,
                 engine_reason=reason,
                 model=served,
@@ -254,8 +255,11 @@ class _Planner:
     def _check_options(self, pool: Pool, spec: EngineSpec, reason: str) -> None:
         """For engine = "auto" they can be checked only here."""
         problems = option_problems(pool.options, spec.options_type)
-        if problems:
-            lines = []
+        lines = []
+        if pool.role != "aggregated" and not spec.disaggregation:
+            _, prefix = self.topology.places.locate(("workers", pool.name, "role"))
+            lines.append(f'{prefix}{no_role(spec)} (engine = "{pool.engine}" is {spec.name}: {reason})')
+        if problems or lines:
             for key, what in problems:
                 _, prefix = self.topology.places.locate(("workers", pool.name, "options", *key))
                 lines.append(f'{prefix}{what} (engine = "{pool.engine}" is {spec.name}: {reason})')
@@ -268,6 +272,8 @@ class _Planner:
         if spec.reads_model(options) and model:
             argv += ["--model-path", model]
         argv += ["--model-name", served]
+        if pool.role != "aggregated":
+            argv += ["--disaggregation-mode", pool.role]
         if options:
             argv += ["--options", msgspec.json.encode(options).decode()]
         if pool.tensor_parallel > 1:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from dynamo_cli.topology.parts import Router
 
 _BUSY = {
@@ -36,6 +38,14 @@ def router_flags(router: Router) -> Iterator[str]:
     if router.replicas:
         yield "--router-service"
     yield from _given(router, _BUSY)
+    if router.enforce_disagg is not None:
+        yield "--enforce-disagg" if router.enforce_disagg else "--no-enforce-disagg"
+    conditional = router.conditional_disagg
+    if conditional is not None:
+        given = {name: value for name, value in msgspec.structs.asdict(conditional).items() if value is not None}
+        yield "--router-conditional-disagg"
+        if given:
+            yield from ("--router-conditional-disagg-config", msgspec.json.encode(given).decode())
     yield from kv_flags(router)
 
 

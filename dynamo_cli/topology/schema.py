@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dynamo_cli.disagg.conditional import CONDITIONAL_POLICIES
 from dynamo_cli.router.affinity import AFFINITY_MODES, LONGEST_TTL_S, SHORTEST_TTL_S
 from dynamo_cli.router.policies import KV_POLICIES, MODES
 from dynamo_cli.runtime.http.cors import origin_problem
@@ -29,7 +30,7 @@ from dynamo_cli.topology.names import (
     service_problem,
     variable_problem,
 )
-from dynamo_cli.topology.parts import Frontend, Pool, Router, Runtime, ServicePart, Topology
+from dynamo_cli.topology.parts import Conditional, Frontend, Pool, Router, Runtime, ServicePart, Topology
 
 MOST_REPLICAS = 1000
 MOST_MIGRATIONS = 1000
@@ -82,6 +83,23 @@ FRONTEND = Table(
         "cors_allow_origins": 'web pages that may ask, such as "https://example.com", or "*"',
     },
 )
+CONDITIONAL = Table(
+    Conditional,
+    {
+        "policy": OneOf(CONDITIONAL_POLICIES, "policy"),
+        "eff_isl_threshold": Whole(0, 2**53),
+        "eff_isl_ratio_threshold": Share(most=1000),
+        "prefill_busy_threshold": Share(most=1000),
+        "decode_busy_threshold": Share(),
+    },
+    docs={
+        "policy": "by length (isl_bounding), by the queues of prefill workers (prefill_load), or either (isl_or_load)",
+        "eff_isl_threshold": "fewer tokens than these to be computed are few",
+        "eff_isl_ratio_threshold": "so is less than this share of the prompt; both must be; above 1: any share",
+        "prefill_busy_threshold": "a prefill worker with so many steps of it before it is busy",
+        "decode_busy_threshold": "a decode worker with more of its KV blocks in use computes no prompts",
+    },
+)
 ROUTER = Table(
     Router,
     {
@@ -103,6 +121,8 @@ ROUTER = Table(
         "replica_sync": Flag(),
         "session_affinity_ttl_s": Whole(SHORTEST_TTL_S, LONGEST_TTL_S),
         "session_affinity_mode": OneOf(AFFINITY_MODES, "session affinity"),
+        "enforce_disagg": Flag(),
+        "conditional_disagg": CONDITIONAL,
     },
     later=("options",),
     docs={
@@ -124,6 +144,8 @@ ROUTER = Table(
         "replica_sync": "mode kv: frontends tell each other what they route; on unless false",
         "session_affinity_ttl_s": "mode kv: seconds an idle session (X-Dynamo-Session-ID) is kept at its worker",
         "session_affinity_mode": "mode kv: hard, or soft: unless waiting there is longer",
+        "enforce_disagg": "refuse requests while no prefill worker can take them; else decode workers do it all",
+        "conditional_disagg": "when a decode worker computes a prompt itself although there are prefill workers",
     },
 )
 RUNTIME = Table(
@@ -137,7 +159,7 @@ POOL = Table(
     {
         "engine": Text(),
         "model": Text(),
-        "role": OneOf(("aggregated",), "role", later=("prefill", "decode", "encode")),
+        "role": OneOf(("aggregated", "prefill", "decode"), "role", later=("encode",)),
         "replicas": Whole(0, MOST_REPLICAS),
         "gpus": Gpus(),
         "gpu_memory": Bytes(),
@@ -151,7 +173,7 @@ POOL = Table(
     docs={
         "engine": "auto, llamacpp, mock, echo or custom",
         "model": "instead of the topology's: a Hugging Face name or a path",
-        "role": "aggregated",
+        "role": "aggregated, or one half of it: prefill computes prompts, decode the rest of the answer",
         "replicas": "identical workers: NAME-0, NAME-1, ...",
         "gpus": 'per worker: "auto", a number, a list of ids, "mig-PROFILE", or 0',
         "gpu_memory": "bytes that must be free on each of its GPUs",
@@ -212,6 +234,7 @@ def key_homes() -> dict[str, str]:
         "": TOPOLOGY,
         "frontend.": FRONTEND,
         "router.": ROUTER,
+        "router.conditional_disagg.": CONDITIONAL,
         "runtime.": RUNTIME,
         "workers.NAME.": POOL,
         "services.NAME.": SERVICE,

@@ -51,11 +51,11 @@ def plan(*words: str | Path, environment: dict[str, str] | None = None) -> Plan:
 
 def test_typos_come_all_at_once() -> None:
     Path("bad.toml").write_text(MOCK.replace("replicas", "replcas") + "[frontend]\nport = 70000\n")
-    assert failed("bad.toml", "--set", "workers.decode.role=prefill") == (
+    assert failed("bad.toml", "--set", "workers.decode.role=encode") == (
         2,
         "bad.toml:4: workers.decode.replcas: unknown key; did you mean replicas\n"
         "bad.toml:6: frontend.port: must be between 0 and 65535, found 70000\n"
-        '--set workers.decode.role: role "prefill" is not available yet; use aggregated\n',
+        '--set workers.decode.role: role "encode" is not available yet; use aggregated, prefill, decode\n',
     )
 
 

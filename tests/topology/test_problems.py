@@ -327,8 +327,35 @@ TABLE = {
         ],
     ),
     "role": (
+        GOOD + 'role = "encode"',
+        ['F:4: workers.decode.role: role "encode" is not available yet; use aggregated, prefill, decode'],
+    ),
+    "half a pair": (
         GOOD + 'role = "prefill"',
-        ['F:4: workers.decode.role: role "prefill" is not available yet; use aggregated'],
+        ['F:4: workers.decode.role: prefills for nobody: no pool of this model has role = "decode"'],
+    ),
+    "a role that the engine cannot have": (
+        GOOD.replace("mock", "echo") + 'role = "decode"',
+        ['F:4: workers.decode.role: engine "echo" cannot hand over the KV it has computed; leave role out'],
+    ),
+    "enforced with nobody": (
+        GOOD + "[router]\nenforce_disagg = true",
+        ['F:5: router.enforce_disagg: every request would be refused: no pool has role = "prefill"'],
+    ),
+    "enforced and conditional": (
+        GOOD + "[router]\nenforce_disagg = true\nconditional_disagg = {}",
+        [
+            "F:5: router.enforce_disagg: prompts cannot both have to leave and stay (conditional_disagg); "
+            "leave one of the two out"
+        ],
+    ),
+    "a key of conditional": (
+        GOOD + "[router.conditional_disagg]\neff_isl_treshold = 3\npolicy = 'always'",
+        [
+            "F:5: router.conditional_disagg.eff_isl_treshold: unknown key; did you mean eff_isl_threshold",
+            'F:6: router.conditional_disagg.policy: unknown policy "always"; known here: isl_bounding, '
+            "prefill_load, isl_or_load",
+        ],
     ),
     "tables": (
         GOOD + "[workers.decode.kv_offload]\n[planner]\nsla = 1\n[supervisor]\n[runtime]\ndiscovery = 'etcd'",

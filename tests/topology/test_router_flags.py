@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from dynamo_cli.disagg.conditional import ConditionalDisagg
 from dynamo_cli.frontend import busy_threshold
+from dynamo_cli.frontend.disaggregating import add_disagg_arguments, disagg_options
 from dynamo_cli.frontend.router_service import add_router_service_argument, asks_router_service
 from dynamo_cli.routing.kv_arguments import add_kv_routing_arguments, kv_routing_options
 from dynamo_cli.routing.kv_options import KvRoutingOptions
 from dynamo_cli.routing.service.arguments import parse_arguments
-from dynamo_cli.topology.parts import Router
+from dynamo_cli.topology.parts import Conditional, Router
 from dynamo_cli.topology.router_flags import kv_flags, router_flags
 
 KEYS = {
@@ -38,6 +40,7 @@ def parsed(router: Router) -> argparse.Namespace:
     add_router_service_argument(parser)
     add_kv_routing_arguments(parser)
     busy_threshold.add_arguments(parser)
+    add_disagg_arguments(parser)
     return parser.parse_args(list(router_flags(router)))
 
 
@@ -51,8 +54,25 @@ def test_each_key_of_mode_kv_is_an_option_of_the_frontend(key: str) -> None:
 
 
 def test_no_key_is_left_out() -> None:
+    disagg = {"enforce_disagg", "conditional_disagg"}
     busy = {name for name in Router.__struct_fields__ if name.endswith(("_threshold", "_frac"))}
-    assert set(Router.__struct_fields__) == {"mode", "replicas", *busy, *KEYS}
+    assert set(Router.__struct_fields__) == {"mode", "replicas", *busy, *disagg, *KEYS}
+
+
+def test_what_it_says_of_prefill_workers_is_an_option_of_the_frontend() -> None:
+    assert disagg_options(parsed(Router(enforce_disagg=True)), {}).enforce
+    assert not disagg_options(parsed(Router(enforce_disagg=False)), {"DYN_ENFORCE_DISAGG": "1"}).enforce
+    assert disagg_options(parsed(Router(conditional_disagg=Conditional())), {}).conditional == ConditionalDisagg()
+    given: dict[str, Any] = {
+        "policy": "isl_or_load",
+        "eff_isl_threshold": 100,
+        "eff_isl_ratio_threshold": 0.5,
+        "prefill_busy_threshold": 2.5,
+        "decode_busy_threshold": 0.25,
+    }
+    options = disagg_options(parsed(Router(conditional_disagg=Conditional(**given))), {})
+    assert options.conditional == ConditionalDisagg(**given)
+    assert set(given) == set(ConditionalDisagg.__struct_fields__) == set(Conditional.__struct_fields__)
 
 
 def test_what_is_not_said_is_left_to_the_frontend() -> None:

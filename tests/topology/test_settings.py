@@ -122,8 +122,8 @@ def test_a_whole_pool_may_be_added(file: Path) -> None:
         ("workers={}", "--set workers: no pool of workers; add a table such as [workers.decode]"),
         ("workers.decode.args=[-c,1]", '--set workers.decode.args: expected a list of texts, found text "[-c,1]"'),
         (
-            "workers.decode.role=prefill",
-            '--set workers.decode.role: role "prefill" is not available yet; use aggregated',
+            "workers.decode.role=encode",
+            '--set workers.decode.role: role "encode" is not available yet; use aggregated, prefill, decode',
         ),
     ],
 )

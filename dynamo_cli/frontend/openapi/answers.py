@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from dynamo_cli.frontend.openapi.fields.load import BLOCKS, FRACTION, TOKENS
+from dynamo_cli.disagg.conditional import ConditionalPolicy
+from dynamo_cli.frontend.openapi.fields.load import (
+    BLOCKS,
+    DECODE_BUSY,
+    FRACTION,
+    ISL,
+    POLICY,
+    PREFILL_BUSY,
+    RATIO,
+    TOKENS,
+)
 
 
 def _about(text: str, *examples: Any) -> Meta:
@@ -216,6 +226,20 @@ class Thresholds(msgspec.Struct):
 
 class ThresholdList(msgspec.Struct):
     thresholds: Annotated[list[Thresholds], _about("An entry for each model.")]
+
+
+class Conditional(msgspec.Struct):
+    model: ModelName
+    enabled: Annotated[bool, _about("False: every prompt goes to a prefill worker, while there is one.")]
+    policy: Annotated[ConditionalPolicy, _about(POLICY)]
+    eff_isl_threshold: Annotated[int, _about(ISL, 2048)]
+    eff_isl_ratio_threshold: Annotated[float, _about(RATIO, 0.7)]
+    prefill_busy_threshold: Annotated[float, _about(PREFILL_BUSY, 1.0)]
+    decode_busy_threshold: Annotated[float | None, _about(f"{DECODE_BUSY} Null: none.", 0.9)]
+
+
+class ConditionalList(msgspec.Struct):
+    models: Annotated[list[Conditional], _about("An entry for each model.")]
 
 
 class TokenizeAnswer(msgspec.Struct):

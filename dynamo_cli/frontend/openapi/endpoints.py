@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dynamo_cli.frontend import busy_threshold
+from dynamo_cli.frontend import busy_threshold, conditional_disagg
+from dynamo_cli.frontend.conditional_disagg import ConditionalChange
 from dynamo_cli.frontend.memory_view import ONE_PATH as ONE_REQUEST_PATH
 from dynamo_cli.frontend.memory_view import PATH as REQUESTS_PATH
 from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH
@@ -14,7 +15,7 @@ from dynamo_cli.frontend.openapi.fields.chat import CHAT
 from dynamo_cli.frontend.openapi.fields.common import AGENT_HINTS, COMMON, NVEXT, ROUTER_OVERRIDE, STREAM_OPTIONS
 from dynamo_cli.frontend.openapi.fields.completion import COMPLETION
 from dynamo_cli.frontend.openapi.fields.field import Field
-from dynamo_cli.frontend.openapi.fields.load import THRESHOLD_CHANGE
+from dynamo_cli.frontend.openapi.fields.load import CONDITIONAL_CHANGE, THRESHOLD_CHANGE
 from dynamo_cli.frontend.openapi.fields.tokens import DETOKENIZE, TOKENIZE
 from dynamo_cli.frontend.openapi.statuses import OVERLOADED
 from dynamo_cli.frontend.tokens import DetokenizeRequest, TokenizeRequest
@@ -42,6 +43,7 @@ FIELDS: dict[type, dict[str, Field]] = {
     TokenizeRequest: TOKENIZE,
     DetokenizeRequest: DETOKENIZE,
     ThresholdChange: THRESHOLD_CHANGE,
+    ConditionalChange: CONDITIONAL_CHANGE,
 }
 """What is told of the fields of each type, those that it inherits apart."""
 
@@ -49,7 +51,7 @@ TAGS = {
     "Generate": "OpenAI's endpoints for text.",
     "Models": "What is served here.",
     "Tokens": "The models' tokenizers, in vLLM's form.",
-    "Load": "When requests are refused because all workers are busy.",
+    "Load": "When requests are refused because all workers are busy, and who computes prompts.",
     "Operation": "For load balancers, Prometheus and people. No key is needed.",
 }
 PRIVATE = frozenset(
@@ -240,6 +242,35 @@ ENDPOINTS = (
                 "active_decode_blocks_threshold": 0.9,
             },
             "Never refuse": {"model": _MODEL, **dict.fromkeys(BusyThresholds.__struct_fields__)},
+        },
+    ),
+    Endpoint(
+        method="GET",
+        path=conditional_disagg.PATH,
+        id="listConditionalDisagg",
+        tag="Load",
+        summary="When decode workers compute prompts",
+        text="Of each model that is served.",
+        answers={200: answers.ConditionalList},
+    ),
+    Endpoint(
+        method="POST",
+        path=conditional_disagg.PATH,
+        id="changeConditionalDisagg",
+        tag="Load",
+        summary="Change when decode workers compute prompts",
+        text="For all frontends of the deployment. A field that is left out stays as it is.",
+        request=ConditionalChange,
+        answers={200: answers.Conditional},
+        errors=(404, 503),
+        examples={
+            "Short prompts stay with decode workers": {
+                "model": _MODEL,
+                "enabled": True,
+                "eff_isl_threshold": 512,
+                "eff_isl_ratio_threshold": 2.0,
+            },
+            "Every prompt goes to a prefill worker": {"model": _MODEL, "enabled": False},
         },
     ),
     Endpoint(

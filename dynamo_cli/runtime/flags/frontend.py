@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dynamo_cli.runtime.flags.flag import OFF, ON, Flag, Reason, alias, refused, supported
-from dynamo_cli.runtime.flags.reasons import NO_DISAGGREGATION, NO_PARSING
+from dynamo_cli.runtime.flags.reasons import NO_PARSING
 
 _NO_PROMPT = Reason("a frontend has no prompt of its own", "run dynamo chat")
 _NO_MODEL_FILES = Reason("a frontend takes the model's files from its workers", "give the path to dynamo worker")
@@ -93,7 +93,7 @@ FRONTEND: tuple[Flag, ...] = (
     refused("--tokenizer", "DYN_TOKENIZER", why=_OWN_TEXT, harmless=("default",)),
     refused("--[no-]tokenizer-fallback", "DYN_TOKENIZER_FALLBACK", why=_OWN_TEXT, harmless=ON),
     refused("--[no-]trust-remote-code", "DYN_TRUST_REMOTE_CODE", why=_NO_FOREIGN_CODE, harmless=OFF),
-    refused("--[no-]enforce-disagg", "DYN_ENFORCE_DISAGG", why=NO_DISAGGREGATION, harmless=OFF),
+    supported("--[no-]enforce-disagg", "DYN_ENFORCE_DISAGG"),
     refused("--router-min-initial-workers", "DYN_ROUTER_MIN_INITIAL_WORKERS", why=_NO_WAIT, harmless=("0",)),
     refused("--custom-backend-metrics-endpoint", why=_NO_POLLING),
     refused("--custom-backend-metrics-polling-interval", why=_NO_POLLING, harmless=("0",)),

@@ -7,4 +7,3 @@ from dynamo_cli.runtime.flags.flag import Reason
 NO_PARSING = Reason(
     "answers are not parsed for tool calls and reasoning", "leave it out: clients get the text as the model writes it"
 )
-NO_DISAGGREGATION = Reason("a worker does prefill and decoding together", "leave it out")

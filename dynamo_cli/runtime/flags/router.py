@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dynamo_cli.runtime.flags.flag import OFF, ON, Flag, Reason, alias, refused, supported
-from dynamo_cli.runtime.flags.reasons import NO_DISAGGREGATION
 
 _ALWAYS_SHARED = Reason("blocks that requests have in common always count once", "leave it out")
 _ALWAYS_PREFILL = Reason("prompt tokens that are still to be computed always count", "leave it out")
@@ -15,8 +14,10 @@ _NO_QUEUE = Reason(
 _NO_POLICY_FILE = Reason("there is no file of router policies", "use --router-mode")
 _NO_INDEXER = Reason("there is no process with an index of cached blocks", "leave it out")
 _OF_THE_PROCESS = Reason("it is an option of the router process", "give it to dynamo router")
+_OF_FRONTENDS = Reason("frontends send prompts to prefill workers", "give it to dynamo frontend")
 _NO_SHARED_CACHE = Reason("workers share no cache", "leave it out")
 _NO_MODEL_OF_TIME = Reason("the time of a prefill is not predicted", "leave it out")
+_ONE_POLICY = Reason("prefill and decode workers are chosen by one cost", "use --router-kv-policy")
 _ONE_THREAD = Reason("a router has one thread", "start more frontends on the same port: replicas in [frontend]")
 _OTHER_LOAD_AWARE = Reason("it is a router mode here", "use --router-mode least-loaded")
 _NO_STREAM = Reason("there is no NATS JetStream that keeps the router's state", "leave it out")
@@ -27,10 +28,18 @@ _OF_REFERENCE = "of --router-kv-policy reference"
 
 OF_FRONTENDS: tuple[Flag, ...] = (
     supported("--router-mode", "DYN_ROUTER_MODE", note="round-robin, random, power-of-two, least-loaded, kv, direct"),
+    supported("--[no-]router-conditional-disagg", "DYN_ROUTER_CONDITIONAL_DISAGG"),
+    supported(
+        "--router-conditional-disagg-config",
+        "DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG",
+        note="JSON; needs --router-conditional-disagg",
+    ),
     refused("--endpoint", why=_OF_THE_PROCESS),
     refused("--router-block-size", "--block-size", why=_OF_THE_PROCESS),
 )
 OF_THE_PROCESS: tuple[Flag, ...] = (
+    refused("--[no-]router-conditional-disagg", "DYN_ROUTER_CONDITIONAL_DISAGG", why=_OF_FRONTENDS, harmless=OFF),
+    refused("--router-conditional-disagg-config", "DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG", why=_OF_FRONTENDS),
     supported("--endpoint", "DYN_ROUTER_ENDPOINT", note="of the workers; without it those of all the namespace"),
     alias(
         "--router-block-size",
@@ -105,10 +114,8 @@ ROUTER: tuple[Flag, ...] = (
     refused("--router-tracking-key-file", "DYN_ROUTER_TRACKING_KEY_FILE", why=_NO_KEYED_HASHES, strict=True),
     refused("--router-tracking-key-id", "DYN_ROUTER_TRACKING_KEY_ID", why=_NO_KEYED_HASHES, strict=True),
     refused("--router-prefill-load-model", "DYN_ROUTER_PREFILL_LOAD_MODEL", why=_NO_MODEL_OF_TIME, harmless=("none",)),
-    refused("--[no-]router-conditional-disagg", "DYN_ROUTER_CONDITIONAL_DISAGG", why=NO_DISAGGREGATION, harmless=OFF),
-    refused("--router-conditional-disagg-config", "DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG", why=NO_DISAGGREGATION),
-    refused("--router-prefill-policy", "DYN_ROUTER_PREFILL_POLICY", why=NO_DISAGGREGATION),
-    refused("--router-decode-policy", "DYN_ROUTER_DECODE_POLICY", why=NO_DISAGGREGATION),
+    refused("--router-prefill-policy", "DYN_ROUTER_PREFILL_POLICY", why=_ONE_POLICY),
+    refused("--router-decode-policy", "DYN_ROUTER_DECODE_POLICY", why=_ONE_POLICY),
     refused("--[no-]use-remote-indexer", "DYN_USE_REMOTE_INDEXER", why=_NO_INDEXER, harmless=OFF),
     refused("--[no-]serve-indexer", "DYN_SERVE_INDEXER", why=_NO_INDEXER, harmless=OFF),
     refused("--shared-cache-multiplier", "DYN_SHARED_CACHE_MULTIPLIER", why=_NO_SHARED_CACHE),

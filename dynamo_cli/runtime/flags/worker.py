@@ -83,7 +83,7 @@ WORKER: tuple[Flag, ...] = (
         "--disaggregation-mode",
         "DYN_VLLM_DISAGGREGATION_MODE",
         "DYN_TRTLLM_DISAGGREGATION_MODE",
-        note="agg, prefill or decode; nothing is sent to workers that prefill yet",
+        note="agg, prefill or decode, of engines that hand KV over",
     ),
     supported("--[no-]is-prefill-worker", note="--disaggregation-mode prefill"),
     supported("--[no-]is-decode-worker", note="--disaggregation-mode decode"),
