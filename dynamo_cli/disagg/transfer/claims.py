@@ -84,13 +84,24 @@ class Claims:
     async def _claim(self, connection: socket.socket) -> None:
         async with Channel(connection, self._stall_s) as channel:
             try:
-                offer = await self._proved(channel)
-                if offer is not None:
-                    await self._hand_out(channel, offer)
+                await self._answer(channel)
             except TransferFailed as error:
                 _log.info("KV was not fetched: %s", error)
 
-    async def _proved(self, channel: Channel) -> Offer | None:
+    async def _answer(self, channel: Channel) -> None:
+        hello, claim = await self._heard(channel)
+        offer = self._offers.find(claim.offer)
+        answer = welcome(offer.key, hello, claim.proof) if offer and claim.proof.purpose == "transfer" else None
+        if offer is None or answer is None:
+            self._offers.counts.refused += 1
+            why = "this KV is not offered any more" if offer is None else "the ticket was not accepted"
+            await channel.send_frame(Error(0, TransferFailed.code, why))
+            return
+        with self._offers.reading(offer) as view:
+            await channel.send_frame(answer)
+            await self._hand_out(channel, offer, view)
+
+    async def _heard(self, channel: Channel) -> tuple[Hello, Claim]:
         self._unproved += 1
         try:
             hello = new_hello()
@@ -102,32 +113,23 @@ class Claims:
             self._unproved -= 1
         if not isinstance(claim, Claim):
             raise TransferFailed("the peer proves no ticket")
-        offer = self._offers.find(claim.offer)
-        answer = welcome(offer.key, hello, claim.proof) if offer and claim.proof.purpose == "transfer" else None
-        if offer is None or answer is None:
-            self._offers.counts.refused += 1
-            why = "this KV is not offered any more" if offer is None else "the ticket was not accepted"
-            await channel.send_frame(Error(0, TransferFailed.code, why))
-            return None
-        await channel.send_frame(answer)
-        return offer
+        return hello, claim
 
-    async def _hand_out(self, channel: Channel, offer: Offer) -> None:
+    async def _hand_out(self, channel: Channel, offer: Offer, view: memoryview) -> None:
         """Until the fetching side has had its last word."""
-        with self._offers.reading(offer) as view:
-            word = asyncio.ensure_future(channel.last_word())
-            serving = asyncio.ensure_future(self._serve(channel, view))
-            try:
-                await asyncio.wait({word, serving}, return_when=asyncio.FIRST_COMPLETED)
-                last = await word  # also when serving broke: a connection that was reset still has it
-                if last == TAKEN:
-                    self._offers.sent(offer)
-                elif last == GIVEN_UP:
-                    self._offers.release(offer.id)
-                elif serving.done():
-                    serving.result()
-            finally:
-                await _end(word, serving)
+        word = asyncio.ensure_future(channel.last_word())
+        serving = asyncio.ensure_future(self._serve(channel, view))
+        try:
+            await asyncio.wait({word, serving}, return_when=asyncio.FIRST_COMPLETED)
+            last = await word  # also when serving broke: a connection that was reset still has it
+            if last == TAKEN:
+                self._offers.sent(offer)
+            elif last == GIVEN_UP:
+                self._offers.release(offer.id)
+            elif serving.done():
+                serving.result()
+        finally:
+            await _end(word, serving)
 
 
 async def _end(*futures: asyncio.Future[Any]) -> None:

@@ -14,6 +14,7 @@ from dynamo_cli.errors import EngineMissing, TransferFailed
 
 INSTALL = "pip install --no-deps nixl nixl-cu13 && pip install numpy"
 MEMORY = "DRAM"
+# Several turns of both sides make a connection: longer pauses take longer, and no less CPU.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.0001, 0.0005
 T = TypeVar("T")
 

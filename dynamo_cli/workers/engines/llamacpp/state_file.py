@@ -40,8 +40,8 @@ class StateFiles:
     left, however the processes end. Elsewhere they lie in `directory`.
     """
 
-    def __init__(self, directory: str) -> None:
-        self._in_memory = hasattr(os, "memfd_create")
+    def __init__(self, directory: str, *, in_memory: bool = hasattr(os, "memfd_create")) -> None:
+        self._in_memory = in_memory
         self._directory = directory
 
     @property
