@@ -8,6 +8,7 @@
 # make bench-router  what a routing decision costs
 # make bench-events  what KV events cost a frontend and its requests
 # make bench-engine  what frontend and worker add to vLLM, in the environment of test-engines
+# make bench-disagg  what prefilling apart does to running streams, in virtual time; ARGS="--plot FILE.svg"
 # make bench-scale   what routing and simulating cost as they grow
 # make bench-transfer  what it costs to move KV between two workers, over TCP and by NIXL
 # make chaos    faults done to a deployment under load, and what its clients see; ARGS names rows
@@ -31,7 +32,7 @@ ENGINES_HOME ?= .engines
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: up install model test test-engines test-index check bench bench-router bench-events bench-engine bench-scale
-.PHONY: bench-transfer
+.PHONY: bench-disagg bench-transfer
 .PHONY: chaos soak completions schema flags troubleshooting clean
 
 up: install
@@ -71,6 +72,9 @@ bench-engine: model $(ENGINES_HOME)/vllm/.ready
 
 bench-scale: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.replay.scale $(ARGS)
+
+bench-disagg: $(READY)
+	@$(BIN)/python -m dynamo_cli.bench.disagg.compare $(ARGS)
 
 bench-transfer: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.transfer $(ARGS)

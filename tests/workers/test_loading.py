@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_cli.errors import UsageError
 from dynamo_cli.workers import guard, loading
 from dynamo_cli.workers.arguments import parse_arguments
 from dynamo_cli.workers.engine import Engine
@@ -26,6 +27,7 @@ class ManyProcesses(EngineSpec):
     multiprocess_metrics = True
     logits_processors = True
     headless = True
+    disaggregation = "prefill_first"
     seen: dict[str, object]
 
     def available(self) -> str | None:
@@ -72,3 +74,11 @@ async def test_the_engine_finds_what_it_needs_before_it_is_imported(
     await loader.close()
     assert not os.path.exists(str(seen["directory"]))
     assert guard._Guard.pipe is None
+
+
+@pytest.mark.parametrize("role", ["prefill", "decode"])
+async def test_an_engine_that_hands_nothing_over_has_no_half(role: str, clean_environment: Path) -> None:
+    arguments = parse_arguments(["--engine", "echo", "--disaggregation-mode", role], os.environ)
+    loader = Loader(arguments, os.environ, lambda model, engine, what, phase: None)
+    with pytest.raises(UsageError, match="engine echo cannot hand over"):
+        await loader.load()

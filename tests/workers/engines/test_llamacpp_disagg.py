@@ -267,7 +267,8 @@ async def test_text_goes_the_same_way(default_model: PreparedModel, pair: Pair) 
     try:
         await asyncio.gather(engine.start(), other.start())
         deltas = await Pair(engine, other).both(request)
-        assert said(deltas) == said(await collect(engine, request))
+        alone = await collect(engine, request)
+        assert "".join(delta.text for delta in deltas) == "".join(delta.text for delta in alone) != ""
         assert usage_of(deltas).cached_tokens == usage_of(deltas).prompt_tokens - 1
     finally:
         await asyncio.gather(engine.stop(), other.stop())

@@ -31,7 +31,7 @@ def as_delta(item: Any, takes: InputKind) -> Delta:
 def _converted(item: Any) -> Delta:
     try:
         if isinstance(item, dict):
-            known = Delta.__struct_fields__
+            known = tuple(_DEFAULTS)
             unknown = next((key for key in item if key not in known), None)
             if unknown is not None:
                 raise EngineFailed(f"generate yielded a dict with {unknown!r}; it may have {', '.join(known)}")
@@ -42,4 +42,8 @@ def _converted(item: Any) -> Delta:
         raise EngineFailed(f"generate yielded {what}; yield a token id, a list of them, text or a Delta") from None
 
 
-_DEFAULTS: dict[str, Any] = {field: getattr(Delta(), field) for field in Delta.__struct_fields__}
+_NOT_THEIRS = "handover"
+"""What only engines answer that prefill for others."""
+_DEFAULTS: dict[str, Any] = {
+    field: getattr(Delta(), field) for field in Delta.__struct_fields__ if field != _NOT_THEIRS
+}
