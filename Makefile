@@ -11,6 +11,7 @@
 # make bench-engine  what frontend and worker add to vLLM, in the environment of test-engines
 # make bench-disagg  what prefilling apart does to running streams, in virtual time; ARGS="--plot FILE.svg"
 # make bench-scale   what routing and simulating cost as they grow
+# make bench-transfer  what it costs to move KV between two workers, over TCP and by NIXL
 # make chaos    faults done to a deployment under load, and what its clients see; ARGS names rows
 # make soak     the same for 20 minutes with a random fault every 10 s
 # make completions  regenerate completions/
@@ -32,7 +33,7 @@ ENGINES_HOME ?= .engines
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: up install model test test-engines test-index test-kills check bench bench-router bench-events
-.PHONY: bench-engine bench-scale bench-disagg chaos soak completions schema flags troubleshooting clean
+.PHONY: bench-engine bench-scale bench-disagg bench-transfer chaos soak completions schema flags troubleshooting clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -77,6 +78,9 @@ bench-scale: $(READY)
 
 bench-disagg: $(READY)
 	@$(BIN)/python -m dynamo_cli.bench.disagg.compare $(ARGS)
+
+bench-transfer: $(READY)
+	@$(BIN)/python -m dynamo_cli.bench.transfer $(ARGS)
 
 chaos: $(READY) model
 	@$(BIN)/python -m dynamo_cli.bench.chaos $(ARGS)

@@ -50,6 +50,7 @@ ONLY_HERE = {
     "vllm": "workers/engines/vllm/",
     "sglang": "workers/engines/sglang/",
     "tensorrt_llm": "workers/engines/trtllm/",
+    "nixl": "disagg/transfer/",
     "pynvml": "gpus/",
     "huggingface_hub": "hub/",
     "gguf": "hub/",

@@ -1,4 +1,4 @@
-"""Which engines can start here, and what helps those that cannot."""
+"""Which engines can start here and hand over by which means, and what helps those that cannot."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from dynamo_cli.disagg.transfer.nixl_agent import INSTALL
 from dynamo_cli.doctor.check import Check, Question, ok, skipped, warn
 from dynamo_cli.doctor.machine import Machine
 from dynamo_cli.doctor.packages import import_check, import_failures, installed
@@ -42,6 +43,7 @@ def questions(machine: Machine) -> Iterator[Question]:
         yield Question(f"engine-{spec.name}", partial(_checks, spec, machine))
     for name in LATER:
         yield Question(f"engine-{name}", partial(_later, name))
+    yield Question("transfer-nixl", lambda: nixl_check(installed("nixl")))
 
 
 def engine_check(engine: Engine, driver: Driver | None = None) -> Check:
@@ -76,6 +78,13 @@ def _major(cuda: str) -> int:
 def later_check(name: str, version: str) -> Check:
     there = f", although {DISTRIBUTIONS.get(name, name)} {version} is installed" if version else ""
     return skipped(f"engine-{name}", f"has no adapter in this release{there}")
+
+
+def nixl_check(version: str) -> Check:
+    """`version` of the package, "" when it is not installed: nobody needs it who does not ask for it."""
+    if not version:
+        return skipped("transfer-nixl", f"is not installed; KV moves between workers over TCP. To have it: {INSTALL}")
+    return ok("transfer-nixl", f'nixl {version}, for workers with the option transfer = "nixl"')
 
 
 def _checks(spec: EngineSpec, machine: Machine) -> Iterator[Check]:

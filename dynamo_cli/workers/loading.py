@@ -143,6 +143,7 @@ class Loader:
             ports={port: _port(self._environ, port) for port in spec.ports},
             tensor_parallel=arguments.tensor_parallel,
             runtime_dir=str(arguments.runtime.paths.runtime_dir),
+            host=arguments.runtime.host,
             role=arguments.role,
             headless=arguments.headless,
             logits_processors=arguments.logits_processors,

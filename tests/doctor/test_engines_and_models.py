@@ -6,7 +6,7 @@ import pytest
 
 from dynamo_cli.doctor import engines
 from dynamo_cli.doctor.check import GIB, MIB
-from dynamo_cli.doctor.engines import Engine, engine_check, later_check, questions, read_engine
+from dynamo_cli.doctor.engines import Engine, engine_check, later_check, nixl_check, questions, read_engine
 from dynamo_cli.doctor.guard import answers
 from dynamo_cli.doctor.machine import Asked, Machine
 from dynamo_cli.doctor.models import (
@@ -82,7 +82,7 @@ def test_your_own_engine_can_always_start() -> None:
 
 def test_every_engine_is_asked_about() -> None:
     asked = [question.name for question in questions(Machine(Asked()))]
-    assert asked == [f"engine-{name}" for name in (*SPECS, *LATER)]
+    assert asked == [*(f"engine-{name}" for name in (*SPECS, *LATER)), "transfer-nixl"]
     assert read_engine(SPECS["echo"]).missing == ""
 
 
@@ -113,6 +113,11 @@ def test_models_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).write_bytes(bytes(100))
     assert list(read_models()) == [Model(DEFAULT_MODEL, 100, whole=False), Model("org/name", 100)]
+
+
+def test_nixl() -> None:
+    judge(nixl_check("1.5.1"), "ok", "nixl 1.5.1", 'transfer = "nixl"')
+    judge(nixl_check(""), "skipped", "not installed", "over TCP", "pip install --no-deps nixl")
 
 
 def test_tokens() -> None:

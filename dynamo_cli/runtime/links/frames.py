@@ -13,7 +13,7 @@ MAX_FRAME = 32 << 20
 MAX_UNPROVED_FRAME = 1024
 LENGTH_BYTES = 4
 
-Purpose = Literal["requests", "heartbeat", "events"]
+Purpose = Literal["requests", "heartbeat", "events", "transfer"]
 
 
 class FrameTooLarge(Exception):

@@ -43,7 +43,7 @@ class Listener:
 
     @property
     def address(self) -> str:
-        host = _reachable(self._host)
+        host = reachable(self._host)
         return f"tcp://[{host}]:{self._port}" if ":" in host else f"tcp://{host}:{self._port}"
 
     @property
@@ -143,7 +143,7 @@ class AcceptedLink(Link):
             self.transport.close()
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """The address peers can use: a wildcard stands for this host's name."""
     if host not in ("0.0.0.0", "::", ""):
         return host

@@ -32,6 +32,7 @@ class EngineLaunch(msgspec.Struct, frozen=True, kw_only=True):
     `text_path` is the prepared text bundle ("" when the engine takes text). `context_length`: the tokens the model
     was trained for, 0 when unknown. `role` is that of the worker; a `headless` engine is a secondary node of another
     one and generates nothing by itself. `logits_processors` are import paths, `module:name`.
+    `host`: the address that workers listen on for each other.
     """
 
     model_name: str
@@ -43,6 +44,7 @@ class EngineLaunch(msgspec.Struct, frozen=True, kw_only=True):
     ports: dict[str, int] = {}
     tensor_parallel: int = 1
     runtime_dir: str = ""
+    host: str = "127.0.0.1"
     role: Role = "aggregated"
     headless: bool = False
     logits_processors: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from dynamo_cli.protocol.engine import Delta, EngineRequest, SamplingOptions, StopConditions
+from dynamo_cli.protocol.instance import Role
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Adapter, Engine
 from dynamo_cli.workers.engines import registry
@@ -77,9 +78,9 @@ class Case:
         except Exception as error:
             return str(error)
 
-    def create(self, model: Callable[[], PreparedModel], runtime_dir: str = "") -> Engine:
+    def create(self, model: Callable[[], PreparedModel], runtime_dir: str = "", role: Role = "aggregated") -> Engine:
         """`model` finds the default model."""
-        launch: dict[str, Any] = {"model_name": str(self), "runtime_dir": runtime_dir}
+        launch: dict[str, Any] = {"model_name": str(self), "runtime_dir": runtime_dir, "role": role}
         spec = registry.spec(self.name)
         if self.needs_model:
             found = readable(model(), spec)

@@ -12,9 +12,9 @@ _SAME = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequenc
 
 
 def completion_body(
-    request: EngineRequest, prompt: list[int] | str, n_predict: int, ignore_eos: bool
+    request: EngineRequest, prompt: list[int] | str, n_predict: int, ignore_eos: bool, slot: int | None = None
 ) -> dict[str, Any]:
-    """The body of POST /completion. What the request leaves open is llama.cpp's default."""
+    """The body of POST /completion. What the request leaves open is llama.cpp's default, `slot` None its choice."""
     sampling = request.sampling
     body: dict[str, Any] = {
         "prompt": prompt,
@@ -26,6 +26,8 @@ def completion_body(
         # A closed connection is noticed when something is written to it, so prompts report progress too.
         "return_progress": True,
     }
+    if slot is not None:
+        body["id_slot"] = slot
     for name in _SAME:
         value = getattr(sampling, name)
         if value is not None:

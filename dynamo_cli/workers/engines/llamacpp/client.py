@@ -66,6 +66,10 @@ class Slot(msgspec.Struct):
     is_processing: bool = False
 
 
+class _Acted(msgspec.Struct):
+    n_restored: int = 0
+
+
 class _Refusal(msgspec.Struct):
     error: Failure = msgspec.field(default_factory=Failure)
 
@@ -88,10 +92,22 @@ class LlamaClient:
         async with await self._call("GET", "/slots") as answer:
             return msgspec.json.decode(await answer.read(), type=list[Slot])
 
+    async def save(self, slot: int, filename: str) -> None:
+        """Write what the slot holds to a file in `slot_save_path`."""
+        await self._act(slot, "save", filename)
+
+    async def restore(self, slot: int, filename: str) -> int:
+        """Fill the slot from such a file; how many tokens it holds now. Raises InvalidRequest for what is no such."""
+        return (await self._act(slot, "restore", filename)).n_restored
+
     async def render(self, messages: list[dict[str, Any]]) -> str:
         """The prompt of a chat by the model's own template."""
         async with await self._call("POST", "/apply-template", {"messages": messages}) as answer:
             return msgspec.json.decode(await answer.read(), type=_Prompt).prompt
+
+    async def _act(self, slot: int, action: str, filename: str) -> _Acted:
+        async with await self._call("POST", f"/slots/{slot}?action={action}", {"filename": filename}) as answer:
+            return msgspec.json.decode(await answer.read(), type=_Acted)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
         encoded = b"" if body is None else msgspec.json.encode(body)

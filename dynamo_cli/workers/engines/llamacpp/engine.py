@@ -7,6 +7,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
+from dynamo_cli.disagg.transfer.metrics import transfer_metrics
+from dynamo_cli.disagg.transfer.open import open_transfer
 from dynamo_cli.errors import EngineDied, EngineFailed, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.load import WorkerLoad
@@ -17,12 +19,15 @@ from dynamo_cli.workers.engines.llamacpp.body import completion_body
 from dynamo_cli.workers.engines.llamacpp.client import LlamaClient, events
 from dynamo_cli.workers.engines.llamacpp.flags import Settings
 from dynamo_cli.workers.engines.llamacpp.grammar import KINDS, GrammarCheck
+from dynamo_cli.workers.engines.llamacpp.handing_over import HandingOver, refuse_handing
 from dynamo_cli.workers.engines.llamacpp.heldback import HeldBack
 from dynamo_cli.workers.engines.llamacpp.output import Output
 from dynamo_cli.workers.engines.llamacpp.process import LlamaProcess
+from dynamo_cli.workers.engines.llamacpp.spec import LlamaCppOptions
 from dynamo_cli.workers.gate import Gate
 
 Prompt = list[int] | str
+Phases = list[tuple[int, bool]]
 
 
 class _Started(NamedTuple):
@@ -32,6 +37,7 @@ class _Started(NamedTuple):
     grammar_check: GrammarCheck
     end_ids: frozenset[int]
     context_length: int
+    handing: HandingOver | None
 
 
 class LlamaCppEngine(Engine):
@@ -39,11 +45,16 @@ class LlamaCppEngine(Engine):
         self._text_path = launch.text_path
         self._takes_text = not launch.text_path
         self._settings = settings
-        self._process = LlamaProcess(launch.model_path, settings, launch.runtime_dir)
+        hands_over = launch.role in ("prefill", "decode")
+        options = launch.options or LlamaCppOptions()
+        self.transfer = open_transfer(options.transfer, launch.host) if hands_over else None
+        self._process = LlamaProcess(launch.model_path, settings, launch.runtime_dir, saves=hands_over)
         self._started: _Started | None = None
         self._prefilling = 0
 
     async def start(self) -> EngineInfo:
+        if self.transfer is not None:
+            await self.transfer.start()
         await self._process.start()
         client = LlamaClient(self._process.socket, self._process.key)
         slots = await client.slots()
@@ -54,6 +65,7 @@ class LlamaCppEngine(Engine):
             grammar_check=GrammarCheck(client),
             end_ids=await _end_ids(client),
             context_length=slots[0].n_ctx,
+            handing=self._handing(client, len(slots)),
         )
         return EngineInfo(
             input="text" if self._takes_text else "tokens",
@@ -69,28 +81,53 @@ class LlamaCppEngine(Engine):
         prompt = await self._prompt(request, started)
         phases = self._phases(request, prompt, started)
         output = Output(request, started.held_back, started.end_ids, as_text=isinstance(prompt, str))
-        unread = len(request.token_ids)
+        unread = len(request.token_ids) if request.handover is None else 0
         self._prefilling += unread
         try:
             if not await started.gate.enter(context):
                 yield output.last("cancelled")
                 return
             try:
-                if request.guided is not None:
-                    await started.grammar_check(request.guided)
-                for n_predict, ignore_eos in phases:
-                    body = completion_body(request, output.begin(prompt), n_predict, ignore_eos)
-                    async with aclosing(self._stream(body, output, context)) as deltas:
-                        async for delta in deltas:
-                            self._prefilling, unread = self._prefilling - unread, 0
-                            yield delta
-                    if output.finish != "length":
-                        break
+                async with aclosing(self._sequence(request, prompt, phases, output, context)) as deltas:
+                    async for delta in deltas:
+                        self._prefilling, unread = self._prefilling - unread, 0
+                        yield delta
             finally:
                 started.gate.leave()
         finally:
             self._prefilling -= unread
         yield output.last(output.finish or "cancelled")
+
+    async def _sequence(
+        self, request: EngineRequest, prompt: Prompt, phases: Phases, output: Output, context: Context
+    ) -> AsyncGenerator[Delta, None]:
+        """Everything but the last delta, in a slot."""
+        started = self._ready()
+        if request.guided is not None:
+            await started.grammar_check(request.guided)
+        handing, slot = started.handing, None
+        if handing is None:
+            refuse_handing(request)
+        else:
+            slot = handing.take_slot(request)
+        try:
+            if handing and slot is not None and request.handover is not None:
+                output.transferred = await handing.fetch(request.handover, slot, context)
+            for n_predict, ignore_eos in phases:
+                if context.stopped:
+                    return
+                body = completion_body(request, output.begin(prompt), n_predict, ignore_eos, slot)
+                async with aclosing(self._stream(body, output, context)) as deltas:
+                    async for delta in deltas:
+                        if not request.prefill_only:
+                            yield delta
+                if output.finish != "length":
+                    break
+            if handing and slot is not None and request.prefill_only and not context.stopped:
+                output.handover = await handing.offer(slot, context)
+        finally:
+            if handing and slot is not None:
+                handing.give_slot_back(slot, request.token_ids + output.tokens)
 
     def load(self) -> WorkerLoad | None:
         """Its KV cache is its own affair, and in text it cannot be told how long a prompt is."""
@@ -100,8 +137,13 @@ class LlamaCppEngine(Engine):
         gate = started.gate
         return WorkerLoad(active_prefill_tokens=self._prefilling, running=gate.inside, waiting=gate.waiting)
 
+    def metrics(self) -> str:
+        return transfer_metrics(self.transfer.counts) if self.transfer else ""
+
     async def stop(self) -> None:
         self._started = None
+        if self.transfer is not None:
+            await self.transfer.close()
         await self._process.stop()
 
     async def failed(self) -> str:
@@ -110,6 +152,10 @@ class LlamaCppEngine(Engine):
     async def busy_slots(self) -> int:
         """How many sequences llama.cpp is working on."""
         return sum(slot.is_processing for slot in await self._ready().client.slots())
+
+    def _handing(self, client: LlamaClient, slots: int) -> HandingOver | None:
+        files = self._process.files
+        return HandingOver(self.transfer, files, client, slots) if self.transfer and files else None
 
     def _ready(self) -> _Started:
         if self._started is None:
@@ -129,9 +175,15 @@ class LlamaCppEngine(Engine):
             raise InvalidRequest("there are neither messages nor a prompt", "prompt")
         return request.prompt
 
-    def _phases(self, request: EngineRequest, prompt: Prompt, started: _Started) -> list[tuple[int, bool]]:
+    def _phases(self, request: EngineRequest, prompt: Prompt, started: _Started) -> Phases:
         """(tokens to generate, whether the end of sequence is barred) in turn: llama.cpp knows no least length."""
         stop = request.stop
+        if request.prefill_only:
+            if not isinstance(prompt, str) and len(prompt) >= started.context_length:
+                raise InvalidRequest(
+                    f"{len(prompt)} prompt tokens do not fit the context of {started.context_length}", "prompt"
+                )
+            return [(0, True)]
         if isinstance(prompt, str):
             return [(-1 if stop.max_tokens is None else stop.max_tokens, stop.ignore_eos)]
         room = started.context_length - len(prompt)

@@ -11,15 +11,22 @@ from dynamo_cli.protocol.engine import (
     FinishReason,
     TokenLogprob,
 )
+from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.workers.engines.llamacpp.client import Event, TokenProbability
+from dynamo_cli.workers.engines.llamacpp.handing_over import Transferred
 from dynamo_cli.workers.engines.llamacpp.heldback import HeldBack
 
 
 class Output:
-    """Collects one request's tokens over one or more streams; `finish` is set when a stream has ended."""
+    """Collects one request's tokens over one or more streams; `finish` is set when a stream has ended.
+
+    `transferred`: what of the prompt's KV came from another worker. `handover`: where it waits for another one.
+    """
 
     def __init__(self, request: EngineRequest, held_back: HeldBack, end_ids: frozenset[int], *, as_text: bool) -> None:
         self.finish: FinishReason | None = None
+        self.transferred: Transferred | None = None
+        self.handover: Handover | None = None
         self._as_text = as_text
         self._held_back = held_back
         self._alternatives = request.output.logprobs
@@ -30,6 +37,12 @@ class Output:
         self._swallowed = 0
         self._prompt_tokens = len(request.token_ids)
         self._cached = 0
+        self._prefill_only = request.prefill_only
+
+    @property
+    def tokens(self) -> list[int]:
+        """Those that the caller has gained."""
+        return self._ids
 
     def begin(self, prompt: list[int] | str) -> list[int] | str:
         """A new stream starts; returns its prompt: the request's, continued by what there is."""
@@ -68,7 +81,10 @@ class Output:
 
     def last(self, finish: FinishReason) -> Delta:
         generated = self._predicted if self._as_text else len(self._ids) + self._swallowed
-        return Delta(finish_reason=finish, usage=EngineUsage(self._prompt_tokens, generated, self._cached))
+        if self._prefill_only:
+            generated, finish = 0, "length" if self.handover is not None else "cancelled"
+        usage = EngineUsage(self._prompt_tokens, generated, self._cached, *(self.transferred or ()))
+        return Delta(finish_reason=finish, usage=usage, handover=self.handover)
 
     def _new_ids(self, event: Event) -> list[int]:
         gained = event.tokens_predicted - self._predicted

@@ -15,6 +15,7 @@ from dynamo_cli.errors import EngineFailed, UsageError
 from dynamo_cli.workers.engines.last_lines import LastLines, how_it_ended
 from dynamo_cli.workers.engines.llamacpp.child import ChildConfig
 from dynamo_cli.workers.engines.llamacpp.flags import Settings
+from dynamo_cli.workers.engines.llamacpp.state_file import StateFiles
 from dynamo_cli.workers.engines.private import private_directory
 
 _CHILD = "dynamo_cli.workers.engines.llamacpp.child"
@@ -23,12 +24,15 @@ _CHILD = "dynamo_cli.workers.engines.llamacpp.child"
 class LlamaProcess:
     """`socket` lies in a directory of mode 0700 and answers only to `key`."""
 
-    def __init__(self, model: str, settings: Settings, runtime_dir: str) -> None:
+    def __init__(self, model: str, settings: Settings, runtime_dir: str, *, saves: bool = False) -> None:
+        """`saves`: the state of its slots can be written to `files`, and read from there."""
         self.key = secrets.token_hex(16)
         self.socket = ""
         self._model = model
         self._settings = settings
         self._runtime_dir = runtime_dir
+        self._saves = saves
+        self.files: StateFiles | None = None
         self._directory: str | None = None
         self._lines: LastLines | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -45,7 +49,11 @@ class LlamaProcess:
         self._lines.started()
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
-        config = ChildConfig(self._model, self.socket, self.key, os.getpid(), self._settings)
+        settings = self._settings
+        if self._saves:
+            self.files = StateFiles(self._directory)
+            settings = settings | {"slot_save_path": self.files.path}
+        config = ChildConfig(self._model, self.socket, self.key, os.getpid(), settings)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             stdin.write(msgspec.json.encode(config) + b"\n")
             await stdin.drain()

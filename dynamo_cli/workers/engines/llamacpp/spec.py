@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
@@ -17,11 +17,13 @@ class LlamaCppOptions(EngineOptions, frozen=True, kw_only=True):
     """`parallel`: sequences decoded together. `threads`: default DYN_LLAMACPP_THREADS, else all cores but one.
 
     `max_model_len`: tokens of context of each sequence; 0 is the model's own, at most 8192.
+    `transfer`: how KV gets from prefill to decode workers; both need the same.
     """
 
     parallel: Annotated[int, Meta(ge=1)] = 4
     threads: Annotated[int, Meta(ge=1)] | None = None
     max_model_len: Annotated[int, Meta(ge=0)] = 0
+    transfer: Literal["tcp", "nixl"] = "tcp"
 
 
 class LlamaCppSpec(EngineSpec):
@@ -31,6 +33,7 @@ class LlamaCppSpec(EngineSpec):
     formats = ("gguf",)
     options_type = LlamaCppOptions
     takes_text = True
+    disaggregation = "prefill_first"
 
     def available(self) -> str | None:
         if importlib.util.find_spec("xllamacpp") is None:
