@@ -13,7 +13,7 @@ from dynamo_cli.text.stops import StopStrings
 if TYPE_CHECKING:
     from dynamo_cli.frontend.answer import Answer
     from dynamo_cli.routing.flight import Flight
-    from dynamo_cli.routing.legs import Leg
+    from dynamo_cli.routing.legs import Leg, Prefilled
 
 
 class Choice:
@@ -49,6 +49,7 @@ class Choice:
         self._instance = 0
         self._kv_hit_rate: float | None = None
         self._legs: tuple[Leg, ...] = ()
+        self._prefilled: Prefilled | None = None
 
     @property
     def instance_id(self) -> int:
@@ -65,6 +66,11 @@ class Choice:
         """The workers it was sent to, in order."""
         return self._legs if self.flight is None else self.flight.legs
 
+    @property
+    def prefilled(self) -> Prefilled | None:
+        """What a prefill worker did for it; None when none did."""
+        return self._prefilled if self.flight is None else self.flight.prefilled
+
     def cancel(self) -> None:
         """Hear no more; the worker is told to stop. Idempotent."""
         self._over = True
@@ -78,6 +84,7 @@ class Choice:
             self._instance = flight.instance_id
             self._kv_hit_rate = flight.kv_hit_rate
             self._legs = flight.legs
+            self._prefilled = flight.prefilled
         return flight
 
     # StreamSink

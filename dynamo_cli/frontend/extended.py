@@ -12,6 +12,7 @@ from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import EVENT_END, Format
 from dynamo_cli.frontend.metrics.counts import Tracker
+from dynamo_cli.routing.legs import Prefilled
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.runtime.http.exchange import Exchange
 
@@ -30,6 +31,8 @@ class Extras:
         self._received_ms = round((time.time() - (time.perf_counter() - started)) * 1e3)
         self._first = 0.0
         self._kv_hit_rate: float | None = None
+        self._prefilled: Prefilled | None = None
+        self._transfer_s = 0.0
         self._workers: dict[int, dict[str, str]] = {}
         self._members: dict[int, bytes] = {}
 
@@ -41,9 +44,14 @@ class Extras:
             if self._kv_hit_rate is None:
                 self._kv_hit_rate = choice.kv_hit_rate
             self._first = self._first or time.perf_counter()
-            worker = self._workers[instance_id] = self._describe(instance_id)
+            self._prefilled = self._prefilled or choice.prefilled
+            worker = self._workers[instance_id] = self._describe(instance_id) | _prefill_worker(choice)
             member = self._members[instance_id] = _member({WORKER_ID: worker} if self._named else {})
         return member
+
+    def ended(self, choice: Choice) -> None:
+        """It is complete, and has been counted."""
+        self._transfer_s += choice.usage.transfer_s
 
     def last_member(self, instance_id: int | None) -> bytes:
         """The one that ends what this worker answered; None: what all did, unnamed if there were several."""
@@ -70,9 +78,23 @@ class Extras:
             "ttft_ms": round((self._first - self._started) * 1e3, 3),
             "total_time_ms": round((time.perf_counter() - self._started) * 1e3, 3),
         }
+        prefilled = self._prefilled
+        if prefilled is not None:
+            timing["prefill_wait_time_ms"] = round((prefilled.began - self._started) * 1e3, 3)
+            timing["prefill_time_ms"] = round(prefilled.seconds * 1e3, 3)
+            timing["kv_transfer_time_ms"] = round(self._transfer_s * 1e3, 3)
         if self._kv_hit_rate is not None:
             timing["kv_hit_rate"] = round(self._kv_hit_rate, 4)
         return timing
+
+
+def _prefill_worker(choice: Choice) -> dict[str, str]:
+    """Nothing when the prompt was computed where it was decoded."""
+    prefilled = choice.prefilled
+    if prefilled is None:
+        return {}
+    worker = {"prefill_worker_id": f"{prefilled.worker:x}"}
+    return worker | {"prefill_worker": prefilled.service} if prefilled.service else worker
 
 
 def _member(extras: dict[str, Any]) -> bytes:
@@ -94,6 +116,8 @@ class ExtendedStream(StreamedAnswer):
         if choice.instance_id != self._instance:
             self._instance = choice.instance_id
             self._event_end = self._extras.note(choice) + EVENT_END
+        if reason is not None:
+            self._extras.ended(choice)
         super()._show(choice, text, reason)
 
     def _send(self, events: bytes, last: bool) -> None:
@@ -113,6 +137,8 @@ class ExtendedWhole(WholeAnswer):
 
     def _show(self, choice: Choice, text: str, reason: str | None) -> None:
         self._extras.note(choice)
+        if reason is not None:
+            self._extras.ended(choice)
         super()._show(choice, text, reason)
 
     def _send(self, body: bytes) -> None:

@@ -93,6 +93,7 @@ def _attempt(leg: Leg, began: float, first: bool) -> Attempt:
         candidates=_candidates(leg),
         among=len(leg.candidates),
         spared=[leg.name_of(worker) for worker in sorted(spared)],
+        prefills=leg.prefills,
         left=leg.left,
         tokens=leg.tokens,
     )

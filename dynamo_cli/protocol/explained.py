@@ -22,7 +22,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     `pinned`: the client named it. `advised`: the router process chose it. `bound`: its session had chosen it before.
     `candidates`: only in mode kv; `among`: how many there were. `spared`: workers in rotation that were left out as too
-    busy. `left`: why it ended there too early, after `tokens` tokens.
+    busy. `prefills`: it was to compute the prompt for the next one. `left`: why it ended there too early, after
+    `tokens` tokens.
     """
 
     worker: str
@@ -39,6 +40,7 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     candidates: list[Candidate] = []
     among: int = 0
     spared: list[str] = []
+    prefills: bool = False
     left: str = ""
     tokens: int = 0
 

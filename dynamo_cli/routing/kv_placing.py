@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable, Sequence
 from time import monotonic
 
+import msgspec
+
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.instance import EndpointId, ModelCard
 from dynamo_cli.protocol.kv import KvEvent, block_hashes
@@ -129,7 +131,9 @@ class KvPlacer(Placer):
     ) -> tuple[int, Placed]:
         router, now, tokens = self.router, self.clock(), request.token_ids
         hashes = block_hashes(tokens, router.block_size, adapter=self.adapter_of(request))
-        computes = 0 if request.handover is not None else len(tokens)
+        computes = len(tokens)
+        if request.handover is not None:
+            computes, hints = 0, msgspec.structs.replace(hints, overlap_credit=0.0)
         wanted = routing_request(hashes, computes, request_id, hints)
         decision = router.decide(wanted, candidates, now, bound)
         weighed = router.weighed(wanted, candidates, decision)

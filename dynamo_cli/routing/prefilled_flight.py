@@ -38,7 +38,6 @@ class PrefilledFlight(Flight):
         "_handover",
         "_heard",
         "_leg",
-        "_own_hints",
         "_remote",
         "_reusable",
         "_transfers_failed",
@@ -62,7 +61,6 @@ class PrefilledFlight(Flight):
         super().__init__(dispatcher, request, sink, request_id, wanted, accepted, trail, hints, avoid, outfit)
         self.prefilled = None
         self._remote = remote
-        self._own_hints = hints
         self._leg: RemoteLeg | None = None
         self._handover: Handover | None = None
         self._reusable = False
@@ -79,7 +77,6 @@ class PrefilledFlight(Flight):
     def start(self, request: EngineRequest, advised: int | None = None) -> None:
         handover = self._handover = request.handover
         self._heard, before = False, self.kv_hit_rate
-        self._hints = self._own_hints if handover is None else replace(self._own_hints, overlap_credit=0.0)
         super().start(request, advised)
         if handover is not None:
             self.kv_hit_rate = before
@@ -150,7 +147,7 @@ class PrefilledFlight(Flight):
         """Have the prompt computed by a prefill worker; raises what nobody can help."""
         self._handover, self._reusable = None, False
         try:
-            about = self._request_id, self._trail, self._own_hints
+            about = self._request_id, self._trail, self._hints
             leg = self._remote.begin(request, *about, self._avoid, partial(self._prefill_ended, request))
         except DynamoError as error:
             self._recompute(request, error, "prefill_failed")

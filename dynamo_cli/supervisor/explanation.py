@@ -67,7 +67,8 @@ def _head(request: ExplainedRequest) -> Iterator[str]:
 
 
 def _attempt(attempt: Attempt, request: ExplainedRequest) -> Iterator[str]:
-    yield f"{attempt.worker}, after {_time(attempt.after_s)}: {why(attempt, request.router_mode)}"
+    task = ", to compute the prompt" if attempt.prefills else ""
+    yield f"{attempt.worker}{task}, after {_time(attempt.after_s)}: {why(attempt, request.router_mode)}"
     if attempt.spared:
         yield f"{INDENT}left out as too busy: {', '.join(attempt.spared)}"
     if len(attempt.candidates) > 1:

@@ -16,6 +16,7 @@ from dynamo_cli.routing.kv_diagnosis import REASONS
 from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.migration import MigrationCounts
 from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.routing.remote_prefill import FALLBACK_REASONS, RemotePrefill
 from dynamo_cli.runtime.histogram import Histogram
 
 _HISTOGRAMS: dict[str, Callable[[ModelCounts], Histogram]] = {
@@ -48,6 +49,8 @@ def collect(models: Models, loop: LoopDelay, unseen: Unseen, frontend: str) -> S
     for dispatcher in models.dispatchers:
         _add_model(samples, dispatcher.model, dispatcher.options.limit)
         _add_migrations(samples, dispatcher.model.name, dispatcher.migrations)
+        if dispatcher.remote is not None:
+            _add_remote(samples, dispatcher.remote)
         if isinstance(dispatcher.placer, KvPlacer):
             _add_router(samples, dispatcher.placer)
     if models.service is not None:
@@ -101,16 +104,33 @@ def _add_model(samples: Samples, model: RoutedModel, migration_limit: int) -> No
     labels = (model.name,)
     add(samples, "model_ready", labels, int(bool(model.candidates)))
     add(samples, "model_migration_limit", labels, migration_limit)
-    for worker, load in model.loads.known().items():
-        of_worker = (model.name, f"{worker:x}", "0", "decode")
-        add(samples, "worker_active_decode_blocks", of_worker, load.active_decode_blocks)
-        add(samples, "worker_active_prefill_tokens", of_worker, load.active_prefill_tokens)
+    _add_loads(samples, model, "decode")
     if model.identity is None:
         return
     add(samples, "model_context_length", labels, model.context_length)
     add(samples, "model_kv_cache_block_size", labels, model.identity.kv_block_size)
     for name in _OF_CARDS:
         add(samples, f"model_{name}", labels, sum(getattr(card, name) for card in model.cards.values()))
+
+
+def _add_loads(samples: Samples, model: RoutedModel, kind: str) -> None:
+    for worker, load in model.loads.known().items():
+        of_worker = (model.name, f"{worker:x}", "0", kind)
+        add(samples, "worker_active_decode_blocks", of_worker, load.active_decode_blocks)
+        add(samples, "worker_active_prefill_tokens", of_worker, load.active_prefill_tokens)
+
+
+def _add_remote(samples: Samples, remote: RemotePrefill) -> None:
+    labels, counts = (remote.model.name,), remote.counts
+    add(samples, "remote_prefill_total", labels, counts.prefills)
+    add(samples, "remote_prefill_kept_local_total", labels, counts.kept_local)
+    for reason in FALLBACK_REASONS:
+        add(samples, "remote_prefill_fallback_total", (*labels, reason), counts.fallbacks[reason])
+    add(samples, "kv_transfer_total", labels, counts.transfers)
+    add(samples, "kv_transfer_tokens_total", labels, counts.tokens)
+    add(samples, "kv_transfer_bytes_total", labels, counts.bytes)
+    add(samples, "kv_transfer_seconds_total", labels, counts.seconds)
+    _add_loads(samples, remote.model, "prefill")
 
 
 def _add_router(samples: Samples, placer: KvPlacer) -> None:
