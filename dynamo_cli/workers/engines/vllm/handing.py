@@ -17,8 +17,9 @@ from dynamo_cli.protocol.instance import Role
 FAMILY = "vllm"
 NIXL_PORT = "nixl"
 NIXL = "pip install --no-deps nixl nixl-cu13"
-QUIET_VARIABLE = "DYNAMO_VLLM_QUIET_NIXL"
-"""Set for vLLM's processes when NIXL's progress thread is to stay off."""
+DELAY_VARIABLE = "DYNAMO_VLLM_NIXL_DELAY_US"
+"""For vLLM's processes: microseconds between two looks of NIXL's progress thread. Unset: it never sleeps."""
+DELAY_US = 1000
 _ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
 _ASKED = {
     "do_remote_decode": True,
@@ -48,28 +49,30 @@ def connector_of(role: Role, *, on_cpu: bool) -> dict[str, Any]:
 
 
 def prepare_handing(environ: MutableMapping[str, str], port: int, *, on_cpu: bool) -> None:
-    """The side channel on loopback, unless the user says where. On a CPU NIXL's progress thread would burn a core."""
+    """The side channel on loopback, unless the user says where. On a CPU NIXL leaves the cores to the model."""
     defaults = {
         "VLLM_NIXL_SIDE_CHANNEL_HOST": "127.0.0.1",
         "VLLM_NIXL_SIDE_CHANNEL_PORT": str(port),
         "UCX_RCACHE_MAX_UNRELEASED": "1024",
     }
     if on_cpu:
-        defaults |= {"UCX_TLS": "cma,posix,tcp,self", QUIET_VARIABLE: "1"}
+        defaults |= {"UCX_TLS": "cma,posix,tcp,self", DELAY_VARIABLE: str(DELAY_US)}
     for name, value in defaults.items():
         environ.setdefault(name, value)
 
 
-def silence_nixl() -> None:
-    """In a process of vLLM: agents without a progress thread, unless they ask for one."""
+def slow_nixl_down(delay_us: int) -> None:
+    """In a process of vLLM: let NIXL's progress threads sleep so long after each look.
+
+    Without sleep each burns a core; without the thread an idle prefill worker never answers who wants its KV.
+    """
     from nixl import _api
 
-    config, began = _api.nixl_agent_config, _api.nixl_agent_config.__init__
+    class Paced(_api.nixlBind.nixlAgentConfig):  # type: ignore[misc]
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, delay_us if name == "pthrDelay" else value)
 
-    def begin(self: Any, *args: Any, **named: Any) -> None:
-        began(self, *args, **(named if args else {"enable_prog_thread": False, **named}))
-
-    config.__init__ = begin
+    _api.nixlBind.nixlAgentConfig = Paced
 
 
 def transfer_parameters(request: EngineRequest) -> dict[str, Any] | None:
@@ -86,7 +89,5 @@ def transfer_parameters(request: EngineRequest) -> dict[str, Any] | None:
 def left_behind(found: Any) -> Handover:
     """`found`: the last RequestOutput of a prefill. Raises EngineFailed when vLLM keeps nothing."""
     if not found.kv_transfer_params:
-        raise EngineFailed(
-            "vLLM keeps nothing for others: its worker needs --disaggregation-mode prefill"
-        )
+        raise EngineFailed("vLLM keeps nothing for others: its worker needs --disaggregation-mode prefill")
     return Handover(FAMILY, found.kv_transfer_params)
