@@ -44,8 +44,10 @@ def connector_of(role: Role, *, on_cpu: bool) -> dict[str, Any]:
     """What vLLM's KVTransferConfig is made of. Raises EngineMissing without NIXL."""
     if importlib.util.find_spec("nixl") is None:
         raise EngineMissing(f"engine vllm hands KV over with NIXL, which is not installed; run `{NIXL}`")
-    config = {"kv_connector": "NixlConnector", "kv_role": _ROLES[role]}
-    return config | {"kv_buffer_device": "cpu"} if on_cpu else config
+    config: dict[str, Any] = {"kv_connector": "NixlConnector", "kv_role": _ROLES[role]}
+    if on_cpu:
+        config |= {"kv_buffer_device": "cpu", "kv_connector_extra_config": {"num_threads": 0}}
+    return config
 
 
 def prepare_handing(environ: MutableMapping[str, str], port: int, *, on_cpu: bool) -> None:
