@@ -175,7 +175,7 @@ class _Planner:
         for replica in range(pool.replicas):
             name = f"{pool.name}-{replica}"
             gpus, gpus_reason = self.given[pool.name, replica]
-            ports = self._ports(f"pool {pool.name}", spec.ports, name)
+            ports = self._ports(f"pool {pool.name}", spec.ports_of(pool.role), name)
             command = options.get("command")
             served = _served(model, spec, options)
             yield ProcessSpec(

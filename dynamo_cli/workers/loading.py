@@ -140,7 +140,7 @@ class Loader:
             context_length=model.context_length if model else 0,
             args=arguments.engine_args,
             options=convert_options(arguments.options or {}, spec.options_type, spec.name),
-            ports={port: _port(self._environ, port) for port in spec.ports},
+            ports={port: _port(self._environ, port) for port in spec.ports_of(arguments.role)},
             tensor_parallel=arguments.tensor_parallel,
             runtime_dir=str(arguments.runtime.paths.runtime_dir),
             host=arguments.runtime.host,

@@ -85,6 +85,10 @@ class EngineSpec(ABC):
         """Whether it uses the files of a model that it is told of, needed or not."""
         return self.needs_model
 
+    def ports_of(self, role: Role) -> tuple[str, ...]:
+        """`ports` of a worker of this role."""
+        return self.ports
+
     @abstractmethod
     def create(self, launch: EngineLaunch) -> Engine:
         """Import the adapter and make the engine, not yet started."""

@@ -10,6 +10,7 @@ from dynamo_cli.errors import UsageError
 from dynamo_cli.workers.engines.arguments import nearest
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.vllm.failure import one_line
+from dynamo_cli.workers.engines.vllm.handing import connector_of, hands_over
 
 CPU_CACHE_BYTES = 2 << 30
 """Of an engine on the CPU when nobody says; vLLM would take nine tenths of the memory."""
@@ -34,7 +35,7 @@ def engine_arguments(launch: EngineLaunch, *, on_cpu: bool, events_endpoint: str
     parsed, unknown = parser.parse_known_args(list(launch.args))
     if unknown:
         raise _unknown(unknown[0], parser)
-    _fill(parsed, launch, parser)
+    _fill(parsed, launch, parser, on_cpu=on_cpu)
     if on_cpu and _cache_size_is_open(parsed, parser):
         parsed.kv_cache_memory_bytes = CPU_CACHE_BYTES
     if events_endpoint and parsed.kv_events_config is None and parsed.enable_prefix_caching is not False:
@@ -48,7 +49,7 @@ def follows_events(arguments: Any, events_endpoint: str) -> bool:
     return bool(events_endpoint) and config is not None and getattr(config, "endpoint", "") == events_endpoint
 
 
-def _fill(parsed: argparse.Namespace, launch: EngineLaunch, parser: argparse.ArgumentParser) -> None:
+def _fill(parsed: argparse.Namespace, launch: EngineLaunch, parser: argparse.ArgumentParser, *, on_cpu: bool) -> None:
     if parsed.model not in (None, parser.get_default("model"), launch.model_path):
         raise UsageError("engine vllm: the model is the worker's own --model, not an argument of the engine")
     if getattr(parsed, "data_parallel_size", 1) not in (None, 1):
@@ -58,6 +59,8 @@ def _fill(parsed: argparse.Namespace, launch: EngineLaunch, parser: argparse.Arg
     parsed.model = launch.model_path
     if not parsed.served_model_name:
         parsed.served_model_name = [launch.model_name]
+    if hands_over(launch.role) and parsed.kv_transfer_config is None:
+        parsed.kv_transfer_config = _transfer_config(connector_of(launch.role, on_cpu=on_cpu))
     if launch.logits_processors:
         parsed.logits_processors = [*(parsed.logits_processors or ()), *launch.logits_processors]
     if launch.tensor_parallel > 1:
@@ -81,6 +84,12 @@ def _events_config(endpoint: str) -> Any:
     from vllm.config.kv_events import KVEventsConfig
 
     return KVEventsConfig(enable_kv_cache_events=True, publisher="zmq", endpoint=endpoint)
+
+
+def _transfer_config(fields: dict[str, Any]) -> Any:
+    from vllm.config.kv_transfer import KVTransferConfig
+
+    return KVTransferConfig(**fields)
 
 
 def _unknown(word: str, parser: argparse.ArgumentParser) -> UsageError:

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from dynamo_cli.protocol.load import WorkerLoad
+
+
+class Transfer(NamedTuple):
+    tokens: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+class Transferred:
+    """KV that came from prefill workers. vLLM counts it a step, not a request: sums are exact, shares may not be."""
+
+    def __init__(self) -> None:
+        self._untaken = Transfer()
+
+    def record(self, scheduler_stats: Any, iteration_stats: Any) -> None:
+        told = getattr(scheduler_stats, "kv_connector_stats", None) or {}
+        prompts = getattr(iteration_stats, "prompt_token_stats", None)
+        tokens = getattr(prompts, "external_kv_transfer", 0)
+        if tokens or told:
+            before = self._untaken
+            self._untaken = Transfer(
+                before.tokens + tokens,
+                before.bytes + sum(told.get("bytes_transferred", ())),
+                before.seconds + sum(told.get("transfer_duration", ())),
+            )
+
+    def take(self) -> Transfer:
+        """What nobody has taken yet."""
+        taken, self._untaken = self._untaken, Transfer()
+        return taken
 
 
 class Counts:
@@ -12,6 +42,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.total_blocks = 0
+        self.transferred = Transferred()
         self._sequences = 0
         self._prefilling = 0
         self._waiting = 0

@@ -7,7 +7,15 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
-from dynamo_cli.errors import Cancelled, DynamoError, EngineDied, EngineFailed, InvalidRequest, Overloaded
+from dynamo_cli.errors import (
+    Cancelled,
+    DynamoError,
+    EngineDied,
+    EngineFailed,
+    InvalidRequest,
+    Overloaded,
+    TransferFailed,
+)
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
@@ -18,6 +26,7 @@ from dynamo_cli.workers.engines.vllm.controls import Controls
 from dynamo_cli.workers.engines.vllm.counts import Counts
 from dynamo_cli.workers.engines.vllm.events import EventFeed
 from dynamo_cli.workers.engines.vllm.failure import one_line
+from dynamo_cli.workers.engines.vllm.handing import transfer_parameters
 from dynamo_cli.workers.engines.vllm.output import Output
 from dynamo_cli.workers.engines.vllm.process import VllmProcess
 from dynamo_cli.workers.engines.vllm.sampling import GUIDED, guided_arguments, sampling_arguments
@@ -43,6 +52,7 @@ class VllmEngine(Engine):
             )
         self._model_name = launch.model_name
         self._process = VllmProcess(launch, options.kv_events, self._heard)
+        self._transfer_s = options.transfer_timeout_s
         self._counts = Counts()
         self._feed: EventFeed | None = None
         self._early: list[Events] = []
@@ -95,7 +105,7 @@ class VllmEngine(Engine):
         started = self._ready()
         if started.embeds:
             raise InvalidRequest(f"{self._model_name} makes embeddings; it generates nothing")
-        engine, output, unread = started.engine, Output(request), len(request.token_ids)
+        engine, output, unread = started.engine, Output(request, self._counts.transferred), len(request.token_ids)
         parameters = _asked(started.parameters, request, _checked_max_tokens(request, started.context_length))
         adapter = started.adapters.request_of(request.model)
         if context.stopped:
@@ -103,12 +113,14 @@ class VllmEngine(Engine):
             return
         number = str(next(self._numbers))
         self._counts.begin(unread)
+        patience = self._transfer_s if request.handover is not None else None
         try:
             found = await engine.add_request(number, _prompt(request.token_ids), parameters, lora_request=adapter)
             self._streams[number] = found
             context.on_stop(lambda: self._abort(number))
             while not output.finished:
-                delta = output.take(found.get_nowait() or await found.get())
+                delta = output.take(found.get_nowait() or await _next(found, patience))
+                patience = None
                 if unread:
                     self._counts.prefilled(unread)
                     unread = 0
@@ -203,6 +215,16 @@ class VllmEngine(Engine):
         return EngineFailed(f"vLLM: {type(error).__name__}: {one_line(str(error))}")
 
 
+async def _next(found: Any, patience_s: float | None) -> Any:
+    """`patience_s`: for the first output of a prompt whose KV is fetched. Raises TransferFailed after it."""
+    if patience_s is None:
+        return await found.get()
+    try:
+        return await asyncio.wait_for(found.get(), patience_s)
+    except asyncio.TimeoutError:
+        raise TransferFailed(f"no KV came from the prefill worker in {patience_s:g} s") from None
+
+
 def _prompt(token_ids: list[int]) -> Any:
     """In the form that needs no preprocessing in another thread; older versions ignore the type."""
     return {"type": "token", "prompt_token_ids": token_ids}
@@ -213,7 +235,10 @@ def _parameters(defaults: dict[str, Any]) -> Callable[[EngineRequest, int], Any]
 
     def make(request: EngineRequest, max_tokens: int) -> Any:
         arguments = sampling_arguments(request, max_tokens, defaults)
-        if request.guided is not None:
+        transfer = transfer_parameters(request)
+        if transfer is not None:
+            arguments["extra_args"] = {"kv_transfer_params": transfer}
+        if request.guided is not None and not request.prefill_only:
             arguments["structured_outputs"] = StructuredOutputsParams(**guided_arguments(request.guided))
         return SamplingParams(output_kind=RequestOutputKind.DELTA, **arguments)
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from multiprocessing import connection
 from typing import Any
 
+from dynamo_cli.workers.engines.vllm.handing import DELAY_VARIABLE, slow_nixl_down
 from dynamo_cli.workers.engines.vllm.shared_memory import remove, segments_of
 from dynamo_cli.workers.engines.vllm.wire import SOCKET_VARIABLE, Failure, framed
 
@@ -31,6 +32,8 @@ def register() -> None:
     threading.Thread(target=_die_with, args=(parent.sentinel,), name="dynamo-parent", daemon=True).start()
     logging.getLogger("vllm").addHandler(_FailureTeller(path))
     _replace_publisher(path)
+    if delay := os.environ.get(DELAY_VARIABLE):
+        slow_nixl_down(int(delay))
 
 
 def _die_with(parent: int) -> None:

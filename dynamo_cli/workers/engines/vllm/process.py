@@ -25,6 +25,7 @@ from dynamo_cli.workers.engines.vllm.build import is_cpu_build
 from dynamo_cli.workers.engines.vllm.channel import Channel
 from dynamo_cli.workers.engines.vllm.environment import PLUGIN, PLUGINS, prepare
 from dynamo_cli.workers.engines.vllm.failure import argument_failure, death, start_failure
+from dynamo_cli.workers.engines.vllm.handing import NIXL_PORT, hands_over, prepare_handing
 from dynamo_cli.workers.engines.vllm.plugin import endpoint_of
 from dynamo_cli.workers.engines.vllm.shared_memory import remove, segments_of
 from dynamo_cli.workers.engines.vllm.wire import SOCKET_VARIABLE, Events
@@ -85,6 +86,8 @@ class VllmProcess:
         """In a thread: importing takes seconds, loading a model minutes."""
         assert self._directory is not None
         prepare(os.environ, self._directory, socket, on_cpu=self._on_cpu)
+        if hands_over(self._launch.role):
+            prepare_handing(os.environ, self._launch.ports[NIXL_PORT], on_cpu=self._on_cpu)
         endpoint = endpoint_of(socket) if self._kv_events and _plugin_is_installed() else ""
         try:
             arguments = engine_arguments(self._launch, on_cpu=self._on_cpu, events_endpoint=endpoint)

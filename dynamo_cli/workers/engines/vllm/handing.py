@@ -1,0 +1,95 @@
+"""A vLLM worker's part in disaggregation: vLLM's own NIXL connector moves the KV, its parameters go through our hands.
+
+The prefill worker's answer carries what the decode worker's vLLM needs to pull the blocks: we pass it on untouched.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import MutableMapping
+from typing import Any
+
+from dynamo_cli.errors import EngineFailed, EngineMissing
+from dynamo_cli.protocol.engine import EngineRequest
+from dynamo_cli.protocol.handover import Handover
+from dynamo_cli.protocol.instance import Role
+
+FAMILY = "vllm"
+NIXL_PORT = "nixl"
+NIXL = "pip install --no-deps nixl nixl-cu13"
+DELAY_VARIABLE = "DYNAMO_VLLM_NIXL_DELAY_US"
+"""For vLLM's processes: microseconds between two looks of NIXL's progress thread. Unset: it never sleeps."""
+DELAY_US = 1000
+_ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
+_ASKED = {
+    "do_remote_decode": True,
+    "do_remote_prefill": False,
+    "remote_engine_id": None,
+    "remote_block_ids": None,
+    "remote_host": None,
+    "remote_port": None,
+}
+
+
+def hands_over(role: Role) -> bool:
+    return role in _ROLES
+
+
+def ports_of(role: Role) -> tuple[str, ...]:
+    """Both sides listen: the decode worker's connector has a side channel too."""
+    return (NIXL_PORT,) if hands_over(role) else ()
+
+
+def connector_of(role: Role, *, on_cpu: bool) -> dict[str, Any]:
+    """What vLLM's KVTransferConfig is made of. Raises EngineMissing without NIXL."""
+    if importlib.util.find_spec("nixl") is None:
+        raise EngineMissing(f"engine vllm hands KV over with NIXL, which is not installed; run `{NIXL}`")
+    config: dict[str, Any] = {"kv_connector": "NixlConnector", "kv_role": _ROLES[role]}
+    if on_cpu:
+        config |= {"kv_buffer_device": "cpu", "kv_connector_extra_config": {"num_threads": 0}}
+    return config
+
+
+def prepare_handing(environ: MutableMapping[str, str], port: int, *, on_cpu: bool) -> None:
+    """The side channel on loopback, unless the user says where. On a CPU NIXL leaves the cores to the model."""
+    defaults = {
+        "VLLM_NIXL_SIDE_CHANNEL_HOST": "127.0.0.1",
+        "VLLM_NIXL_SIDE_CHANNEL_PORT": str(port),
+        "UCX_RCACHE_MAX_UNRELEASED": "1024",
+    }
+    if on_cpu:
+        defaults |= {"UCX_TLS": "cma,posix,tcp,self", DELAY_VARIABLE: str(DELAY_US)}
+    for name, value in defaults.items():
+        environ.setdefault(name, value)
+
+
+def slow_nixl_down(delay_us: int) -> None:
+    """In a process of vLLM: let NIXL's progress threads sleep so long after each look.
+
+    Without sleep each burns a core; without the thread an idle prefill worker never answers who wants its KV.
+    """
+    from nixl import _api
+
+    class Paced(_api.nixlBind.nixlAgentConfig):  # type: ignore[misc]
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, delay_us if name == "pthrDelay" else value)
+
+    _api.nixlBind.nixlAgentConfig = Paced
+
+
+def transfer_parameters(request: EngineRequest) -> dict[str, Any] | None:
+    """vLLM's `kv_transfer_params` of this request, None when all of it is computed here. Raises EngineFailed."""
+    if request.prefill_only:
+        return dict(_ASKED)
+    if request.handover is None:
+        return None
+    if request.handover.family != FAMILY:
+        raise EngineFailed(f"what an engine of family {request.handover.family} leaves behind is of no use to vllm")
+    return request.handover.params
+
+
+def left_behind(found: Any) -> Handover:
+    """`found`: the last RequestOutput of a prefill. Raises EngineFailed when vLLM keeps nothing."""
+    if not found.kv_transfer_params:
+        raise EngineFailed("vLLM keeps nothing for others: its worker needs --disaggregation-mode prefill")
+    return Handover(FAMILY, found.kv_transfer_params)
