@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 
+from dynamo_cli.workers.engines.vllm.queues import VARIABLE
 from dynamo_cli.workers.engines.vllm.wire import SOCKET_VARIABLE
 
 PLUGINS, PLUGIN = "vllm.general_plugins", "dynamo"
@@ -25,6 +26,7 @@ def prepare(environ: MutableMapping[str, str], directory: str, socket: str, *, o
     if on_cpu:
         # vLLM binds every engine of a machine to the same core, and threads that share one are many times slower.
         defaults |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(max(1, _cores() - 1))}
+        defaults[VARIABLE] = "1"
     for name, value in defaults.items():
         environ.setdefault(name, value)
     allowed = environ.get("VLLM_PLUGINS")

@@ -16,6 +16,7 @@ from multiprocessing import connection
 from typing import Any
 
 from dynamo_cli.workers.engines.vllm.handing import DELAY_VARIABLE, slow_nixl_down
+from dynamo_cli.workers.engines.vllm.queues import VARIABLE, calm_queues
 from dynamo_cli.workers.engines.vllm.shared_memory import remove, segments_of
 from dynamo_cli.workers.engines.vllm.wire import SOCKET_VARIABLE, Failure, framed
 
@@ -32,6 +33,8 @@ def register() -> None:
     threading.Thread(target=_die_with, args=(parent.sentinel,), name="dynamo-parent", daemon=True).start()
     logging.getLogger("vllm").addHandler(_FailureTeller(path))
     _replace_publisher(path)
+    if os.environ.get(VARIABLE):
+        calm_queues()
     if delay := os.environ.get(DELAY_VARIABLE):
         slow_nixl_down(int(delay))
 
