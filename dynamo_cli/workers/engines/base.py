@@ -60,6 +60,8 @@ class EngineSpec(ABC):
     """GPUs one replica wants when the topology says gpus = "auto"."""
     splits: ClassVar[bool] = False
     """One replica can be spread over several GPUs: --tensor-parallel-size."""
+    start_timeout_s: ClassVar[float] = 0.0
+    """How long a start may take, model and all, where nobody says; 0 is as long as any process may."""
     ports: ClassVar[tuple[str, ...]] = ()
     """Names of the ports a replica needs beyond the planes; exported as DYN_PORT_<NAME>."""
     takes_text: ClassVar[bool] = False

@@ -33,6 +33,8 @@ class VllmSpec(EngineSpec):
     formats = ("hf",)
     options_type = VllmOptions
     splits = True
+    # It gives up by itself after 600 s (VLLM_ENGINE_READY_TIMEOUT_S), and then says why.
+    start_timeout_s = 900.0
     logits_processors = True
 
     @cached_property
