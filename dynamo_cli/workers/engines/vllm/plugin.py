@@ -1,6 +1,6 @@
 """Runs in each of vLLM's processes (entry point of group `vllm.general_plugins`), and only below a worker of ours.
 
-They die with their parent, say why they break, and tell of the prefix cache without opening any port.
+They die with their parent, say why they break, tell of the prefix cache without opening any port, and leave no files.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import threading
 from contextlib import suppress
 from multiprocessing import connection
+from types import SimpleNamespace
 from typing import Any
 
 from dynamo_cli.workers.engines.vllm.shared_memory import remove, segments_of
@@ -31,6 +32,7 @@ def register() -> None:
     threading.Thread(target=_die_with, args=(parent.sentinel,), name="dynamo-parent", daemon=True).start()
     logging.getLogger("vllm").addHandler(_FailureTeller(path))
     _replace_publisher(path)
+    _keep_rendezvous_in(os.path.dirname(path))
 
 
 def _die_with(parent: int) -> None:
@@ -72,6 +74,13 @@ def _replace_publisher(path: str) -> None:
         return original(data_parallel_rank=data_parallel_rank, endpoint=endpoint, **settings)
 
     registry["zmq"] = make
+
+
+def _keep_rendezvous_in(directory: str) -> None:
+    """The file by which its workers find each other would stay in /tmp, for everybody to read."""
+    from vllm.utils import network_utils
+
+    network_utils.tempfile = SimpleNamespace(gettempdir=lambda: directory)
 
 
 def endpoint_of(path: str) -> str:
