@@ -17,7 +17,7 @@ import dynamo_cli.workers.arguments as worker
 from dynamo_cli.cli.main import run
 from dynamo_cli.errors import UsageError
 from dynamo_cli.frontend import door
-from dynamo_cli.frontend.generate import Generator
+from dynamo_cli.frontend.intake import Intake
 from dynamo_cli.frontend.request_trace.options import trace_options
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig
@@ -177,7 +177,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, clean_environment: Path) -> Callab
                 **options,
                 "runtime": compared(RuntimeConfig.from_args(arguments)),
                 "address": (frontend._host(arguments), frontend._port(arguments)),
-                "nvext": Generator(cast(Any, None), environ=os.environ)._ignores_nvext,
+                "nvext": Intake(cast(Any, None), environ=os.environ).ignores_nvext,
             }
 
     return settings

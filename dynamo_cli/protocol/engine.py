@@ -58,8 +58,14 @@ class GuidedDecoding(msgspec.Struct, omit_defaults=True, frozen=True):
         return next(name for name in self.__struct_fields__ if getattr(self, name) is not None)
 
 
+class Embedding(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A vector of the prompt. `dimensions`: how many numbers, None for as many as the model makes."""
+
+    dimensions: int | None = None
+
+
 class EngineRequest(msgspec.Struct, omit_defaults=True):
-    """One sequence to generate.
+    """One sequence to generate, or, with `embedding`, one to make a vector of.
 
     A worker with input "tokens" gets `token_ids`; one with input "text" gets `messages` (chat, in
     OpenAI's form) or `prompt` (completions) and renders and tokenizes itself.
@@ -77,6 +83,7 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
     output: OutputOptions = OutputOptions()
     guided: GuidedDecoding | None = None
     generated: int = 0
+    embedding: Embedding | None = None
 
 
 UNKNOWN_LOGPROB = -9999.0
@@ -103,7 +110,8 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     """The tokens one sequence gained in an engine step. The last delta alone has a `finish_reason`.
 
     Text-input workers fill `text` and leave `token_ids` empty. End-of-sequence tokens are not included. When asked for,
-    there is one of `logprobs` for each of `token_ids`.
+    there is one of `logprobs` for each of `token_ids`. `vector`: what a request with `embedding` asked for, in its only
+    delta, as little-endian floats of 32 bits.
     """
 
     token_ids: list[int] = []
@@ -111,3 +119,4 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     text: str = ""
     logprobs: list[TokenLogprob] | None = None
     usage: EngineUsage | None = None
+    vector: bytes = b""

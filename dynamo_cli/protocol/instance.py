@@ -54,7 +54,8 @@ class ModelIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
     """What must be equal in all workers of one model. `text_digest`: of the tokenizer and chat template files.
 
     `resumes`: with input "text", each delta with text is one token, and EngineRequest.generated of them are left out.
-    `base`: of an adapter, the name of the model under it, and `adapter` the digest of its files.
+    `base`: of an adapter, the name of the model under it, and `adapter` the digest of its files. `embedding_size`: the
+    numbers in a vector of a model that makes embeddings, 0 for one that generates.
     """
 
     text_digest: str = ""
@@ -65,6 +66,7 @@ class ModelIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_parser: str = ""
     base: str = ""
     adapter: str = ""
+    embedding_size: int = 0
 
 
 class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,9 +74,10 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     their own. Counts are of tokens or KV blocks.
 
     `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
-    `logprobs` and `guided` (fields of GuidedDecoding): what the engine can do. `kv_events`: it tells on the event plane
-    which blocks it holds. `prefix_caching`: it keeps what it has computed. `generation`: a worker of a higher one may
-    differ in identity on purpose: see routing/identity.py.
+    `types`: the requests it takes, "chat" and "completions", or "embeddings". `logprobs`, `guided` (fields of
+    GuidedDecoding) and `dimensions` (shorter embeddings): what the engine can do. `kv_events`: it tells on the event
+    plane which blocks it holds. `prefix_caching`: it keeps what it has computed. `generation`: a worker of a higher one
+    may differ in identity on purpose: see routing/identity.py.
     """
 
     name: str
@@ -90,6 +93,7 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     types: tuple[str, ...] = ("chat", "completions")
     logprobs: bool = False
     guided: tuple[str, ...] = ()
+    dimensions: bool = False
     kv_events: bool = False
     prefix_caching: bool = True
     generation: int = 0

@@ -32,7 +32,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     `resumes` is about input "text": see ModelIdentity. `kv_events`: it calls `on_kv_events`.
     `prefix_caching`: a prompt that begins like an earlier one costs less. `controls`: what `control` can do.
     `max_adapters`: how many it serves at once. `embedding_size`: numbers in a vector of `embed`, 0 for an engine that
-    generates; those that embed do not.
+    generates; those that embed do not. `dimensions`: it makes shorter vectors, too.
     """
 
     input: InputKind = "tokens"
@@ -49,6 +49,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     controls: tuple[Control, ...] = ()
     max_adapters: int = 0
     embedding_size: int = 0
+    dimensions: bool = False
 
 
 class Engine(ABC):
@@ -72,8 +73,10 @@ class Engine(ABC):
         """
 
     async def embed(self, request: EngineRequest, context: Context) -> list[float]:
-        """The vector of the prompt, of `EngineInfo.embedding_size` numbers. Raises what `generate` raises, and
-        Cancelled when `context` is stopped."""
+        """The vector of the prompt, of `EngineInfo.embedding_size` numbers, or as many as the request says if it can.
+
+        Raises what `generate` raises, and Cancelled when `context` is stopped.
+        """
         raise NotImplementedError
 
     def load(self) -> WorkerLoad | None:

@@ -43,6 +43,7 @@ class Loaded:
                 kv_block_size=info.kv_block_size,
                 input=info.input,
                 resumes=info.resumes,
+                embedding_size=info.embedding_size,
             ),
             instance=instance,
             role=self.role,
@@ -57,8 +58,16 @@ class Loaded:
             kv_events=info.kv_events,
             prefix_caching=info.prefix_caching,
             generation=generation,
-            types=("chat", "completions") if model is None or model.has_template else ("completions",),
+            dimensions=info.dimensions,
+            types=self._types(),
         )
+
+    def _types(self) -> tuple[str, ...]:
+        """The requests that can be made."""
+        if self.info.embedding_size:
+            return ("embeddings",)
+        can_render = self.info.input == "text" or self.model is None or self.model.has_template
+        return ("chat", "completions") if can_render else ("completions",)
 
 
 class Loader:

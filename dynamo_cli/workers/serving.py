@@ -19,6 +19,7 @@ from dynamo_cli.workers.adapters import Adapters
 from dynamo_cli.workers.admission import admit
 from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.canary import Canary, canary_request
+from dynamo_cli.workers.embedding import answering
 from dynamo_cli.workers.handling import handled
 from dynamo_cli.workers.kv_events import BLOCKS_PATH, KvEventTeller
 from dynamo_cli.workers.limit import RequestLimit
@@ -107,8 +108,8 @@ class Serving:
     def _start_canary(self) -> None:
         options, loaded = self._arguments.canary, self._loaded
         if options.enabled:
-            request = canary_request(loaded.model_name, loaded.info.input == "text", options)
-            self._canary = Canary(loaded.engine, request, self._registration, options)
+            request = canary_request(loaded.model_name, loaded.info, options)
+            self._canary = Canary(answering(loaded.engine, loaded.info), request, self._registration, options)
             self._canary.start()
 
     def _open_system(self, card: ModelCard) -> None:
@@ -148,7 +149,8 @@ class Serving:
 
     def _handler(self, load: LoadReport) -> Handler:
         loaded, spans, limit = self._loaded, self._spans, self._limit
-        generate, info, watched = loaded.engine.generate, loaded.info, self._arguments.canary.enabled
+        info, watched = loaded.info, self._arguments.canary.enabled
+        generate = answering(loaded.engine, info)
 
         def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
             self._requests += 1

@@ -141,3 +141,26 @@ def _running(dynamo: Dynamo) -> str | None:
     newest = json.loads(dynamo.run("explain", "-n", "1", "--json").out)["requests"]
     begun = newest and newest[0].get("running") and "ttft_s" in newest[0]
     return str(newest[0]["choices"][0][-1]["worker"]) if begun else None
+
+
+def test_a_deployment_of_vectors(dynamo: Dynamo, clean_environment: Path) -> None:
+    args = ["--runner", "pooling", "--max-model-len", "512", "--block-size", "32", "--kv-cache-memory-bytes", "256M"]
+    settings = ("frontend.port=0", f"workers.decode.args={json.dumps(args)}")
+    options = [word for setting in settings for word in ("--set", setting)]
+    started = dynamo.run("up", "-d", str(TOPOLOGIES / "agg_vllm.toml"), *options, timeout_s=920)
+    assert started.code == 0, started.err
+    status = dynamo.status()
+    near = ["The sky is blue today.", "Today the sky is blue.", "Interest rates were raised by the central bank."]
+    body = {"model": status["models"][0], "input": near}
+    answer = httpx.post(f"{status['url']}/v1/embeddings", json=body, timeout=60.0, trust_env=False).json()
+    one, other, far = [item["embedding"] for item in answer["data"]]
+    assert sum(number * number for number in one) == pytest.approx(1.0, abs=1e-3)
+    assert _likeness(one, other) > _likeness(one, far)
+    assert answer["usage"]["prompt_tokens"] > 15
+    shorter = httpx.post(f"{status['url']}/v1/embeddings", json={**body, "dimensions": 8}, trust_env=False)
+    assert shorter.status_code == 400 and "no others" in shorter.text
+    assert dynamo.run("down").code == 0
+
+
+def _likeness(one: list[float], other: list[float]) -> float:
+    return sum(first * second for first, second in zip(one, other, strict=True))

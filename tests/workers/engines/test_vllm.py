@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from dynamo_cli.errors import Cancelled, DynamoError, EngineDied, InvalidRequest, ResourceMissing, UsageError
-from dynamo_cli.protocol.engine import Delta, EngineRequest, SamplingOptions, StopConditions
+from dynamo_cli.protocol.engine import Delta, Embedding, EngineRequest, SamplingOptions, StopConditions
 from dynamo_cli.protocol.kv import Cleared, KvEvent, Stored, block_hashes
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
@@ -28,7 +28,7 @@ from dynamo_cli.workers.engines.vllm.engine import VllmEngine
 from dynamo_cli.workers.model import PreparedModel, readable
 from dynamo_cli.workers.selftest import generate_one_token
 from tests.workers.engines.adapters import HIDDEN, write_adapter
-from tests.workers.engines.cases import NAMED, VLLM, collect, real, said
+from tests.workers.engines.cases import CONTEXT, NAMED, VLLM, collect, real, said
 from tests.workers.processes import worker
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), *real("vllm")]
@@ -251,6 +251,12 @@ async def test_a_pooling_model_makes_vectors(default_model: PreparedModel) -> No
             await collect(made, greedy(prompt(1)))
         with pytest.raises(InvalidRequest, match="do not fit"):
             await made.embed(greedy([5] * 600), Context())
+        assert len(await made.embed(greedy([5] * CONTEXT), Context())) == HIDDEN
+        assert not info.dimensions
+        shorter = greedy(prompt(1))
+        shorter.embedding = Embedding(dimensions=8)
+        with pytest.raises(InvalidRequest, match="does not support Matryoshka"):
+            await made.embed(shorter, Context())
         stopped = Context()
         stopped.stop()
         with pytest.raises(Cancelled):

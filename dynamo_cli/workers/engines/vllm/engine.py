@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, NamedTuple
 
-from dynamo_cli.errors import Cancelled, DynamoError, EngineDied, EngineFailed, InvalidRequest, Overloaded
+from dynamo_cli.errors import Cancelled, DynamoError, EngineDied, EngineFailed, InvalidRequest, Overloaded, UsageError
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
@@ -64,7 +64,7 @@ class VllmEngine(Engine):
             for message in self._early:
                 self._feed.take(message)
         self._early.clear()
-        embeds = "generate" not in await engine.get_supported_tasks()
+        embeds = _embeds(await engine.get_supported_tasks())
         lora = getattr(config, "lora_config", None)
         places = (lora.max_cpu_loras or lora.max_loras) if lora else 0
         controls = Controls(engine, config, self._cleared)
@@ -88,7 +88,8 @@ class VllmEngine(Engine):
             prefix_caching=bool(config.cache_config.enable_prefix_caching),
             controls=controls.names,
             max_adapters=places,
-            embedding_size=config.model_config.get_hidden_size() if embeds else 0,
+            embedding_size=_embedding_size(config.model_config) if embeds else 0,
+            dimensions=embeds and bool(getattr(config.model_config, "is_matryoshka", False)),
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
@@ -132,7 +133,7 @@ class VllmEngine(Engine):
         adapter = started.adapters.request_of(request.model)
         self._counts.begin(prompt)
         try:
-            return await _embedding(started.engine, request.token_ids, number, adapter, context)
+            return await _embedding(started.engine, request, number, adapter, context)
         except DynamoError:
             raise
         except Exception as error:
@@ -227,10 +228,25 @@ def _asked(make: Callable[[EngineRequest, int], Any], request: EngineRequest, ma
         raise InvalidRequest(one_line(str(error))) from None
 
 
-async def _embedding(engine: Any, token_ids: list[int], number: str, adapter: Any, context: Context) -> list[float]:
+def _embeds(tasks: Collection[str]) -> bool:
+    """Raises UsageError for a model that does neither this nor generate."""
+    if "generate" in tasks:
+        return False
+    if "embed" not in tasks:
+        raise UsageError(f"engine vllm: this model neither generates nor makes embeddings; it can {', '.join(tasks)}")
+    return True
+
+
+def _embedding_size(model_config: Any) -> int:
+    size: int = getattr(model_config, "embedding_size", 0) or model_config.get_hidden_size()
+    return size
+
+
+async def _embedding(engine: Any, request: EngineRequest, number: str, adapter: Any, context: Context) -> list[float]:
     from vllm.pooling_params import PoolingParams
 
-    found = engine.encode(_prompt(token_ids), PoolingParams(task="embed"), number, lora_request=adapter)
+    asked = PoolingParams(task="embed", dimensions=request.embedding.dimensions if request.embedding else None)
+    found = engine.encode(_prompt(request.token_ids), asked, number, lora_request=adapter)
     answer = asyncio.ensure_future(anext(found))
     context.on_stop(answer.cancel)
     try:
