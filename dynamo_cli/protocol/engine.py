@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from dynamo_cli.protocol.media import Media
+
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 
@@ -71,7 +73,8 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
     OpenAI's form) or `prompt` (completions) and renders and tokenizes itself.
 
     `generated`: how many tokens another worker answered before this one takes over: the last ones of `token_ids`, or,
-    of an engine that resumes, its deltas with text. The stop conditions are those of the rest.
+    of an engine that resumes, its deltas with text. The stop conditions are those of the rest. `media`: in the order of
+    their places in the prompt, which the template has marked; each has its data by the time the engine sees it.
     """
 
     model: str
@@ -84,6 +87,7 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
     guided: GuidedDecoding | None = None
     generated: int = 0
     embedding: Embedding | None = None
+    media: list[Media] = []
 
 
 UNKNOWN_LOGPROB = -9999.0

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from dynamo_cli.protocol.media import MediaKind, Scheme
+
 DEFAULT_NAMESPACE = "dynamo"
 INSTANCES_PREFIX = "v1/instances/"
 MODELS_PREFIX = "v1/models/"
@@ -75,7 +77,8 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
     `types`: the requests it takes, "chat" and "completions", or "embeddings". `logprobs`, `guided` (fields of
-    GuidedDecoding) and `dimensions` (shorter embeddings): what the engine can do. `kv_events`: it tells on the event
+    GuidedDecoding), `dimensions` (shorter embeddings) and `modalities` (besides text): what the engine can do.
+    `fetches`: from what kind of URL the worker gets media. `kv_events`: it tells on the event
     plane which blocks it holds. `prefix_caching`: it keeps what it has computed. `generation`: a worker of a higher one
     may differ in identity on purpose: see routing/identity.py.
     """
@@ -94,6 +97,8 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     logprobs: bool = False
     guided: tuple[str, ...] = ()
     dimensions: bool = False
+    modalities: tuple[MediaKind, ...] = ()
+    fetches: tuple[Scheme, ...] = ()
     kv_events: bool = False
     prefix_caching: bool = True
     generation: int = 0

@@ -13,6 +13,9 @@ from dynamo_cli.workers.engine import EngineInfo
 def admit(request: EngineRequest, info: EngineInfo) -> EngineRequest:
     """The request with `max_tokens` filled in. Raises InvalidRequest."""
     check_kind(request, info)
+    for media in request.media:
+        if media.kind not in info.modalities:
+            raise InvalidRequest(f"this model takes no {media.kind}", "messages")
     stop = request.stop
     if stop.max_tokens is not None and stop.max_tokens < 1:
         raise InvalidRequest(f"max_tokens must be at least 1, not {stop.max_tokens}", "max_tokens")

@@ -13,6 +13,7 @@ from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.instance import InputKind
 from dynamo_cli.protocol.kv import KvEvent
 from dynamo_cli.protocol.load import WorkerLoad
+from dynamo_cli.protocol.media import MediaKind
 from dynamo_cli.runtime.context import Context
 
 Control = Literal["clear_kv_blocks", "sleep", "wake_up", "pause", "resume", "start_profile", "stop_profile"]
@@ -33,6 +34,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     `prefix_caching`: a prompt that begins like an earlier one costs less. `controls`: what `control` can do.
     `max_adapters`: how many it serves at once. `embedding_size`: numbers in a vector of `embed`, 0 for an engine that
     generates; those that embed do not. `dimensions`: it makes shorter vectors, too.
+    `modalities`: the media it takes.
     """
 
     input: InputKind = "tokens"
@@ -50,6 +52,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     max_adapters: int = 0
     embedding_size: int = 0
     dimensions: bool = False
+    modalities: tuple[MediaKind, ...] = ()
 
 
 class Engine(ABC):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dynamo_cli.errors import EngineMissing, UsageError
 from dynamo_cli.protocol.instance import Instance, ModelCard, ModelIdentity, Role
+from dynamo_cli.protocol.media import Scheme
 from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.engine import Engine, EngineInfo
 from dynamo_cli.workers.engines import registry
@@ -33,6 +34,7 @@ class Loaded:
     model_name: str
     model: PreparedModel | None = None
     role: Role = "aggregated"
+    fetches: tuple[Scheme, ...] = ()
 
     def card(self, instance: Instance, generation: int = 0) -> ModelCard:
         info, model = self.info, self.model if self.info.input == "tokens" else None
@@ -59,6 +61,8 @@ class Loaded:
             prefix_caching=info.prefix_caching,
             generation=generation,
             dimensions=info.dimensions,
+            modalities=info.modalities,
+            fetches=self.fetches if info.modalities else (),
             types=self._types(),
         )
 
@@ -104,7 +108,7 @@ class Loader:
             self._tell(name, spec.name, "generating a first token", "first token")
             await generate_one_token(engine, info, name)
         _log.info("%s loaded %s in %.1f s", spec.name, name, time.monotonic() - began)
-        return Loaded(engine, spec.name, info, name, model, arguments.role)
+        return Loaded(engine, spec.name, info, name, model, arguments.role, arguments.media.schemes)
 
     async def close(self) -> None:
         """Stop the engine, however far it came."""

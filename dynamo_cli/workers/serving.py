@@ -25,6 +25,7 @@ from dynamo_cli.workers.kv_events import BLOCKS_PATH, KvEventTeller
 from dynamo_cli.workers.limit import RequestLimit
 from dynamo_cli.workers.load import LoadReport
 from dynamo_cli.workers.loading import Loaded
+from dynamo_cli.workers.media.fetch import fetching
 from dynamo_cli.workers.registration import Registration
 from dynamo_cli.workers.resting import Resting
 from dynamo_cli.workers.system.controls import ControlRoutes
@@ -151,6 +152,7 @@ class Serving:
         loaded, spans, limit = self._loaded, self._spans, self._limit
         info, watched = loaded.info, self._arguments.canary.enabled
         generate = answering(loaded.engine, info)
+        with_media = fetching(generate, self._arguments.media)
 
         def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
             self._requests += 1
@@ -158,7 +160,8 @@ class Serving:
             load.begin()
             request = admit(request, info)
             self._check_place(request.model)
-            deltas = generate(request, context) if limit is None else limit.generate(generate, request, context)
+            answer = with_media if request.media else generate
+            deltas = answer(request, context) if limit is None else limit.generate(answer, request, context)
             if watched and self._canary is not None:
                 deltas = self._canary.listening(deltas)
             return deltas if spans is None else handled(spans, deltas, request, context)

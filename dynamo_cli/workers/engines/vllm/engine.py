@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
-from dynamo_cli.errors import Cancelled, DynamoError, EngineDied, EngineFailed, InvalidRequest, Overloaded, UsageError
+from dynamo_cli.errors import DynamoError, EngineDied, EngineFailed, InvalidRequest, Overloaded
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
@@ -18,7 +18,9 @@ from dynamo_cli.workers.engines.vllm.controls import Controls
 from dynamo_cli.workers.engines.vllm.counts import Counts
 from dynamo_cli.workers.engines.vllm.events import EventFeed
 from dynamo_cli.workers.engines.vllm.failure import one_line
+from dynamo_cli.workers.engines.vllm.media import modalities_of, multi_modal_data
 from dynamo_cli.workers.engines.vllm.output import Output
+from dynamo_cli.workers.engines.vllm.pooling import embedding, embedding_size, makes_embeddings
 from dynamo_cli.workers.engines.vllm.process import VllmProcess
 from dynamo_cli.workers.engines.vllm.sampling import GUIDED, guided_arguments, sampling_arguments
 from dynamo_cli.workers.engines.vllm.spec import VllmOptions
@@ -64,7 +66,7 @@ class VllmEngine(Engine):
             for message in self._early:
                 self._feed.take(message)
         self._early.clear()
-        embeds = _embeds(await engine.get_supported_tasks())
+        pools = makes_embeddings(await engine.get_supported_tasks())
         lora = getattr(config, "lora_config", None)
         places = (lora.max_cpu_loras or lora.max_loras) if lora else 0
         controls = Controls(engine, config, self._cleared)
@@ -74,7 +76,7 @@ class VllmEngine(Engine):
             adapters=Adapters(self._model_name, places),
             controls=controls,
             parameters=_parameters(config.model_config.get_diff_sampling_param()),
-            embeds=embeds,
+            embeds=pools,
         )
         return EngineInfo(
             context_length=config.model_config.max_model_len,
@@ -82,14 +84,15 @@ class VllmEngine(Engine):
             total_kv_blocks=blocks,
             max_num_seqs=config.scheduler_config.max_num_seqs,
             max_num_batched_tokens=config.scheduler_config.max_num_batched_tokens,
-            logprobs=not embeds,
-            guided=() if embeds else GUIDED,
+            logprobs=not pools,
+            guided=() if pools else GUIDED,
             kv_events=tells_events,
             prefix_caching=bool(config.cache_config.enable_prefix_caching),
             controls=controls.names,
             max_adapters=places,
-            embedding_size=_embedding_size(config.model_config) if embeds else 0,
-            dimensions=embeds and bool(getattr(config.model_config, "is_matryoshka", False)),
+            modalities=() if pools else modalities_of(config.model_config),
+            embedding_size=embedding_size(config.model_config) if pools else 0,
+            dimensions=pools and bool(getattr(config.model_config, "is_matryoshka", False)),
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
@@ -105,7 +108,8 @@ class VllmEngine(Engine):
         number = str(next(self._numbers))
         self._counts.begin(unread)
         try:
-            found = await engine.add_request(number, _prompt(request.token_ids), parameters, lora_request=adapter)
+            prompt = await _prompt_of(request)
+            found = await engine.add_request(number, prompt, parameters, lora_request=adapter)
             self._streams[number] = found
             context.on_stop(lambda: self._abort(number))
             while not output.finished:
@@ -133,7 +137,9 @@ class VllmEngine(Engine):
         adapter = started.adapters.request_of(request.model)
         self._counts.begin(prompt)
         try:
-            return await _embedding(started.engine, request, number, adapter, context)
+            return await embedding(
+                started.engine, _prompt(request.token_ids), request.embedding, number, adapter, context
+            )
         except DynamoError:
             raise
         except Exception as error:
@@ -204,6 +210,14 @@ class VllmEngine(Engine):
         return EngineFailed(f"vLLM: {type(error).__name__}: {one_line(str(error))}")
 
 
+async def _prompt_of(request: EngineRequest) -> Any:
+    if not request.media:
+        return _prompt(request.token_ids)
+    # vLLM puts as many placeholders as each needs where the template has one.
+    data = await asyncio.to_thread(multi_modal_data, request.media)
+    return {"prompt_token_ids": request.token_ids, "multi_modal_data": data}
+
+
 def _prompt(token_ids: list[int]) -> Any:
     """In the form that needs no preprocessing in another thread; older versions ignore the type."""
     return {"type": "token", "prompt_token_ids": token_ids}
@@ -226,36 +240,6 @@ def _asked(make: Callable[[EngineRequest, int], Any], request: EngineRequest, ma
         return make(request, max_tokens)
     except Exception as error:
         raise InvalidRequest(one_line(str(error))) from None
-
-
-def _embeds(tasks: Collection[str]) -> bool:
-    """Raises UsageError for a model that does neither this nor generate."""
-    if "generate" in tasks:
-        return False
-    if "embed" not in tasks:
-        raise UsageError(f"engine vllm: this model neither generates nor makes embeddings; it can {', '.join(tasks)}")
-    return True
-
-
-def _embedding_size(model_config: Any) -> int:
-    size: int = getattr(model_config, "embedding_size", 0) or model_config.get_hidden_size()
-    return size
-
-
-async def _embedding(engine: Any, request: EngineRequest, number: str, adapter: Any, context: Context) -> list[float]:
-    from vllm.pooling_params import PoolingParams
-
-    asked = PoolingParams(task="embed", dimensions=request.embedding.dimensions if request.embedding else None)
-    found = engine.encode(_prompt(request.token_ids), asked, number, lora_request=adapter)
-    answer = asyncio.ensure_future(anext(found))
-    context.on_stop(answer.cancel)
-    try:
-        vector: list[float] = (await answer).outputs.data.tolist()
-    except asyncio.CancelledError:
-        if context.stopped:
-            raise Cancelled("the client has gone") from None
-        raise
-    return vector
 
 
 def _checked_prompt(request: EngineRequest, context_length: int) -> int:

@@ -19,11 +19,12 @@ _FINISHED: dict[str, FinishReason] = {
 class Output:
     """`finished`: the last delta has been made."""
 
-    __slots__ = ("_alternatives", "_cached", "_generated", "_prompt", "finished")
+    __slots__ = ("_alternatives", "_cached", "_expands", "_generated", "_prompt", "finished")
 
     def __init__(self, request: EngineRequest) -> None:
         self.finished = False
         self._prompt = len(request.token_ids)
+        self._expands = bool(request.media)  # images and the like take more tokens than their places in the prompt
         self._alternatives = request.output.logprobs
         self._generated = 0
         self._cached = 0
@@ -33,6 +34,8 @@ class Output:
         (made,) = found.outputs
         ids, reason = made.token_ids, made.finish_reason
         self._cached = found.num_cached_tokens or 0
+        if self._expands and found.prompt_token_ids is not None:
+            self._prompt = len(found.prompt_token_ids)
         if reason is None:
             self._generated += len(ids)
             if self._alternatives is None:
