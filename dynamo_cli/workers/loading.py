@@ -17,7 +17,6 @@ from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.arguments import convert_options
 from dynamo_cli.workers.engines.base import EngineLaunch, EngineSpec
 from dynamo_cli.workers.guard import guard_children
-from dynamo_cli.workers.metrics_files import MetricsFiles
 from dynamo_cli.workers.model import PreparedModel, prepare_model, readable
 from dynamo_cli.workers.selftest import generate_one_token
 
@@ -87,7 +86,6 @@ class Loader:
         self._arguments = arguments
         self._environ = environ
         self._tell = tell
-        self._files: MetricsFiles | None = None
 
     async def load(self) -> Loaded:
         """Raises a DynamoError with one clear line. A headless engine proves nothing: it generates for another one."""
@@ -96,8 +94,6 @@ class Loader:
         spec, model = await self._choose()
         name = arguments.model_name or (model.name if model else spec.name)
         launch = self._launch(spec, model, name)
-        if spec.multiprocess_metrics:
-            self._files = MetricsFiles(arguments.runtime.paths.runtime_dir)
         if spec.has_children:
             guard_children()
         self.engine = engine = spec.create(launch)
@@ -114,8 +110,6 @@ class Loader:
         """Stop the engine, however far it came."""
         if self.engine is not None:
             await self.engine.stop()
-        if self._files is not None:
-            self._files.close()
 
     async def _choose(self) -> tuple[EngineSpec, PreparedModel | None]:
         wanted = self._arguments.engine

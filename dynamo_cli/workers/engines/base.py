@@ -71,8 +71,6 @@ class EngineSpec(ABC):
     logits_processors: ClassVar[bool] = False
     has_children: ClassVar[bool] = False
     """It starts processes that would not notice the worker's death by themselves."""
-    multiprocess_metrics: ClassVar[bool] = False
-    """Its processes share their metrics in PROMETHEUS_MULTIPROC_DIR, which must be there before it is imported."""
 
     @abstractmethod
     def available(self) -> str | None:

@@ -321,5 +321,25 @@ async def test_a_killed_worker_takes_its_engine_along(clean_environment: Path, d
     assert segments() <= before
 
 
+async def test_a_worker_that_is_killed_while_it_starts_takes_its_engine_along(
+    clean_environment: Path, default_model: PreparedModel
+) -> None:
+    """Before vLLM's plugins are loaded: then its processes wait for an answer of the worker, for minutes."""
+    path = str(readable(default_model, registry.spec("vllm")).path)
+    with worker(clean_environment, "worker", "--engine", "vllm", "--model", path, "--", *VLLM.args) as started:
+        process = psutil.Process(started.pid)
+        await until(lambda: _cores_of(process) or started.process.poll() is not None, 300)
+        cores = _cores_of(process)
+        assert cores, started.log
+        started.process.kill()
+        started.process.wait()
+        _, alive = psutil.wait_procs(cores, timeout=5)
+        assert alive == []
+
+
+def _cores_of(process: psutil.Process) -> list[psutil.Process]:
+    return [one for one in process.children() if "spawn_main" in " ".join(one.cmdline())]
+
+
 def segments() -> set[str]:
     return {name for name in os.listdir("/dev/shm") if name.startswith("psm_")}

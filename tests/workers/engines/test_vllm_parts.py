@@ -36,8 +36,8 @@ from dynamo_cli.workers.engines.vllm.failure import death, first_sentence, start
 from dynamo_cli.workers.engines.vllm.output import Output
 from dynamo_cli.workers.engines.vllm.publisher import StepQueue
 from dynamo_cli.workers.engines.vllm.sampling import guided_arguments, sampling_arguments
-from dynamo_cli.workers.engines.vllm.shared_memory import remove, segments_of
 from dynamo_cli.workers.engines.vllm.wire import Events, Failure, Unframer, framed
+from dynamo_cli.workers.shared_memory import remove, segments_of
 
 TOKENS = list(range(64))
 WHOLE = kv.block_hashes(TOKENS, 16)

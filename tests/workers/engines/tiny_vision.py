@@ -1,4 +1,4 @@
-"""A model that looks at pictures, made up on the spot: its weights mean nothing, all around them is real."""
+"""A model that looks at pictures, made up on the spot: its weights are random, all around them is real."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ _MORE_TOKENS = ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of
 
 
 def write_tiny_vision(directory: Path, tokenizer: Path) -> Path:
-    """Configuration, tokenizer and processor of an Idefics3 without weights, for --load-format dummy.
-
-    `tokenizer`: a directory with another model's in Hugging Face format.
-    """
+    """An Idefics3 in Hugging Face format. `tokenizer`: a directory with that of another model."""
+    import torch
     import transformers
 
     tok = transformers.AutoTokenizer.from_pretrained(tokenizer)
@@ -42,8 +40,11 @@ def write_tiny_vision(directory: Path, tokenizer: Path) -> Path:
         scale_factor=2,
         pad_token_id=2,
     )
-    config.architectures = ["Idefics3ForConditionalGeneration"]
-    config.save_pretrained(directory)
+    torch.manual_seed(0)
+    model = transformers.Idefics3ForConditionalGeneration(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(directory)
     longest = {"longest_edge": SIDE}
     pixels = transformers.Idefics3ImageProcessorPil(size=longest, max_image_size=longest, do_image_splitting=False)
     transformers.Idefics3Processor(

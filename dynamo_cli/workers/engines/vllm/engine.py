@@ -120,6 +120,11 @@ class VllmEngine(Engine):
                 yield delta
         except DynamoError:
             raise
+        except AssertionError as error:
+            if not request.media or output.begun:
+                raise self._meaning(error) from None
+            # This is how it says that there are not as many places in the prompt as media.
+            raise InvalidRequest(f"messages: {one_line(str(error))}") from None
         except Exception as error:
             raise self._meaning(error) from None
         finally:

@@ -17,12 +17,12 @@ _FINISHED: dict[str, FinishReason] = {
 
 
 class Output:
-    """`finished`: the last delta has been made."""
+    """`begun`: there is output; `finished`: the last delta has been made."""
 
-    __slots__ = ("_alternatives", "_cached", "_expands", "_generated", "_prompt", "finished")
+    __slots__ = ("_alternatives", "_cached", "_expands", "_generated", "_prompt", "begun", "finished")
 
     def __init__(self, request: EngineRequest) -> None:
-        self.finished = False
+        self.finished = self.begun = False
         self._prompt = len(request.token_ids)
         self._expands = bool(request.media)  # images and the like take more tokens than their places in the prompt
         self._alternatives = request.output.logprobs
@@ -31,6 +31,7 @@ class Output:
 
     def take(self, found: Any) -> Delta:
         """`found`: a RequestOutput with the tokens since the last one. Raises EngineFailed."""
+        self.begun = True
         (made,) = found.outputs
         ids, reason = made.token_ids, made.finish_reason
         self._cached = found.num_cached_tokens or 0

@@ -16,8 +16,8 @@ from multiprocessing import connection
 from types import SimpleNamespace
 from typing import Any
 
-from dynamo_cli.workers.engines.vllm.shared_memory import remove, segments_of
 from dynamo_cli.workers.engines.vllm.wire import SOCKET_VARIABLE, Failure, framed
+from dynamo_cli.workers.shared_memory import remove, segments_of
 
 _done = False
 
