@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -93,13 +93,13 @@ async def test_it_sees_each_picture_in_its_place(seeing: Seeing) -> None:
 @pytest.mark.parametrize(
     ("media", "why"),
     [
-        ([Media("image", b"no picture")], "image: vLLM cannot read it: .*cannot identify image"),
-        ([Media("video", b"no video")], "video: vLLM"),
-        (images(RED, BLUE, RED), "messages: "),
+        (lambda: [Media("image", b"no picture")], "image: vLLM cannot read it: .*cannot identify image"),
+        (lambda: [Media("video", b"no video")], "video: vLLM"),
+        (lambda: images(RED, BLUE, RED), "messages: "),
     ],
 )
-async def test_what_it_cannot_look_at_is_one_line(seeing: Seeing, media: list[Media], why: str) -> None:
+async def test_what_it_cannot_look_at_is_one_line(seeing: Seeing, media: Callable[[], list[Media]], why: str) -> None:
     with pytest.raises(InvalidRequest, match=why) as caught:
-        await seeing.ask("One <image>\nwhat?", *media)
+        await seeing.ask("One <image>\nwhat?", *media())
     assert "\n" not in str(caught.value)
     assert prompt_tokens(await seeing.ask("Still there?")) > 1
