@@ -78,9 +78,10 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
     `types`: the requests it takes, "chat" and "completions", or "embeddings". `logprobs`, `guided` (fields of
     GuidedDecoding), `dimensions` (shorter embeddings) and `modalities` (besides text): what the engine can do.
-    `fetches`: from what kind of URL the worker gets media. `kv_events`: it tells on the event
-    plane which blocks it holds. `prefix_caching`: it keeps what it has computed. `generation`: a worker of a higher one
-    may differ in identity on purpose: see routing/identity.py.
+    `fetches`: from what kind of URL the worker gets media. `kv_events`: it tells on the event plane which blocks it
+    holds. `prefix_caching`: it keeps what it has computed. `generation`: a worker of a higher one may differ in
+    identity on purpose: see routing/identity.py. `data_parallel_size`: engines behind the instance, which chooses among
+    them by itself.
     """
 
     name: str
@@ -102,6 +103,7 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     kv_events: bool = False
     prefix_caching: bool = True
     generation: int = 0
+    data_parallel_size: int = 1
 
     @property
     def key(self) -> str:

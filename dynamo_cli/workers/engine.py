@@ -35,6 +35,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     `max_adapters`: how many it serves at once. `embedding_size`: numbers in a vector of `embed`, 0 for an engine that
     generates; those that embed do not. `dimensions`: it makes shorter vectors, too.
     `modalities`: the media it takes.
+    `data_parallel_size`: how many engines it is, among which it spreads requests by itself; counts are of all of them.
     """
 
     input: InputKind = "tokens"
@@ -53,6 +54,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     embedding_size: int = 0
     dimensions: bool = False
     modalities: tuple[MediaKind, ...] = ()
+    data_parallel_size: int = 1
 
 
 class Engine(ABC):

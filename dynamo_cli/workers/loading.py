@@ -62,6 +62,7 @@ class Loaded:
             dimensions=info.dimensions,
             modalities=info.modalities,
             fetches=self.fetches if info.modalities else (),
+            data_parallel_size=info.data_parallel_size,
             types=self._types(),
         )
 

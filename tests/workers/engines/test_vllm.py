@@ -274,7 +274,7 @@ async def test_a_pooling_model_makes_vectors(default_model: PreparedModel) -> No
         (["--dtype", "float99"], "argument --dtype: invalid choice: 'float99'"),
         (["--max-model-len", "9000"], r"max_model_len \(9000\) is greater than"),
         (["--tensor-parallel-size", "2"], r"attention heads \(9\) must be divisible by tensor parallel size \(2\)"),
-        (["--data-parallel-size", "2"], "not routed to by rank yet"),
+        (["--data-parallel-size", "2", "--data-parallel-rank", "1"], "--data-parallel-rank spreads ranks over several"),
         (["--model", "other"], "the worker's own --model"),
         (["word"], "unexpected argument 'word'"),
     ],
@@ -294,6 +294,26 @@ async def test_a_model_that_does_not_fit_names_the_flag(default_model: PreparedM
     with pytest.raises(ResourceMissing, match=r"no memory for base: .*; give --max-model-len \d+, or a larger --kv"):
         await made.start()
     await made.stop()
+
+
+async def test_data_parallel_ranks_are_one_worker(default_model: PreparedModel, tmp_path: Path) -> None:
+    made = create(default_model, "--data-parallel-size", "2", runtime_dir=str(tmp_path))
+    info = await made.start()
+    try:
+        assert (info.data_parallel_size, info.max_num_seqs, info.kv_events) == (2, 32, False)
+        await generate_one_token(made, info, "base")
+        asked = [collect(made, greedy(prompt(salt), 24)) for salt in range(6)]
+        running = asyncio.gather(*asked)
+        await until(lambda: len(made._counts._ranks) == 2, 60)
+        assert made.load() is not None
+        assert [len(said(deltas)) for deltas in await running] == [24] * 6
+        failed = asyncio.ensure_future(made.failed())
+        second = next(core for core in made._process._cores if core.name.endswith("DP1"))
+        assert second.pid is not None
+        os.kill(second.pid, signal.SIGKILL)
+        assert await asyncio.wait_for(failed, 5) == "vLLM was ended by SIGKILL"
+    finally:
+        await made.stop()
 
 
 async def test_stopped_while_it_starts_it_leaves_nothing(default_model: PreparedModel) -> None:

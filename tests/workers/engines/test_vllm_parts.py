@@ -133,6 +133,9 @@ def test_load_is_the_sequences_we_know_of() -> None:
     counts.record(SimpleNamespace(num_waiting_reqs=1, num_skipped_waiting_reqs=1, kv_cache_usage=0.25))
     counts.prefilled(10)
     assert counts.load() == WorkerLoad(25, 100, 20, 1, 2)
+    second = SimpleNamespace(num_waiting_reqs=0, kv_cache_usage=0.75)
+    counts.record(second, rank=1)
+    assert counts.load() == WorkerLoad(50, 100, 20, 1, 2), "of both ranks together"
     for _ in range(3):
         counts.end()
     assert counts.load().active_decode_blocks == 0

@@ -58,6 +58,7 @@ class VllmEngine(Engine):
 
         engine = await self._process.start(lambda: [stat_logger_of(self._counts)])
         config = engine.vllm_config
+        ranks: int = config.parallel_config.data_parallel_size
         block_size, blocks = config.cache_config.block_size, config.cache_config.num_gpu_blocks or 0
         self._counts.total_blocks = blocks
         tells_events = self._process.tells_events
@@ -82,13 +83,14 @@ class VllmEngine(Engine):
             context_length=config.model_config.max_model_len,
             kv_block_size=block_size,
             total_kv_blocks=blocks,
-            max_num_seqs=config.scheduler_config.max_num_seqs,
-            max_num_batched_tokens=config.scheduler_config.max_num_batched_tokens,
+            max_num_seqs=config.scheduler_config.max_num_seqs * ranks,
+            max_num_batched_tokens=config.scheduler_config.max_num_batched_tokens * ranks,
             logprobs=not pools,
             guided=() if pools else GUIDED,
             kv_events=tells_events,
             prefix_caching=bool(config.cache_config.enable_prefix_caching),
             controls=controls.names,
+            data_parallel_size=ranks,
             max_adapters=places,
             modalities=() if pools else modalities_of(config.model_config),
             embedding_size=embedding_size(config.model_config) if pools else 0,
