@@ -512,7 +512,7 @@ __dynamo_scale() {
         '(-d --deployment)-d+[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
         '(-d --deployment)--deployment=[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
         '(--no-wait)--no-wait[Return at once.]' \
-        '(--timeout)--timeout=[How long to wait.]:value: ' \
+        '(--timeout)--timeout=[How long to wait; 120, or what its engines need.]:value: ' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '*:replicas: __dynamo_ask replicas replicas'
@@ -563,7 +563,7 @@ __dynamo_start() {
         '(-d --deployment)-d+[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
         '(-d --deployment)--deployment=[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
         '(--no-wait)--no-wait[Return at once.]' \
-        '(--timeout)--timeout=[How long to wait.]:value: ' \
+        '(--timeout)--timeout=[How long to wait; 120, or what its engines need.]:value: ' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '*:services: __dynamo_ask service service'
@@ -588,7 +588,7 @@ __dynamo_stop() {
         '(-d --deployment)-d+[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
         '(-d --deployment)--deployment=[Default\: the only running one.]:value: __dynamo_ask deployment deployment' \
         '(--no-wait)--no-wait[Return at once.]' \
-        '(--timeout)--timeout=[How long to wait.]:value: ' \
+        '(--timeout)--timeout=[How long to wait; 120, or what its engines need.]:value: ' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '*:services: __dynamo_ask service service'
@@ -683,7 +683,7 @@ __dynamo_up() {
         '*--set=[Override a value of the file.]:value: __dynamo_ask setting setting' \
         '(--no-deps)--no-deps[With PART\: not what these depend on.]' \
         '(--share-gpus)--share-gpus[Take GPUs that another deployment has, too.]' \
-        '(--timeout)--timeout=[With -d\: how long it may take.]:value: ' \
+        '(--timeout)--timeout=[With -d\: how long it may take; 120, or what its engines need.]:value: ' \
         '(--json)--json[Only JSON on stdout; logs go to stderr.]' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \

@@ -17,7 +17,7 @@ import dynamo_cli.workers.arguments as worker
 from dynamo_cli.cli.main import run
 from dynamo_cli.errors import UsageError
 from dynamo_cli.frontend import door
-from dynamo_cli.frontend.generate import Generator
+from dynamo_cli.frontend.intake import Intake
 from dynamo_cli.frontend.request_trace.options import trace_options
 from dynamo_cli.runtime.arguments import ComponentParser
 from dynamo_cli.runtime.config import RuntimeConfig
@@ -91,6 +91,11 @@ SAMPLES = {
     "DYN_HEALTH_CHECK_ENABLED": Sample("1"),
     "DYN_CANARY_WAIT_TIME": Sample("7"),
     "DYN_HEALTH_CHECK_REQUEST_TIMEOUT": Sample("7"),
+    "DYN_MM_ALLOW_URLS": Sample("1"),
+    "DYN_MM_ALLOW_INTERNAL": Sample("1"),
+    "DYN_MM_LOCAL_PATH": Sample("/"),
+    "DYN_MM_MAX_FILE_SIZE_MB": Sample("5"),
+    "DYN_MM_FETCH_TIMEOUT_SECS": Sample("5"),
     "DYN_SYSTEM_PORT": Sample("8081"),
     "DYN_SYSTEM_HOST": Sample("127.0.0.2"),
     "--router-mode": Sample("random", "least-loaded"),
@@ -182,7 +187,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, clean_environment: Path) -> Callab
                 **options,
                 "runtime": compared(RuntimeConfig.from_args(arguments)),
                 "address": (frontend._host(arguments), frontend._port(arguments)),
-                "nvext": Generator(cast(Any, None), environ=os.environ)._ignores_nvext,
+                "nvext": Intake(cast(Any, None), environ=os.environ).ignores_nvext,
             }
 
     return settings

@@ -16,6 +16,10 @@ OfDeployment = Annotated[
     typer.Option("-d", "--deployment", metavar="DEPLOYMENT", help="Default: the only running one."),
 ]
 Timeout = Annotated[float, typer.Option(metavar="S", min=0.0, help="How long to wait.")]
+Patience = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--timeout", metavar="S", min=0.0, help="How long to wait; 120, or what its engines need."),
+]
 Surge = Annotated[int, typer.Option(metavar="N", min=1, help="How many replicas of a pool are replaced at a time.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once.")]
 
@@ -43,9 +47,10 @@ def register_action(app: typer.Typer, action: ServiceAction, short_help: str, he
         services: list[str] = typer.Argument(..., metavar="SERVICE...", help="Services or pools."),
         deployment: OfDeployment = None,
         no_wait: NoWait = False,
-        timeout: Timeout = 120.0,
+        timeout: Patience = None,
     ) -> None:
         from dynamo_cli.supervisor import orders
+        from dynamo_cli.supervisor.patience import patience_with
 
         chosen = chosen_deployment(deployment)
-        print("\n".join(orders.act(chosen, action, services, None if no_wait else timeout)))
+        print("\n".join(orders.act(chosen, action, services, None if no_wait else patience_with(chosen, timeout))))

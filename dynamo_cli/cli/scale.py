@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import typer
 
-from dynamo_cli.cli.common import NoWait, OfDeployment, Timeout, chosen_deployment
+from dynamo_cli.cli.common import NoWait, OfDeployment, Patience, chosen_deployment
 
 
 def register(app: typer.Typer) -> None:
@@ -13,11 +13,12 @@ def register(app: typer.Typer) -> None:
         ),
         deployment: OfDeployment = None,
         no_wait: NoWait = False,
-        timeout: Timeout = 120.0,
+        timeout: Patience = None,
     ) -> None:
         """Change the number of replicas of pools; those that go finish what they have begun."""
         from dynamo_cli.supervisor import orders
+        from dynamo_cli.supervisor.patience import patience_with
 
         wanted = orders.parse_replicas(replicas)
         chosen = chosen_deployment(deployment)
-        print("\n".join(orders.scale(chosen, wanted, None if no_wait else timeout)))
+        print("\n".join(orders.scale(chosen, wanted, None if no_wait else patience_with(chosen, timeout))))

@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
         sets: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Override a value of the file."),
         no_deps: bool = typer.Option(False, "--no-deps", help="With PART: not what these depend on."),
         share_gpus: bool = typer.Option(False, "--share-gpus", help="Take GPUs that another deployment has, too."),
-        timeout: float = typer.Option(120.0, "--timeout", metavar="S", help="With -d: how long it may take."),
+        timeout: float = typer.Option(
+            None, "--timeout", metavar="S", help="With -d: how long it may take; 120, or what its engines need."
+        ),
         as_json: bool = typer.Option(False, "--json", help="Only JSON on stdout; logs go to stderr."),
     ) -> None:
         """Start a deployment and run it until Ctrl-C, or detached with -d.

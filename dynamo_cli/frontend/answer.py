@@ -12,7 +12,7 @@ import msgspec
 from dynamo_cli.errors import DeadlineExceeded, DynamoError, InvalidRequest
 from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
-from dynamo_cli.frontend.formats import DONE, EVENT_END, Format, Usage
+from dynamo_cli.frontend.formats import DONE, EVENT_END, Form, Format, Usage
 from dynamo_cli.frontend.metrics.counts import Tracker, error_type
 from dynamo_cli.frontend.record import Record
 from dynamo_cli.protocol.engine import Delta
@@ -37,7 +37,7 @@ class Answer(ABC):
     reading = 0.0
     record: Record | None = None
 
-    def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher) -> None:
+    def __init__(self, exchange: Exchange, form: Form, tracker: Tracker, flusher: Flusher) -> None:
         self.flusher = flusher
         self.choices: list[Choice] = []
         self.form = form
@@ -147,6 +147,7 @@ class StreamedAnswer(Answer):
     keeps the stream alive since its last event; the first comment does not come before `peek_s`.
     """
 
+    form: Format
     patient = False
     prologue = b""
     counting = False
@@ -204,7 +205,7 @@ class WholeAnswer(Answer):
 
     patient = True
 
-    def __init__(self, exchange: Exchange, form: Format, tracker: Tracker, flusher: Flusher) -> None:
+    def __init__(self, exchange: Exchange, form: Form, tracker: Tracker, flusher: Flusher) -> None:
         super().__init__(exchange, form, tracker, flusher)
         self._texts: dict[int, str] = {}
         self._reasons: dict[int, str] = {}

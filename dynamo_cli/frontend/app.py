@@ -14,10 +14,12 @@ from dynamo_cli.disagg.options import DEFAULT as DEFAULT_DISAGG
 from dynamo_cli.disagg.options import DisaggOptions
 from dynamo_cli.frontend.busy_threshold import BusyThresholdRoutes
 from dynamo_cli.frontend.conditional_disagg import ConditionalDisaggRoutes, shared_conditional
+from dynamo_cli.frontend.embeddings import Embedder
 from dynamo_cli.frontend.following import Following
 from dynamo_cli.frontend.gate import Gate
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.handing_over import LISTENER_PATH, HandingOver
+from dynamo_cli.frontend.intake import Intake
 from dynamo_cli.frontend.journal import Journal
 from dynamo_cli.frontend.keepalive import KeepAliveOptions
 from dynamo_cli.frontend.memory import DEFAULT_KEPT, Memory
@@ -104,11 +106,14 @@ class Frontend:
         self.metrics = MetricsEndpoint(
             self.models, self.peers, Kept(self.peers.own.counts_file), self.unseen, options.metrics.prefix
         )
-        generator = Generator(self.models, options.keep_alive, options.following.sample)
+        intake = Intake(self.models, options.following.sample)
+        generator, embedder = Generator(intake, options.keep_alive), Embedder(intake)
         busy = BusyThresholdRoutes(self.models, self.thresholds) if options.admin_api else None
         live = ConditionalDisaggRoutes(self.models, self.conditional, options.disagg.enforce)
         conditional = live if options.admin_api else None
-        routes = Routes(self.models, self.registry, generator, self.metrics, busy, conditional, options.gate.asks_keys)
+        routes = Routes(
+            self.models, self.registry, generator, embedder, self.metrics, busy, conditional, options.gate.asks_keys
+        )
         self.routes = routes.table
         RouterView(self.models.placers, self._shared, options.router_mode, self._beside_routing).add_to(self.routes.add)
         self.memory = Memory(options.kept_requests, lambda: self.server.exchanges())

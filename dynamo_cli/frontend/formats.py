@@ -38,15 +38,36 @@ class Usage:
         }
 
 
-class Format(ABC):
+class Form(ABC):
     """One answer's form. `id` is also the request's id on its way to the worker."""
 
     endpoint: str
 
-    def __init__(self, prefix: str, kind: str, model: str) -> None:
+    def __init__(self, prefix: str, model: str) -> None:
         self.id = f"{prefix}{random.getrandbits(128):032x}"
-        self._created = int(time.time())
         self._model = model
+
+    @abstractmethod
+    def choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
+        """A choice of the answer that is not streamed."""
+
+    @abstractmethod
+    def whole(self, choices: list[dict[str, Any]], usage: Usage) -> bytes:
+        """The body of an answer that is not streamed."""
+
+    def note(self, index: int, entries: list[Entry]) -> None:  # noqa: B027
+        """Logprobs of the text that is shown next, for the forms that tell them."""
+
+    def error(self, error: DynamoError) -> bytes:
+        return b"data: %b\n\n" % _encode({"error": error_object(error, error.status)})
+
+
+class Format(Form):
+    """That of generated text, which can be streamed."""
+
+    def __init__(self, prefix: str, kind: str, model: str) -> None:
+        super().__init__(prefix, model)
+        self._created = int(time.time())
         self._kind = kind
 
     @abstractmethod
@@ -59,25 +80,14 @@ class Format(ABC):
     @abstractmethod
     def finish(self, index: int, reason: str) -> bytes: ...
 
-    @abstractmethod
-    def choice(self, index: int, text: str, reason: str) -> dict[str, Any]:
-        """A choice of the answer that is not streamed."""
-
-    def note(self, index: int, entries: list[Entry]) -> None:  # noqa: B027
-        """Logprobs of the text that is shown next, for the forms that tell them."""
-
     def usage(self, usage: Usage) -> bytes:
         """The event without choices."""
         return b"data: %b\n\n" % _encode(self._envelope([], usage))
 
     def whole(self, choices: list[dict[str, Any]], usage: Usage) -> bytes:
-        """The body of an answer that is not streamed."""
         envelope = self._envelope(choices, usage)
         envelope["object"] = self._kind.removesuffix(".chunk")
         return _encode(envelope)
-
-    def error(self, error: DynamoError) -> bytes:
-        return b"data: %b\n\n" % _encode({"error": error_object(error, error.status)})
 
     def _envelope(self, choices: list[dict[str, Any]], usage: Usage) -> dict[str, Any]:
         return {

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
-
-from msgspec.structs import replace
 
 from dynamo_cli.errors import DynamoError, InvalidRequest
 from dynamo_cli.frontend import preprocess
 from dynamo_cli.frontend.annotations import annotation_events
 from dynamo_cli.frontend.answer import Answer, StreamedAnswer, WholeAnswer
 from dynamo_cli.frontend.choices import ChoiceMaker
-from dynamo_cli.frontend.deadlines import Deadlines, patience_s
+from dynamo_cli.frontend.deadlines import patience_s
 from dynamo_cli.frontend.demands import add_demands, fan_out
 from dynamo_cli.frontend.extended import KNOWN, ExtendedStream, ExtendedWhole, Extras
-from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import ChatFormat, CompletionFormat, Format
 from dynamo_cli.frontend.hints import routing_hints
+from dynamo_cli.frontend.intake import Intake, probes
 from dynamo_cli.frontend.keepalive import KeepAlive, KeepAliveOptions
 from dynamo_cli.frontend.logprobs import Tell, WithLogprobs, chat_logprobs, completion_logprobs
-from dynamo_cli.frontend.metrics.counts import ModelCounts, Tracker, error_type, track
-from dynamo_cli.frontend.models import Models, ServedModel
+from dynamo_cli.frontend.metrics.counts import Tracker, error_type, track
+from dynamo_cli.frontend.models import ServedModel
 from dynamo_cli.frontend.pinning import pinned_instance
 from dynamo_cli.frontend.record import Record
 from dynamo_cli.protocol.decode import decode_chat, decode_completion
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.openai import GenerateRequest
 from dynamo_cli.runtime.http.exchange import Exchange
-from dynamo_cli.runtime.http.request import Request
-from dynamo_cli.runtime.switches import is_on
-from dynamo_cli.runtime.trail import Trail, begin_trail
-
-PROBE_HEADER = b"x-dynamo-probe"
+from dynamo_cli.runtime.trail import Trail
 
 
 class Api(NamedTuple):
@@ -56,19 +49,11 @@ COMPLETIONS = Api(
 class Generator:
     """Everything happens in the caller's event-loop pass; answers come through callbacks."""
 
-    def __init__(
-        self,
-        models: Models,
-        keep_alive: KeepAliveOptions | None = None,
-        sample: Callable[[Trail], Trail] | None = None,
-        environ: Mapping[str, str] = os.environ,
-    ) -> None:
-        self._models = models
-        self._sample = sample
-        self._deadlines = Deadlines()
+    def __init__(self, intake: Intake, keep_alive: KeepAliveOptions | None = None) -> None:
+        self._intake = intake
+        self._models = intake.models
         self._keep_alive = KeepAlive(keep_alive or KeepAliveOptions())
-        self._ignores_nvext = is_on("DYN_DISABLE_FRONTEND_NVEXT", environ)
-        self._flusher = Flusher()
+        self._flusher = intake.flusher
 
     def chat(self, exchange: Exchange) -> None:
         self._generate(exchange, CHAT)
@@ -77,29 +62,28 @@ class Generator:
         self._generate(exchange, COMPLETIONS)
 
     def _generate(self, exchange: Exchange, api: Api) -> None:
-        record = exchange.about = Record(api.kind, self._trail(exchange.request))
+        record = exchange.about = Record(api.kind, self._intake.trail(exchange.request))
         try:
             request = api.decode(exchange.request.body)
-            if self._ignores_nvext:
+            if self._intake.ignores_nvext:
                 request.nvext = None
             model = self._models.get(request.model)
         except DynamoError as error:
-            track(self._counts(exchange, ""), api.endpoint, False).finished(error_type(error.status))
+            track(self._intake.counts(exchange, ""), api.endpoint, False).finished(error_type(error.status))
             raise
         record.model, record.streamed = model, bool(request.stream)
-        tracker = track(self._counts(exchange, model.name), api.endpoint, record.streamed)
+        tracker = track(self._intake.counts(exchange, model.name), api.endpoint, record.streamed)
         answer: Answer | None = None
         try:
             if model.listed and not model.serves(api.kind):
-                raise InvalidRequest(f"model {model.name} does not serve {api.kind}", "model")
+                raise InvalidRequest(model.why_not(api.kind), "model")
             patience = patience_s(exchange.request)
             requests = api.prepare(model, request)
             guided_by = add_demands(model, request, requests)
             answer = self._answer(exchange, model, request, _form(api, model, request), tracker)
             answer.guided_by = guided_by
             answer.record, record.answer_id, record.choices = record, answer.form.id, answer.choices
-            if patience is not None:
-                self._limit(answer, patience)
+            self._intake.limit(answer, patience)
             if isinstance(answer, StreamedAnswer):
                 _tell_more(answer, model, request, requests)
                 self._keep_alive.follow(answer)
@@ -137,7 +121,7 @@ class Generator:
         answer: Answer,
         trail: Trail,
     ) -> None:
-        instance, probes = pinned_instance(exchange, request), _probes(exchange)
+        instance, probed = pinned_instance(exchange, request.nvext), probes(exchange)
         hints = routing_hints(exchange.request, request.nvext)
         maker = ChoiceMaker(model, request, answer)
         for index, engine_request in enumerate(requests):
@@ -149,31 +133,10 @@ class Generator:
                 choice,
                 request_id=identity,
                 instance_id=instance,
-                accepted=probes or index > 0,
+                accepted=probed or index > 0,
                 trail=trail,
                 hints=hints,
             )
-
-    def _limit(self, answer: Answer, seconds: float) -> None:
-        deadlines = self._deadlines
-        tick = deadlines.add(answer, seconds)
-        answer.at_end(lambda: deadlines.discard(answer, tick))
-
-    def _trail(self, request: Request) -> Trail:
-        headers = request.headers
-        trail = begin_trail(request.id.decode("ascii"), headers.get(b"traceparent"), headers.get(b"tracestate"))
-        if self._sample is None:
-            return trail
-        return replace(trail, sampled=False) if request.trusted else self._sample(trail)
-
-    def _counts(self, exchange: Exchange, model: str) -> ModelCounts:
-        """Where a request counts: a probe of the supervisor's counts nowhere."""
-        return ModelCounts() if _probes(exchange) else self._models.counts_of(model)
-
-
-def _probes(exchange: Exchange) -> bool:
-    """Whether the supervisor asks if there is an answer at all: busy workers are no reason to have none."""
-    return exchange.request.trusted and PROBE_HEADER in exchange.request.headers
 
 
 def _form(api: Api, model: ServedModel, request: GenerateRequest) -> Format:

@@ -13,7 +13,7 @@ from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.runtime.spans import Span, Spans
 
 NAME = "http-request"
-_OPERATIONS = {"chat": "chat", "completions": "text_completion"}
+_OPERATIONS = {"chat": "chat", "completions": "text_completion", "embeddings": "embeddings"}
 _SAMPLING = ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty")
 
 

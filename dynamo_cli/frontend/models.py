@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _HEADLESS = "it has prefill workers, and none that decodes"
 log = logging.getLogger(__name__)
+_MAKES = {"chat": "/v1/chat/completions", "completions": "/v1/completions", "embeddings": "/v1/embeddings"}
+"""Where each kind of request goes."""
 
 
 class ServedModel:
@@ -55,8 +57,13 @@ class ServedModel:
         return bool(self.routed.cards)
 
     def serves(self, kind: str) -> bool:
-        """Whether a worker declares this kind of request ("chat", "completions")."""
+        """Whether a worker declares this kind of request ("chat", "completions", "embeddings")."""
         return any(kind in card.types for card in self.routed.cards.values())
+
+    def why_not(self, kind: str) -> str:
+        """Of a kind that it does not serve."""
+        made = sorted({_MAKES[one] for card in self.routed.cards.values() for one in card.types if one in _MAKES})
+        return f"model {self.name} does not serve {kind}; use {' or '.join(made)}"
 
 
 class _Loading(NamedTuple):

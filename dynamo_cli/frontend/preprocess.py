@@ -6,9 +6,13 @@ from collections.abc import Callable, Collection
 from time import perf_counter
 from typing import Any
 
+from msgspec.structs import replace
+
 from dynamo_cli.errors import ContextTooLong, InvalidRequest
+from dynamo_cli.frontend.media import taken_media
 from dynamo_cli.frontend.models import ServedModel
 from dynamo_cli.protocol.engine import EngineRequest, SamplingOptions, StopConditions
+from dynamo_cli.protocol.media import Media, without
 from dynamo_cli.protocol.openai import ChatRequest, CompletionRequest, GenerateRequest, Message
 from dynamo_cli.text.bundle import TextBundle
 from dynamo_cli.text.messages import joined_text
@@ -21,16 +25,31 @@ _PENALTIES = ("presence_penalty", "frequency_penalty", "repetition_penalty")
 def chat(model: ServedModel, request: ChatRequest) -> list[EngineRequest]:
     """Raises InvalidRequest, naming the field, and ContextTooLong."""
     max_tokens = request.max_completion_tokens or request.max_tokens
-    bundle = model.bundle
+    bundle, media = model.bundle, taken_media(model, request)
     if bundle is None:
         _refuse_for_text(request)
         engine_request = _for_text(model, request, max_tokens)
         engine_request.messages = [_in_one_text(message) for message in request.messages]
-        return [engine_request]
-    ids = _token_data(request, bundle)
-    if ids is None:
-        ids = chat_ids(model, bundle, request)
-    return [_for_tokens(model, request, ids, max_tokens, "messages")]
+    else:
+        ids = _token_data(request, bundle)
+        if ids is None:
+            ids = chat_ids(model, bundle, request)
+            if media:
+                _check_places(model, bundle, request, media)
+        engine_request = _for_tokens(model, request, ids, max_tokens, "messages")
+    if media:
+        engine_request.media = media
+    return [engine_request]
+
+
+def _check_places(model: ServedModel, bundle: TextBundle, request: ChatRequest, media: list[Media]) -> None:
+    """Raises InvalidRequest when the template leaves out media that the engine looks for in the prompt."""
+    text = rendered(model, bundle, request)
+    for kind in {one.kind for one in media}:
+        if rendered(model, bundle, replace(request, messages=without(kind, request.messages))) == text:
+            raise InvalidRequest(
+                f"messages: the chat template of model {model.name} has no place for {kind}", "messages"
+            )
 
 
 def chat_ids(model: ServedModel, bundle: TextBundle, request: ChatRequest) -> list[int]:
@@ -172,7 +191,9 @@ def _for_text(model: ServedModel, request: GenerateRequest, max_tokens: int | No
 
 def _in_one_text(message: Message) -> Message:
     content = message.get("content")
-    return {**message, "content": joined_text(content, "messages")} if isinstance(content, list) else message
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": joined_text([part for part in content if part["type"] == "text"], "messages")}
 
 
 def _refuse_for_text(request: GenerateRequest) -> None:

@@ -9,6 +9,7 @@ from dynamo_cli.errors import ModelMissing
 from dynamo_cli.frontend import busy_threshold, conditional_disagg
 from dynamo_cli.frontend.busy_threshold import BusyThresholdRoutes
 from dynamo_cli.frontend.conditional_disagg import ConditionalDisaggRoutes
+from dynamo_cli.frontend.embeddings import Embedder
 from dynamo_cli.frontend.generate import Generator
 from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH, MetricsEndpoint
 from dynamo_cli.frontend.models import Models, ServedModel
@@ -31,6 +32,7 @@ class Routes:
         models: Models,
         registry: ModelRegistry,
         generator: Generator,
+        embedder: Embedder,
         metrics: MetricsEndpoint,
         busy: BusyThresholdRoutes | None,
         conditional: ConditionalDisaggRoutes | None,
@@ -42,6 +44,7 @@ class Routes:
         self.table = table = RouteTable()
         table.add("POST", "/v1/chat/completions", generator.chat)
         table.add("POST", "/v1/completions", generator.completion)
+        table.add("POST", "/v1/embeddings", embedder.embed)
         tokens = Tokens(models)
         table.add("POST", "/tokenize", tokens.tokenize)
         table.add("POST", "/detokenize", tokens.detokenize)

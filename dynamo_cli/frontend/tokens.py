@@ -10,6 +10,7 @@ from dynamo_cli.errors import InvalidRequest
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.preprocess import chat_ids, check_ids, tokenized
 from dynamo_cli.protocol.decode import check_chat, decode_body
+from dynamo_cli.protocol.media import take_media
 from dynamo_cli.protocol.messages import check_tools
 from dynamo_cli.protocol.openai import ChatRequest, Message, TokenId
 from dynamo_cli.runtime.http.exchange import Exchange
@@ -89,6 +90,7 @@ def _ids(model: ServedModel, bundle: TextBundle, request: TokenizeRequest) -> li
             tools=request.tools,
         )
         check_chat(chat)
+        take_media(chat.messages)
         ids = chat_ids(model, bundle, chat)
         return bundle.tokenizer.surround(ids) if request.add_special_tokens else ids
     encode = bundle.tokenizer.encode if request.add_special_tokens is not False else bundle.tokenizer.encode_bare

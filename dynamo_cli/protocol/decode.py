@@ -10,7 +10,7 @@ import msgspec
 
 from dynamo_cli.errors import InvalidRequest
 from dynamo_cli.protocol.messages import check_message, check_tools
-from dynamo_cli.protocol.openai import ChatRequest, CompletionRequest, GenerateRequest
+from dynamo_cli.protocol.openai import ChatRequest, CompletionRequest, EmbeddingRequest, GenerateRequest
 
 MAX_STOPS = 32
 MAX_CHOICES = 2048
@@ -29,21 +29,23 @@ _REFUSED: dict[str, Callable[[Any], bool]] = {
     "bad_words": _says_something,
 }
 
-_Request = TypeVar("_Request", bound=GenerateRequest)
+_Request = TypeVar("_Request", GenerateRequest, ChatRequest, CompletionRequest, EmbeddingRequest)
 _Any = TypeVar("_Any")
 
 
-def _refusals(kind: type[GenerateRequest]) -> list[tuple[str, Callable[[Any], bool]]]:
+def _refusals(kind: type[msgspec.Struct]) -> list[tuple[str, Callable[[Any], bool]]]:
     return [(name, _REFUSED[name]) for name in kind.__struct_fields__ if name in _REFUSED]
 
 
 _chat = (msgspec.json.Decoder(ChatRequest), _refusals(ChatRequest))
 _completion = (msgspec.json.Decoder(CompletionRequest), _refusals(CompletionRequest))
+_embedding = (msgspec.json.Decoder(EmbeddingRequest), _refusals(EmbeddingRequest))
 
 
 def decode_chat(body: bytes) -> ChatRequest:
     """The body of POST /v1/chat/completions. Raises InvalidRequest naming the field."""
     request = _decode(body, *_chat)
+    _check_common(request)
     check_chat(request)
     return request
 
@@ -67,10 +69,21 @@ def check_chat(request: ChatRequest) -> None:
 def decode_completion(body: bytes) -> CompletionRequest:
     """The body of POST /v1/completions. Raises InvalidRequest naming the field."""
     request = _decode(body, *_completion)
+    _check_common(request)
     if not request.prompt and request.prompt != "":
         raise InvalidRequest("prompt: want text or token ids, got an empty list", "prompt")
     if request.n is not None and request.n * len(request.prompts()) > MAX_CHOICES:
         raise InvalidRequest(f"n: at most {MAX_CHOICES} choices in one answer, of all prompts together", "n")
+    return request
+
+
+def decode_embedding(body: bytes) -> EmbeddingRequest:
+    """The body of POST /v1/embeddings. Raises InvalidRequest naming the field."""
+    request = _decode(body, *_embedding)
+    if not request.input:
+        raise InvalidRequest("input: want text or token ids, got nothing", "input")
+    if len(request.inputs()) > MAX_CHOICES:
+        raise InvalidRequest(f"input: at most {MAX_CHOICES} of them at once", "input")
     return request
 
 
@@ -92,7 +105,6 @@ def _decode(
         value = getattr(request, name)
         if value is not None and changes_answer(value):
             raise InvalidRequest(f"{name}: not supported by this server yet", name)
-    _check_common(request)
     return request
 
 

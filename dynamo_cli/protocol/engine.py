@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from dynamo_cli.protocol.handover import Handover
+from dynamo_cli.protocol.media import Media
 
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
@@ -60,14 +61,21 @@ class GuidedDecoding(msgspec.Struct, omit_defaults=True, frozen=True):
         return next(name for name in self.__struct_fields__ if getattr(self, name) is not None)
 
 
+class Embedding(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A vector of the prompt. `dimensions`: how many numbers, None for as many as the model makes."""
+
+    dimensions: int | None = None
+
+
 class EngineRequest(msgspec.Struct, omit_defaults=True):
-    """One sequence to generate.
+    """One sequence to generate, or, with `embedding`, one to make a vector of.
 
     A worker with input "tokens" gets `token_ids`; one with input "text" gets `messages` (chat, in
     OpenAI's form) or `prompt` (completions) and renders and tokenizes itself.
 
     `generated`: how many tokens another worker answered before this one takes over: the last ones of `token_ids`, or,
-    of an engine that resumes, its deltas with text. The stop conditions are those of the rest.
+    of an engine that resumes, its deltas with text. The stop conditions are those of the rest. `media`: in the order of
+    their places in the prompt, which the template has marked; each has its data by the time the engine sees it.
 
     `prefill_only`: compute the prompt's KV, keep it for whoever fetches it, and answer one last delta that has the
     `handover`. `handover` on a worker that decodes: fetch the KV from there instead of computing it.
@@ -84,6 +92,8 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
     generated: int = 0
     prefill_only: bool = False
     handover: Handover | None = None
+    embedding: Embedding | None = None
+    media: list[Media] = []
 
 
 UNKNOWN_LOGPROB = -9999.0
@@ -117,6 +127,7 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
 
     Text-input workers fill `text` and leave `token_ids` empty. End-of-sequence tokens are not included. When asked for,
     there is one of `logprobs` for each of `token_ids`. The one delta of a `prefill_only` request has a `handover`.
+    `vector`: what a request with `embedding` asked for, in its only delta, as little-endian floats of 32 bits.
     """
 
     token_ids: list[int] = []
@@ -125,3 +136,4 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     logprobs: list[TokenLogprob] | None = None
     usage: EngineUsage | None = None
     handover: Handover | None = None
+    vector: bytes = b""

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from dynamo_cli.protocol.media import MediaKind, Scheme
+
 DEFAULT_NAMESPACE = "dynamo"
 INSTANCES_PREFIX = "v1/instances/"
 MODELS_PREFIX = "v1/models/"
@@ -54,7 +56,8 @@ class ModelIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
     """What must be equal in all workers of one model. `text_digest`: of the tokenizer and chat template files.
 
     `resumes`: with input "text", each delta with text is one token, and EngineRequest.generated of them are left out.
-    `base`: of an adapter, the name of the model under it, and `adapter` the digest of its files.
+    `base`: of an adapter, the name of the model under it, and `adapter` the digest of its files. `embedding_size`: the
+    numbers in a vector of a model that makes embeddings, 0 for one that generates.
     """
 
     text_digest: str = ""
@@ -65,6 +68,7 @@ class ModelIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_parser: str = ""
     base: str = ""
     adapter: str = ""
+    embedding_size: int = 0
 
 
 class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,10 +76,13 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     their own. Counts are of tokens or KV blocks.
 
     `text_path`: the directory with tokenizer.json and chat_template.jinja (text/bundle.py), empty for input "text".
-    `logprobs` and `guided` (fields of GuidedDecoding): what the engine can do. `kv_events`: it tells on the event plane
-    which blocks it holds. `prefix_caching`: it keeps what it has computed. `generation`: a worker of a higher one may
-    differ in identity on purpose: see routing/identity.py. `bootstrap_host` and `bootstrap_port`: of a prefill worker
-    whose decode workers must know beforehand where they meet it; port 0: they are told when it is done.
+    `types`: the requests it takes, "chat" and "completions", or "embeddings". `logprobs`, `guided` (fields of
+    GuidedDecoding), `dimensions` (shorter embeddings) and `modalities` (besides text): what the engine can do.
+    `fetches`: from what kind of URL the worker gets media. `kv_events`: it tells on the event plane which blocks it
+    holds. `prefix_caching`: it keeps what it has computed. `generation`: a worker of a higher one may differ in
+    identity on purpose: see routing/identity.py. `data_parallel_size`: engines behind the instance, which chooses among
+    them by itself. `bootstrap_host` and `bootstrap_port`: of a prefill worker whose decode workers must know beforehand
+    where they meet it; port 0: they are told when it is done.
     """
 
     name: str
@@ -91,11 +98,15 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     types: tuple[str, ...] = ("chat", "completions")
     logprobs: bool = False
     guided: tuple[str, ...] = ()
+    dimensions: bool = False
+    modalities: tuple[MediaKind, ...] = ()
+    fetches: tuple[Scheme, ...] = ()
     kv_events: bool = False
     prefix_caching: bool = True
     generation: int = 0
     bootstrap_host: str = ""
     bootstrap_port: int = 0
+    data_parallel_size: int = 1
 
     @property
     def key(self) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from dynamo_cli.errors import InvalidRequest
+from dynamo_cli.protocol.media import PARTS, media_part
 
 ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 
 
 def check_message(message: dict[str, Any], index: int) -> None:
-    """Check what templates rely on; parts become plain `{"type": "text"}` ones. InvalidRequest naming the place."""
+    """Check what templates rely on; parts become plain `{"type": "text"}` ones, or media.
+
+    Raises InvalidRequest naming the place.
+    """
     role = message.get("role")
     if not isinstance(role, str) or role not in ROLES:
         problem = "this field is required" if role is None else f"unknown role {role!r}"
@@ -22,7 +26,7 @@ def check_message(message: dict[str, Any], index: int) -> None:
             return
     elif isinstance(content, list):
         where = f"messages[{index}].content"
-        message["content"] = [_text_part(part, f"{where}[{at}]") for at, part in enumerate(content)]
+        message["content"] = [_part(part, f"{where}[{at}]") for at, part in enumerate(content)]
     elif content is not None:
         where = f"messages[{index}].content"
         raise InvalidRequest(f"{where}: want text or a list of parts, got {type(content).__name__}", where)
@@ -72,12 +76,14 @@ def _want(owner: dict[str, Any], name: str, where: str, kinds: tuple[type, ...],
         raise InvalidRequest(f"{where}.{name}: want {what}, got {type(value).__name__}", f"{where}.{name}")
 
 
-def _text_part(part: Any, where: str) -> dict[str, str]:
+def _part(part: Any, where: str) -> dict[str, Any]:
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         raise InvalidRequest(f"{where}: want an object with a type", where)
     kind = part["type"]
+    if kind in PARTS:
+        return media_part(part, where)
     if kind not in ("text", "refusal"):
-        raise InvalidRequest(f"{where}: this server takes text only, not {kind}", where)
+        raise InvalidRequest(f"{where}: there is no part of type {kind!r}; want text, {', '.join(PARTS)}", where)
     text = part.get(kind)
     if not isinstance(text, str):
         raise InvalidRequest(f"{where}.{kind}: want its text", f"{where}.{kind}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -150,11 +150,32 @@ class CompletionRequest(GenerateRequest, kw_only=True):
 
     def prompts(self) -> list[str | list[int]]:
         """The texts or token lists to go on with. Raises InvalidRequest for an empty or mixed list."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        kinds = {type(item) for item in self.prompt}
-        if len(kinds) != 1:
-            raise InvalidRequest("prompt: want text, token ids, or a list of one of them", "prompt")
-        if kinds == {int}:
-            return [self.prompt]  # type: ignore[list-item]
-        return self.prompt  # type: ignore[return-value]
+        return one_by_one(self.prompt, "prompt")
+
+
+class EmbeddingRequest(msgspec.Struct, kw_only=True):
+    """The field below the blank line is refused unless it says nothing."""
+
+    model: str
+    input: str | list[str | TokenId | list[TokenId]]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: PositiveInt | None = None
+    nvext: NvExt | None = None
+
+    truncate_prompt_tokens: int | None = None
+
+    def inputs(self) -> list[str | list[int]]:
+        """The texts or token lists to make vectors of. Raises InvalidRequest for an empty or mixed list."""
+        return one_by_one(self.input, "input")
+
+
+def one_by_one(given: str | list[str | int | list[int]], field: str) -> list[str | list[int]]:
+    """Each text or token list of a field that may hold one or several. Raises InvalidRequest naming it."""
+    if isinstance(given, str):
+        return [given]
+    kinds = {type(item) for item in given}
+    if len(kinds) != 1:
+        raise InvalidRequest(f"{field}: want text, token ids, or a list of one of them", field)
+    if kinds == {int}:
+        return [given]  # type: ignore[list-item]
+    return given  # type: ignore[return-value]

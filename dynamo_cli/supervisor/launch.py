@@ -27,6 +27,7 @@ from dynamo_cli.supervisor import view
 from dynamo_cli.supervisor.deployments import Deployment, open_deployment, running
 from dynamo_cli.supervisor.exits import exit_class
 from dynamo_cli.supervisor.leftovers import end_leftovers, take_down
+from dynamo_cli.supervisor.patience import patience_of
 from dynamo_cli.supervisor.processes import ProcessId, identify
 from dynamo_cli.supervisor.record import Record, remove_drafts, take_lock, write
 from dynamo_cli.supervisor.supervisor import INTERRUPTED, Assignment, Supervisor
@@ -94,18 +95,19 @@ def run_foreground(held: Claim, as_json: bool = False) -> Outcome:
         held.release()
 
 
-def run_detached(held: Claim, timeout_s: float, tell: Callable[[str], object] = str) -> Outcome:
+def run_detached(held: Claim, timeout_s: float | None, tell: Callable[[str], object] = str) -> Outcome:
     """Start a supervisor of its own session and return when the deployment is READY, else when all of it is gone.
 
-    `tell` hears what it waits for, where that takes long.
+    `timeout_s` None: as long as its engines need. `tell` hears what it waits for, where that takes long.
     """
     paths = held.assignment.paths
+    patience_s = patience_of(held.assignment.plan.processes) if timeout_s is None else timeout_s
     try:
         daemon = _start_daemon(held)
     finally:
         held.release()
     try:
-        outcome = _await_ready(daemon, paths, timeout_s, tell)
+        outcome = _await_ready(daemon, paths, patience_s, tell)
     except KeyboardInterrupt:
         _abandon(daemon, paths)
         return Outcome(INTERRUPTED)

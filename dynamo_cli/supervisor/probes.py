@@ -96,7 +96,10 @@ class Prober:
 
     async def _shortest_request(self, model: str) -> tuple[str, dict[str, Any]]:
         common = {"model": model, "max_tokens": 1, "temperature": 0}
-        if "chat" in await self._types(model):
+        types = await self._types(model)
+        if "embeddings" in types:
+            return "/v1/embeddings", {"model": model, "input": "Hi"}
+        if "chat" in types:
             return "/v1/chat/completions", {**common, "messages": [{"role": "user", "content": "Hi"}]}
         return "/v1/completions", {**common, "prompt": "Hi"}
 

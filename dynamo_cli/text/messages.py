@@ -8,12 +8,21 @@ from typing import Any
 from dynamo_cli.errors import InvalidRequest
 
 
-def plain_messages(messages: list[dict[str, Any]], *, as_parts: bool = False) -> list[dict[str, Any]]:
+def plain_messages(
+    messages: list[dict[str, Any]], *, as_parts: bool = False, media: bool = False
+) -> list[dict[str, Any]]:
     """Text parts joined by line breaks, arguments of tool calls as objects. The originals stay as they are.
 
-    `as_parts`: every text as a list of parts instead. Raises InvalidRequest for a part that is not text.
+    `as_parts`: every text as a list of parts instead. `media`: a message with other parts than text stays a list of
+    them. Raises InvalidRequest for a part that is not text otherwise.
     """
-    return [_plain(number, message, as_parts) for number, message in enumerate(messages)]
+    return [_plain(number, message, as_parts, media) for number, message in enumerate(messages)]
+
+
+def has_media(message: dict[str, Any]) -> bool:
+    """Whether it has a part that is not text."""
+    content = message.get("content")
+    return isinstance(content, list) and any(part.get("type") != "text" for part in content if isinstance(part, dict))
 
 
 def joined_text(content: Any, place: str) -> str:
@@ -23,11 +32,11 @@ def joined_text(content: Any, place: str) -> str:
     return content or ""
 
 
-def _plain(number: int, message: dict[str, Any], as_parts: bool) -> dict[str, Any]:
+def _plain(number: int, message: dict[str, Any], as_parts: bool, media: bool) -> dict[str, Any]:
     content, calls = message.get("content"), message.get("tool_calls")
     if as_parts and isinstance(content, str):
         message = {**message, "content": [{"type": "text", "text": content}]}
-    elif isinstance(content, (list, tuple)) and not as_parts:
+    elif isinstance(content, (list, tuple)) and not as_parts and not (media and has_media(message)):
         message = {**message, "content": joined_text(content, f"messages[{number}].content")}
     if calls:
         message = {**message, "tool_calls": [_with_object_arguments(call) for call in calls]}

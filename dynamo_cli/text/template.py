@@ -25,7 +25,8 @@ class ChatTemplate:
     def __init__(self, source: str, bos_token: str = "", eos_token: str = "") -> None:
         self.source = source
         # Some templates only know content as a list of parts; those that know both ask which it is.
-        self._as_parts = _PARTS.search(source) is not None and "is string" not in source
+        self._knows_parts = _PARTS.search(source) is not None
+        self._as_parts = self._knows_parts and "is string" not in source
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
         # The block only marks what training counts; it prints what is inside.
         plain = _GENERATION.sub(lambda tag: f"{{%{tag[1]} {'endif' if tag[2] else 'if true'} {tag[3]}%}}", source)
@@ -43,7 +44,7 @@ class ChatTemplate:
         variables = {
             **self._tokens,
             **kwargs,
-            "messages": plain_messages(messages, as_parts=self._as_parts),
+            "messages": plain_messages(messages, as_parts=self._as_parts, media=self._knows_parts),
             "tools": tools,
             "add_generation_prompt": add_generation_prompt,
         }

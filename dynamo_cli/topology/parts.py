@@ -75,6 +75,7 @@ class Managed(msgspec.Struct, frozen=True, kw_only=True):
     """What every process of ours and of others has. `depends_on` names pools and services.
 
     `liveness` None means none is asked, False that the file switched it off. `memory_limit` in bytes, 0 for none.
+    `ready_timeout_s` None: as long as its engine may take, or anything else.
     """
 
     name: str = ""
@@ -85,7 +86,7 @@ class Managed(msgspec.Struct, frozen=True, kw_only=True):
     liveness: Liveness | Literal[False] | None = None
     memory_limit: int = 0
     stop_timeout_s: float = 10.0
-    ready_timeout_s: float = 600.0
+    ready_timeout_s: float | None = None
 
 
 class Pool(Managed, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from dynamo_cli.topology.check import no_role
 from dynamo_cli.topology.options import option_problems
 from dynamo_cli.topology.parts import Managed, Pool, ServicePart, Topology
 from dynamo_cli.topology.process import (
+    READY_TIMEOUT_S,
     Dependency,
     GpuAssignment,
     Liveness,
@@ -194,7 +195,7 @@ class _Planner:
                 gpus=tuple(_assignment(gpu) for gpu in gpus),
                 gpus_reason=gpus_reason,
                 foreign=bool(command),
-                probe=_probe(pool, options),
+                probe=_probe(pool, spec, options),
                 liveness=_liveness(pool, None if command else Liveness()),
                 restart=_restart(pool),
                 stop_timeout_s=pool.stop_timeout_s,
@@ -360,7 +361,7 @@ def _liveness(part: Managed, default: Liveness | None) -> Liveness | None:
 
 def service_probe(service: ServicePart, filled: Callable[[str], str], ports: Mapping[str, int]) -> Probe:
     """As the topology says it, with its ports; a service that says nothing is ready when it runs."""
-    asked, patience = service.probe, service.ready_timeout_s
+    asked, patience = service.probe, service.ready_timeout_s or READY_TIMEOUT_S
     if asked is None:
         return Probe(kind="started", timeout_s=patience)
     if asked.http:
@@ -373,11 +374,12 @@ def service_probe(service: ServicePart, filled: Callable[[str], str], ports: Map
     return Probe(kind="log", pattern=asked.log, timeout_s=patience)
 
 
-def _probe(pool: Pool, options: Mapping[str, Any]) -> Probe:
+def _probe(pool: Pool, spec: EngineSpec, options: Mapping[str, Any]) -> Probe:
+    patience = pool.ready_timeout_s or spec.start_timeout_s or READY_TIMEOUT_S
     if not options.get("command"):
-        return Probe(kind="admin", timeout_s=pool.ready_timeout_s)
+        return Probe(kind="admin", timeout_s=patience)
     endpoint = str(options.get("endpoint", ""))
-    return Probe(kind="endpoint" if endpoint else "started", endpoint=endpoint, timeout_s=pool.ready_timeout_s)
+    return Probe(kind="endpoint" if endpoint else "started", endpoint=endpoint, timeout_s=patience)
 
 
 def _assignment(gpu: Gpu) -> GpuAssignment:

@@ -10,6 +10,8 @@ from dynamo_cli.protocol.instance import Role
 
 ServiceKind = Literal["frontend", "router", "worker", "service"]
 RestartMode = Literal["no", "on-failure", "always"]
+READY_TIMEOUT_S = 600.0
+"""How long a start may take where nobody knows better."""
 
 
 class RestartPolicy(msgspec.Struct, frozen=True):
@@ -47,7 +49,7 @@ class Probe(msgspec.Struct, frozen=True):
     port: int = 0
     command: tuple[str, ...] = ()
     pattern: str = ""
-    timeout_s: float = 600.0
+    timeout_s: float = READY_TIMEOUT_S
 
 
 class Liveness(msgspec.Struct, frozen=True):

@@ -54,7 +54,7 @@ MANAGED_DOCS = {
     "liveness": "how a process that hangs is found: true, false, or a table",
     "memory_limit": 'bytes it and its descendants may hold, such as "8GiB"; more is a failure',
     "stop_timeout_s": "seconds after TERM until KILL",
-    "ready_timeout_s": "seconds in which it must become ready",
+    "ready_timeout_s": "seconds in which it must become ready; those that its engine may take, or 600",
 }
 FRONTEND = Table(
     Frontend,

@@ -6,11 +6,16 @@ import msgspec
 
 from dynamo_cli.errors import InvalidRequest
 from dynamo_cli.protocol.engine import EngineRequest
+from dynamo_cli.workers.embedding import check_kind
 from dynamo_cli.workers.engine import EngineInfo
 
 
 def admit(request: EngineRequest, info: EngineInfo) -> EngineRequest:
     """The request with `max_tokens` filled in. Raises InvalidRequest."""
+    check_kind(request, info)
+    for media in request.media:
+        if media.kind not in info.modalities:
+            raise InvalidRequest(f"this model takes no {media.kind}", "messages")
     stop = request.stop
     if stop.max_tokens is not None and stop.max_tokens < 1:
         raise InvalidRequest(f"max_tokens must be at least 1, not {stop.max_tokens}", "max_tokens")
@@ -24,6 +29,8 @@ def admit(request: EngineRequest, info: EngineInfo) -> EngineRequest:
     if not info.context_length:
         return request
     room = info.context_length - prompt
+    if request.embedding is not None and room >= 0:
+        return request
     if room < 1:
         raise InvalidRequest(
             f"the prompt of {prompt} tokens does not fit the context of {info.context_length} tokens", "prompt"

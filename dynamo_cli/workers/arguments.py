@@ -19,6 +19,7 @@ from dynamo_cli.runtime.flags.worker import ROUTERS, WORKER
 from dynamo_cli.runtime.switches import is_on
 from dynamo_cli.workers.canary_options import CanaryOptions, canary_options
 from dynamo_cli.workers.limit import DEFAULT_QUEUE
+from dynamo_cli.workers.media.options import MediaOptions, media_options
 from dynamo_cli.workers.numeric import seconds, whole
 from dynamo_cli.workers.roles import add_role_arguments, role_of
 from dynamo_cli.workers.system.options import SystemOptions, system_options
@@ -58,6 +59,7 @@ class WorkerArguments:
     request_queue: int = DEFAULT_QUEUE
     system: SystemOptions = field(default_factory=SystemOptions)
     canary: CanaryOptions = field(default_factory=CanaryOptions)
+    media: MediaOptions = field(default_factory=MediaOptions)
 
     @property
     def endpoint_name(self) -> str:
@@ -89,6 +91,7 @@ def parse_arguments(argv: list[str], environ: Mapping[str, str] = os.environ) ->
         request_queue=_request_queue(environ),
         system=system_options(environ),
         canary=canary_options(parsed.health_check_payload, environ),
+        media=media_options(environ),
     )
 
 

@@ -11,10 +11,11 @@ from contextlib import suppress
 import msgspec
 
 from dynamo_cli.errors import DynamoError
-from dynamo_cli.protocol.engine import Delta, EngineRequest, StopConditions
+from dynamo_cli.protocol.engine import Delta, Embedding, EngineRequest, StopConditions
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.canary_options import CanaryOptions
-from dynamo_cli.workers.engine import Engine
+from dynamo_cli.workers.embedding import Answering
+from dynamo_cli.workers.engine import EngineInfo
 from dynamo_cli.workers.registration import Registration
 
 REASON = "canary"
@@ -26,10 +27,10 @@ class Canary:
     """`request` is what the engine is asked for. `failures` counts the times that nothing came."""
 
     def __init__(
-        self, engine: Engine, request: EngineRequest, registration: Registration, options: CanaryOptions
+        self, ask: Answering, request: EngineRequest, registration: Registration, options: CanaryOptions
     ) -> None:
         self.failures = 0
-        self._engine = engine
+        self._ask = ask
         self._request = request
         self._registration = registration
         self._options = options
@@ -55,7 +56,7 @@ class Canary:
         """The deltas of a request: each of them says that the engine is well."""
         try:
             async for delta in deltas:
-                if delta.token_ids or delta.text:
+                if delta.token_ids or delta.text or delta.vector:
                     self._heard_at = time.monotonic()
                     if self._failing:
                         await self._recovered()
@@ -99,10 +100,10 @@ class Canary:
             return f"the engine gave no token: {error!r}"
 
     async def _first_token(self, context: Context) -> str:
-        deltas = self._engine.generate(msgspec.structs.replace(self._request), context)
+        deltas = self._ask(msgspec.structs.replace(self._request), context)
         try:
             async for delta in deltas:
-                if delta.token_ids or delta.text:
+                if delta.token_ids or delta.text or delta.vector:
                     return ""
         finally:
             if isinstance(deltas, AsyncGenerator):
@@ -121,12 +122,14 @@ class Canary:
             await self._registration.come_back(REASON)
 
 
-def canary_request(model: str, takes_text: bool, options: CanaryOptions) -> EngineRequest:
+def canary_request(model: str, info: EngineInfo, options: CanaryOptions) -> EngineRequest:
     """One token after one token, unless the options say otherwise."""
     if options.payload is not None:
         return msgspec.structs.replace(options.payload, model=model)
     request = EngineRequest(model, stop=StopConditions(max_tokens=1, ignore_eos=True))
-    if takes_text:
+    if info.embedding_size:
+        request.embedding = Embedding()
+    if info.input == "text":
         request.messages = [{"role": "user", "content": "ready"}]
     else:
         request.token_ids = [1]

@@ -13,6 +13,7 @@ from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.instance import InputKind
 from dynamo_cli.protocol.kv import KvEvent
 from dynamo_cli.protocol.load import WorkerLoad
+from dynamo_cli.protocol.media import MediaKind
 from dynamo_cli.runtime.context import Context
 
 Control = Literal["clear_kv_blocks", "sleep", "wake_up", "pause", "resume", "start_profile", "stop_profile"]
@@ -32,7 +33,9 @@ class EngineInfo(msgspec.Struct, frozen=True):
     `resumes` is about input "text": see ModelIdentity. `kv_events`: it calls `on_kv_events`.
     `prefix_caching`: a prompt that begins like an earlier one costs less. `controls`: what `control` can do.
     `max_adapters`: how many it serves at once. `embedding_size`: numbers in a vector of `embed`, 0 for an engine that
-    generates; those that embed do not. `bootstrap_host` and `bootstrap_port`: see ModelCard.
+    generates; those that embed do not. `dimensions`: it makes shorter vectors, too. `modalities`: the media it takes.
+    `data_parallel_size`: how many engines it is, among which it spreads requests by itself; counts are of all of them.
+    `bootstrap_host` and `bootstrap_port`: see ModelCard.
     """
 
     input: InputKind = "tokens"
@@ -51,6 +54,9 @@ class EngineInfo(msgspec.Struct, frozen=True):
     embedding_size: int = 0
     bootstrap_host: str = ""
     bootstrap_port: int = 0
+    dimensions: bool = False
+    modalities: tuple[MediaKind, ...] = ()
+    data_parallel_size: int = 1
 
 
 class Engine(ABC):
@@ -74,8 +80,10 @@ class Engine(ABC):
         """
 
     async def embed(self, request: EngineRequest, context: Context) -> list[float]:
-        """The vector of the prompt, of `EngineInfo.embedding_size` numbers. Raises what `generate` raises, and
-        Cancelled when `context` is stopped."""
+        """The vector of the prompt, of `EngineInfo.embedding_size` numbers, or as many as the request says if it can.
+
+        Raises what `generate` raises, and Cancelled when `context` is stopped.
+        """
         raise NotImplementedError
 
     def load(self) -> WorkerLoad | None:

@@ -2,7 +2,7 @@
 
 The guard is a process of its own that reads a pipe which only the worker holds. While the worker lives it looks now and
 then who descends from it; at the end of the pipe it kills them, and whoever carries the worker's mark in its
-environment.
+environment, and frees the shared memory they leave.
 """
 
 from __future__ import annotations
@@ -15,13 +15,19 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
+
+from dynamo_cli.workers.shared_memory import remove, segments_of
 
 MARK = "DYNAMO_WORKER_MARK"
 LOOK_S, LOOK_RARELY_S = 0.5, 10.0
 """How often the guard looks: at first, when an engine starts its processes, and later."""
 QUIET_PASSES = 5
 PASS_S = 0.02
+_ROOT = str(Path(__file__).parents[2])
+_PROGRAM = f"import sys; sys.path.insert(0, {_ROOT!r}); from dynamo_cli.workers.guard import main; main()"
+"""Without whatever else the interpreter would load: it lives as long as the worker, and should be small."""
 Process = tuple[int, int]
 """A pid, and its start in ticks since boot: a pid that is used again is another process."""
 
@@ -39,7 +45,7 @@ def guard_children() -> None:
         return
     mark = secrets.token_hex(8)
     reading, _Guard.pipe = os.pipe()
-    argv = [sys.executable, "-I", "-S", os.path.abspath(__file__), str(os.getpid()), mark]
+    argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(os.getpid()), mark]
     _Guard.process = subprocess.Popen(argv, stdin=reading, stdout=subprocess.DEVNULL, start_new_session=True)
     os.close(reading)
     os.register_at_fork(after_in_child=_let_go)
@@ -53,7 +59,7 @@ def _let_go() -> None:
 
 
 def main() -> None:
-    """`python guard.py PID MARK`, with the pipe as standard input."""
+    """`... PID MARK`, with the pipe as standard input."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     worker, mark = int(sys.argv[1]), f"{MARK}={sys.argv[2]}".encode()
@@ -69,8 +75,10 @@ def main() -> None:
         everyone = _table()
         left = [pid for pid, start in seen if pid in everyone and everyone[pid].start == start]
         left += [pid for pid in everyone if _carries(pid, mark)]
+        segments = set().union(*map(segments_of, left))
         for pid in left:
             _kill(pid)
+        remove(segments)
         quiet = 0 if left else quiet + 1
         time.sleep(PASS_S)
 
@@ -119,7 +127,3 @@ def _carries(pid: int, mark: bytes) -> bool:
 def _kill(pid: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main()

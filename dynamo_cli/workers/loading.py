@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from dynamo_cli.errors import EngineMissing, UsageError
 from dynamo_cli.protocol.instance import Instance, ModelCard, ModelIdentity, Role
+from dynamo_cli.protocol.media import Scheme
 from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.engine import Engine, EngineInfo
 from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.arguments import convert_options
 from dynamo_cli.workers.engines.base import EngineLaunch, EngineSpec
 from dynamo_cli.workers.guard import guard_children
-from dynamo_cli.workers.metrics_files import MetricsFiles
 from dynamo_cli.workers.model import PreparedModel, prepare_model, readable
 from dynamo_cli.workers.selftest import generate_one_token
 
@@ -33,6 +33,7 @@ class Loaded:
     model_name: str
     model: PreparedModel | None = None
     role: Role = "aggregated"
+    fetches: tuple[Scheme, ...] = ()
 
     def card(self, instance: Instance, generation: int = 0) -> ModelCard:
         info, model = self.info, self.model if self.info.input == "tokens" else None
@@ -43,6 +44,7 @@ class Loaded:
                 kv_block_size=info.kv_block_size,
                 input=info.input,
                 resumes=info.resumes,
+                embedding_size=info.embedding_size,
             ),
             instance=instance,
             role=self.role,
@@ -59,8 +61,19 @@ class Loaded:
             generation=generation,
             bootstrap_host=info.bootstrap_host,
             bootstrap_port=info.bootstrap_port,
-            types=("chat", "completions") if model is None or model.has_template else ("completions",),
+            dimensions=info.dimensions,
+            modalities=info.modalities,
+            fetches=self.fetches if info.modalities else (),
+            data_parallel_size=info.data_parallel_size,
+            types=self._types(),
         )
+
+    def _types(self) -> tuple[str, ...]:
+        """The requests that can be made."""
+        if self.info.embedding_size:
+            return ("embeddings",)
+        can_render = self.info.input == "text" or self.model is None or self.model.has_template
+        return ("chat", "completions") if can_render else ("completions",)
 
 
 class Loader:
@@ -76,7 +89,6 @@ class Loader:
         self._arguments = arguments
         self._environ = environ
         self._tell = tell
-        self._files: MetricsFiles | None = None
 
     async def load(self) -> Loaded:
         """Raises a DynamoError with one clear line. A headless engine proves nothing: it generates for another one."""
@@ -85,8 +97,6 @@ class Loader:
         spec, model = await self._choose()
         name = arguments.model_name or (model.name if model else spec.name)
         launch = self._launch(spec, model, name)
-        if spec.multiprocess_metrics:
-            self._files = MetricsFiles(arguments.runtime.paths.runtime_dir)
         if spec.has_children:
             guard_children()
         self.engine = engine = spec.create(launch)
@@ -97,14 +107,12 @@ class Loader:
             self._tell(name, spec.name, "generating a first token", "first token")
             await generate_one_token(engine, info, name)
         _log.info("%s loaded %s in %.1f s", spec.name, name, time.monotonic() - began)
-        return Loaded(engine, spec.name, info, name, model, arguments.role)
+        return Loaded(engine, spec.name, info, name, model, arguments.role, arguments.media.schemes)
 
     async def close(self) -> None:
         """Stop the engine, however far it came."""
         if self.engine is not None:
             await self.engine.stop()
-        if self._files is not None:
-            self._files.close()
 
     async def _choose(self) -> tuple[EngineSpec, PreparedModel | None]:
         wanted = self._arguments.engine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dynamo_cli.errors import EngineFailed
-from dynamo_cli.protocol.engine import EngineRequest, SamplingOptions, StopConditions
+from dynamo_cli.protocol.engine import Embedding, EngineRequest, SamplingOptions, StopConditions
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Engine, EngineInfo
 
@@ -22,6 +22,7 @@ async def generate_one_token(engine: Engine, info: EngineInfo, model: str) -> No
     else:
         request.token_ids = [_ANY_TOKEN]
     if info.embedding_size:
+        request.embedding = Embedding()
         if len(await engine.embed(request, Context("self-test"))) != info.embedding_size:
             raise EngineFailed("the engine started, but its vectors are not of the size it says")
         return

@@ -19,11 +19,13 @@ from dynamo_cli.workers.adapters import Adapters
 from dynamo_cli.workers.admission import admit
 from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.canary import Canary, canary_request
+from dynamo_cli.workers.embedding import answering
 from dynamo_cli.workers.handling import handled
 from dynamo_cli.workers.kv_events import BLOCKS_PATH, KvEventTeller
 from dynamo_cli.workers.limit import RequestLimit
 from dynamo_cli.workers.load import LoadReport
 from dynamo_cli.workers.loading import Loaded
+from dynamo_cli.workers.media.fetch import fetching
 from dynamo_cli.workers.registration import Registration
 from dynamo_cli.workers.resting import Resting
 from dynamo_cli.workers.system.controls import ControlRoutes
@@ -107,8 +109,8 @@ class Serving:
     def _start_canary(self) -> None:
         options, loaded = self._arguments.canary, self._loaded
         if options.enabled:
-            request = canary_request(loaded.model_name, loaded.info.input == "text", options)
-            self._canary = Canary(loaded.engine, request, self._registration, options)
+            request = canary_request(loaded.model_name, loaded.info, options)
+            self._canary = Canary(answering(loaded.engine, loaded.info), request, self._registration, options)
             self._canary.start()
 
     def _open_system(self, card: ModelCard) -> None:
@@ -148,7 +150,9 @@ class Serving:
 
     def _handler(self, load: LoadReport) -> Handler:
         loaded, spans, limit = self._loaded, self._spans, self._limit
-        generate, info, watched = loaded.engine.generate, loaded.info, self._arguments.canary.enabled
+        info, watched = loaded.info, self._arguments.canary.enabled
+        generate = answering(loaded.engine, info)
+        with_media = fetching(generate, self._arguments.media)
 
         def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
             self._requests += 1
@@ -156,7 +160,8 @@ class Serving:
             load.begin()
             request = admit(request, info)
             self._check_place(request.model)
-            deltas = generate(request, context) if limit is None else limit.generate(generate, request, context)
+            answer = with_media if request.media else generate
+            deltas = answer(request, context) if limit is None else limit.generate(answer, request, context)
             if watched and self._canary is not None:
                 deltas = self._canary.listening(deltas)
             return deltas if spans is None else handled(spans, deltas, request, context)

@@ -173,7 +173,16 @@ async def test_token_ids_give_the_same_answer_as_the_text(http: httpx.AsyncClien
         (chat(messages=[{"role": "king", "content": "hi"}]), "messages[0].role", "unknown role"),
         (chat(messages=[{"role": "user"}]), "messages[0].content", "required"),
         (chat(messages=[*HELLO, {"role": "user", "content": 5}]), "messages[1].content", "int"),
-        (chat(messages=[{"role": "user", "content": [{"type": "image_url"}]}]), "messages[0].content[0]", "text only"),
+        (
+            chat(messages=[{"role": "user", "content": [{"type": "image_url"}]}]),
+            "messages[0].content[0].image_url.url",
+            "want a URL",
+        ),
+        (
+            chat(messages=[{"role": "user", "content": [{"type": "smell"}]}]),
+            "messages[0].content[0]",
+            "no part of type",
+        ),
         (
             chat(messages=[{"role": "user", "content": [{"type": "text", "text": 5}]}]),
             "messages[0].content[0].text",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from tests.integration.dynamo import TOPOLOGIES, Dynamo, kill
+from tests.integration.real_model.strangers import as_nobody, family, listening, refused
 from tests.supervisor.harness import until
 from tests.workers.engines.cases import real
 
@@ -29,7 +31,7 @@ class Deployed:
         self.dynamo = dynamo
         options = [word for setting in SMALL for word in ("--set", setting)]
         topology = str(TOPOLOGIES / "agg_router_vllm.toml")
-        started = dynamo.run("up", "-d", topology, *options, "--timeout", "500", timeout_s=520)
+        started = dynamo.run("up", "-d", topology, *options, timeout_s=920)
         assert started.code == 0, started.err
         status = dynamo.status()
         self.url: str = status["url"]
@@ -53,12 +55,19 @@ class Deployed:
 
 
 def test_a_deployment_of_real_engines(dynamo: Dynamo, clean_environment: Path) -> None:
+    before = rendezvous_files()
     deployed = Deployed(dynamo)
     check_answers(deployed)
+    check_what_listens(deployed)
     check_second_turns(deployed)
     check_what_the_router_knows(deployed)
     check_a_worker_that_is_killed(deployed)
     assert dynamo.run("down").code == 0
+    assert rendezvous_files() <= before
+
+
+def rendezvous_files() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("vllm_dist_*"))
 
 
 def check_answers(deployed: Deployed) -> None:
@@ -68,6 +77,30 @@ def check_answers(deployed: Deployed) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "number", "schema": schema}}
     guided = deployed.ask([{"role": "user", "content": "Name a number."}], 40, response_format=form)
     assert isinstance(json.loads(guided["choices"][0]["message"]["content"])["n"], int)
+
+
+def check_what_listens(deployed: Deployed) -> None:
+    """Nothing but the public port is for others, and what they can connect to nevertheless is what the docs name."""
+    status = deployed.dynamo.status()
+    everyone = family(status["supervisor_pid"])
+    unix, tcp = listening(everyone)
+    public = int(deployed.url.rpartition(":")[2])
+    assert {address for port, address in tcp.items() if port != public} == {"127.0.0.1"}
+    of_vllm = [process for process in everyone if process.name().startswith("VLLM::")]
+    assert {process.name() for process in of_vllm} == {"VLLM::EngineCore", "VLLM::Worker"}
+    gloo = listening([process for process in of_vllm if process.name() == "VLLM::Worker"]).tcp
+    assert set(listening(of_vllm).tcp) == set(gloo), "gloo's are the only ports of vLLM, and in its Worker"
+    planes = sorted(set(tcp) - set(gloo) - {public})
+    assert len(planes) == len(status["services"]) + 1, "requests and events of each worker, events of the frontend"
+    names = {Path(path).name for path in unix}
+    assert len(names) > 8 and {"control.sock", "frontend-0.sock", "decode-0.sock", "worker.sock"} < names
+    for path in map(Path, unix):
+        assert path.is_absolute(), "no abstract name, which has no owner"
+        assert path.parent.stat().st_mode & 0o077 == 0
+    if os.getuid() == 0:
+        got = as_nobody(sorted(unix), planes, [])
+        assert set(got["unix"].values()) == {"PermissionError"}, got
+        assert all(refused(bytes.fromhex(received)) for received in got["tcp"].values()), got
 
 
 def check_second_turns(deployed: Deployed) -> None:
@@ -108,3 +141,26 @@ def _running(dynamo: Dynamo) -> str | None:
     newest = json.loads(dynamo.run("explain", "-n", "1", "--json").out)["requests"]
     begun = newest and newest[0].get("running") and "ttft_s" in newest[0]
     return str(newest[0]["choices"][0][-1]["worker"]) if begun else None
+
+
+def test_a_deployment_of_vectors(dynamo: Dynamo, clean_environment: Path) -> None:
+    args = ["--runner", "pooling", "--max-model-len", "512", "--block-size", "32", "--kv-cache-memory-bytes", "256M"]
+    settings = ("frontend.port=0", f"workers.decode.args={json.dumps(args)}")
+    options = [word for setting in settings for word in ("--set", setting)]
+    started = dynamo.run("up", "-d", str(TOPOLOGIES / "agg_vllm.toml"), *options, timeout_s=920)
+    assert started.code == 0, started.err
+    status = dynamo.status()
+    near = ["The sky is blue today.", "Today the sky is blue.", "Interest rates were raised by the central bank."]
+    body = {"model": status["models"][0], "input": near}
+    answer = httpx.post(f"{status['url']}/v1/embeddings", json=body, timeout=60.0, trust_env=False).json()
+    one, other, far = [item["embedding"] for item in answer["data"]]
+    assert sum(number * number for number in one) == pytest.approx(1.0, abs=1e-3)
+    assert _likeness(one, other) > _likeness(one, far)
+    assert answer["usage"]["prompt_tokens"] > 15
+    shorter = httpx.post(f"{status['url']}/v1/embeddings", json={**body, "dimensions": 8}, trust_env=False)
+    assert shorter.status_code == 400 and "no others" in shorter.text
+    assert dynamo.run("down").code == 0
+
+
+def _likeness(one: list[float], other: list[float]) -> float:
+    return sum(first * second for first, second in zip(one, other, strict=True))

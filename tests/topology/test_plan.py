@@ -6,7 +6,17 @@ import pytest
 
 from dynamo_cli.errors import EngineMissing, ResourceMissing, TopologyError
 from dynamo_cli.gpus.described import described_gpus
-from dynamo_cli.topology.process import Dependency, GpuAssignment, Liveness, Plan, Probe, ProcessSpec, RestartPolicy
+from dynamo_cli.topology.process import (
+    READY_TIMEOUT_S,
+    Dependency,
+    GpuAssignment,
+    Liveness,
+    Plan,
+    Probe,
+    ProcessSpec,
+    RestartPolicy,
+)
+from dynamo_cli.workers.engines.registry import SPECS
 from tests.topology.machines import GIB, gpu, machine, plan
 
 MOCK = 'model = "org/model"\n[workers.decode]\nengine = "mock"\n'
@@ -388,3 +398,14 @@ def test_adapters_are_models_that_every_worker_loads(tmp_path: Path) -> None:
         "--",
         "--x",
     )
+
+
+def test_a_process_has_as_long_to_start_as_its_engine_may_take(tmp_path: Path) -> None:
+    slow, usual, chosen = "vllm", "mock", 9.0
+    text = 'model = "org/model"\n' + "".join(
+        f'[workers.{name}]\nengine = "{engine}"\ngpus = 0\n{more}\n'
+        for name, engine, more in (("a", slow, ""), ("b", usual, ""), ("c", slow, f"ready_timeout_s = {chosen:g}"))
+    )
+    made = plan(tmp_path, text, machine())
+    times = {p.pool: p.probe.timeout_s for p in made.processes if p.kind == "worker"}
+    assert times == {"a": SPECS[slow].start_timeout_s, "b": READY_TIMEOUT_S, "c": chosen}

@@ -14,6 +14,7 @@ from dynamo_cli.errors import UsageError
 from dynamo_cli.protocol.engine import Delta, EngineRequest, StopConditions
 from dynamo_cli.workers.canary import Canary, canary_request
 from dynamo_cli.workers.canary_options import CanaryOptions, canary_options
+from dynamo_cli.workers.engine import EngineInfo
 from dynamo_cli.workers.model import PreparedModel
 from tests.workers.processes import peer, worker
 from tests.workers.served import CARD, ObedientEngine, World
@@ -33,7 +34,9 @@ class Watched:
     def __init__(self) -> None:
         self.world = World()
         self.engine = ObedientEngine()
-        self.canary = Canary(self.engine, canary_request("base", False, QUICK), self.world.registration, QUICK)
+        self.canary = Canary(
+            self.engine.generate, canary_request("base", EngineInfo(), QUICK), self.world.registration, QUICK
+        )
 
     async def __aenter__(self) -> Watched:
         await self.world.registration.begin(CARD)
@@ -102,10 +105,11 @@ def test_the_payload_is_a_request_in_the_references_words_or_ours(tmp_path: Path
     (tmp_path / "payload").write_text(text)
     by_variable = canary_options(None, {"DYN_HEALTH_CHECK_PAYLOAD": f"@{tmp_path}/payload"})
     assert by_variable == canary_options(text, {"DYN_HEALTH_CHECK_PAYLOAD": "nonsense"})
-    request = canary_request("m", False, by_variable)
+    request = canary_request("m", EngineInfo(), by_variable)
     assert (request.model, request.token_ids, request.stop.max_tokens) == ("m", [3, 4], 2)
     assert request.sampling.temperature == 0.5 and not by_variable.enabled
-    assert canary_request("m", True, CanaryOptions()).messages
+    assert canary_request("m", EngineInfo(input="text"), CanaryOptions()).messages
+    assert canary_request("m", EngineInfo(embedding_size=3), CanaryOptions()).embedding is not None
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,25 @@ def _all(pid: int, count: int) -> list[int]:
     """The guard, both children, and the child of one of them."""
     found = [child.pid for child in psutil.Process(pid).children(recursive=True)]
     return found if len(found) >= count else []
+
+
+SHARER = """
+import subprocess, sys
+from dynamo_cli.workers.guard import guard_children
+guard_children()
+child = "from multiprocessing.shared_memory import SharedMemory; import time; s = SharedMemory(create=True, size=9);" \
+    "print(s.name, flush=True); time.sleep(60)"
+subprocess.run([sys.executable, "-c", child])
+"""
+
+
+@pytest.mark.slow
+def test_it_frees_the_shared_memory_of_those_it_ends(clean_environment: Path) -> None:
+    argv = [sys.executable, "-c", SHARER]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+        assert process.stdout is not None
+        segment = Path("/dev/shm", process.stdout.readline().strip())
+        assert segment.exists()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        until(lambda: not segment.exists(), 5)

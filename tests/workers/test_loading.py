@@ -24,7 +24,6 @@ class ManyProcesses(EngineSpec):
     summary = "of the tests"
     needs_model = False
     has_children = True
-    multiprocess_metrics = True
     logits_processors = True
     headless = True
     disaggregation = "prefill_first"
@@ -34,8 +33,7 @@ class ManyProcesses(EngineSpec):
         return None
 
     def create(self, launch: EngineLaunch) -> Engine:
-        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
-        self.seen = {"directory": directory, "there": os.path.isdir(directory), "launch": launch, "guarded": guarded}
+        self.seen = {"launch": launch, "guarded": guarded}
         return ObedientEngine()
 
 
@@ -54,7 +52,6 @@ async def test_the_engine_finds_what_it_needs_before_it_is_imported(
 
     guarded = 0
     monkeypatch.setattr(loading, "guard_children", count)
-    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     monkeypatch.setitem(SPECS, "many", ManyProcesses())
     arguments = parse_arguments(
         ["--engine", "many", "--logits-processor", "a.b:C", "--is-decode-worker", *words, "--", "--native"], os.environ
@@ -64,7 +61,6 @@ async def test_the_engine_finds_what_it_needs_before_it_is_imported(
     loader = Loader(arguments, os.environ, lambda model, engine, what, phase: told.append(what))
     loaded = await loader.load()
     seen = SPECS["many"].seen  # type: ignore[attr-defined]
-    assert seen["there"] and str(seen["directory"]).startswith(str(arguments.runtime.paths.runtime_dir))
     assert seen["guarded"] == 1
     launch = seen["launch"]
     assert (launch.role, launch.headless, launch.logits_processors) == ("decode", bool(words), ("a.b:C",))
@@ -72,7 +68,6 @@ async def test_the_engine_finds_what_it_needs_before_it_is_imported(
     assert ("generating a first token" in told) != launch.headless
     assert len(loaded.engine.asked) == (not words)  # type: ignore[attr-defined]
     await loader.close()
-    assert not os.path.exists(str(seen["directory"]))
     assert guard._Guard.pipe is None
 
 

@@ -242,6 +242,25 @@ class ConditionalList(msgspec.Struct):
     models: Annotated[list[Conditional], _about("An entry for each model.")]
 
 
+class EmbeddingUsage(msgspec.Struct):
+    prompt_tokens: Annotated[Count, _about("Of all inputs.")]
+    total_tokens: Annotated[Count, _about("The same: nothing is generated.")]
+
+
+class EmbeddingVector(msgspec.Struct):
+    object: Annotated[Literal["embedding"], _about("What it is.")]
+    index: Annotated[int, Meta(ge=0, description="Which of the inputs.")]
+    embedding: Annotated[list[float] | str, _about("The vector: numbers, or base64 of their bytes.", [0.6, -0.8])]
+
+
+class EmbeddingList(msgspec.Struct):
+    object: Annotated[Literal["list"], _about("What it is.")]
+    data: Annotated[list[EmbeddingVector], _about("In the order of the inputs.")]
+    model: ModelName
+    usage: Annotated[EmbeddingUsage, _about("What it took.")]
+    id: Annotated[str, _about("Of the answer.", "embd-0f1e2d3c4b5a69788796a5b4c3d2e1f0")]
+
+
 class TokenizeAnswer(msgspec.Struct):
     count: Annotated[Count, _about("How many tokens.")]
     max_model_len: Annotated[Count, _about("The model's context in tokens; 0 is unknown.")]

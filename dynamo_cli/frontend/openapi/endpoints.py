@@ -14,6 +14,7 @@ from dynamo_cli.frontend.openapi import answers
 from dynamo_cli.frontend.openapi.fields.chat import CHAT
 from dynamo_cli.frontend.openapi.fields.common import AGENT_HINTS, COMMON, NVEXT, ROUTER_OVERRIDE, STREAM_OPTIONS
 from dynamo_cli.frontend.openapi.fields.completion import COMPLETION
+from dynamo_cli.frontend.openapi.fields.embedding import EMBEDDING
 from dynamo_cli.frontend.openapi.fields.field import Field
 from dynamo_cli.frontend.openapi.fields.load import CONDITIONAL_CHANGE, THRESHOLD_CHANGE
 from dynamo_cli.frontend.openapi.fields.tokens import DETOKENIZE, TOKENIZE
@@ -24,6 +25,7 @@ from dynamo_cli.protocol.openai import (
     AgentHints,
     ChatRequest,
     CompletionRequest,
+    EmbeddingRequest,
     GenerateRequest,
     NvExt,
     RouterOverride,
@@ -42,13 +44,14 @@ FIELDS: dict[type, dict[str, Field]] = {
     RouterOverride: ROUTER_OVERRIDE,
     TokenizeRequest: TOKENIZE,
     DetokenizeRequest: DETOKENIZE,
+    EmbeddingRequest: EMBEDDING,
     ThresholdChange: THRESHOLD_CHANGE,
     ConditionalChange: CONDITIONAL_CHANGE,
 }
 """What is told of the fields of each type, those that it inherits apart."""
 
 TAGS = {
-    "Generate": "OpenAI's endpoints for text.",
+    "Generate": "OpenAI's endpoints for text and for embeddings.",
     "Models": "What is served here.",
     "Tokens": "The models' tokenizers, in vLLM's form.",
     "Load": "When requests are refused because all workers are busy, and who computes prompts.",
@@ -143,6 +146,23 @@ ENDPOINTS = (
         examples={
             "A text": {"model": _MODEL, "prompt": "Once upon a time", "max_tokens": 32},
             "Two prompts, streamed": {"model": _MODEL, "prompt": ["One", "Two"], "max_tokens": 8, "stream": True},
+        },
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/embeddings",
+        id="createEmbedding",
+        tag="Generate",
+        summary="Embeddings",
+        text="A vector for each input, of a model that makes them. Fields that are not listed are ignored; null is the "
+        "same as absent.",
+        request=EmbeddingRequest,
+        answers={200: answers.EmbeddingList},
+        errors=_GENERATE,
+        headers=_GENERATE_HEADERS,
+        examples={
+            "A text": {"model": _MODEL, "input": "What color is the sky?"},
+            "Two texts, as bytes": {"model": _MODEL, "input": ["One", "Two"], "encoding_format": "base64"},
         },
     ),
     Endpoint(

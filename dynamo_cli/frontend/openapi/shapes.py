@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dynamo_cli.frontend.openapi.fields.field import Schema, ref
 from dynamo_cli.protocol.json_schema import COUNTS, DEEPEST, NAMED_SCHEMAS, NUMBERS, SCHEMA_LISTS, SCHEMAS, TYPES
+from dynamo_cli.protocol.media import PARTS
 from dynamo_cli.protocol.messages import ROLES
+
+BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$"
+MEDIA_URL = r"^(?:[hH][tT][tT][pP][sS]?|[fF][iI][lL][eE]|[dD][aA][tT][aA]):"
 
 _TEXT = {"type": "string", "minLength": 1}
 
@@ -51,10 +55,31 @@ def _messages() -> dict[str, Schema]:
             **rest,
         ),
         "ContentPart": {
-            "description": "Text is all this server takes.",
-            "oneOf": [_part("text", "A piece of text."), _part("refusal", "What the model refused with.")],
+            "description": "Text, or what the model's card says it takes besides.",
+            "oneOf": [
+                _part("text", "A piece of text."),
+                _part("refusal", "What the model refused with."),
+                *(_media(name, kind) for name, kind in PARTS.items() if name != "input_audio"),
+                _input_audio(),
+            ],
         },
     }
+
+
+def _media(name: str, kind: str) -> Schema:
+    about = "A data: URL with base64, or one that the workers may fetch."
+    url: Schema = {"type": "string", "pattern": MEDIA_URL, "description": about}
+    held = {"anyOf": [_object("Where it is.", ("url",), url=url), url], "description": "Where it is."}
+    kinds = {"type": {"const": name, "description": "The kind of part."}}
+    return _object(f"One {kind}.", ("type", name), **kinds, **{name: held})
+
+
+def _input_audio() -> Schema:
+    data: Schema = {"type": "string", "pattern": BASE64, "description": "Base64 of the audio file."}
+    form: Schema = {"type": ["string", "null"], "description": "Such as wav or mp3."}
+    held = _object("The audio itself.", ("data",), data=data, format=form)
+    kinds = {"type": {"const": "input_audio", "description": "The kind of part."}}
+    return _object("A piece of audio.", ("type", "input_audio"), **kinds, input_audio=held)
 
 
 def _part(kind: str, text: str) -> Schema:

@@ -27,7 +27,7 @@ DEFAULT_BLOCK = 64
 SOURCE = "dynamo"
 TOKEN_BYTES = 36
 """A Python number and its place in a list."""
-_ENDPOINTS = {"chat": "openai.chat_completion", "completions": "openai.completion"}
+_ENDPOINTS = {"chat": "openai.chat_completion", "completions": "openai.completion", "embeddings": "openai.embedding"}
 
 
 class Ended(NamedTuple):

@@ -63,6 +63,8 @@ class EngineSpec(ABC):
     """GPUs one replica wants when the topology says gpus = "auto"."""
     splits: ClassVar[bool] = False
     """One replica can be spread over several GPUs: --tensor-parallel-size."""
+    start_timeout_s: ClassVar[float] = 0.0
+    """How long a start may take, model and all, where nobody says; 0 is as long as any process may."""
     ports: ClassVar[tuple[str, ...]] = ()
     """Names of the ports a replica needs beyond the planes; exported as DYN_PORT_<NAME>."""
     takes_text: ClassVar[bool] = False
@@ -74,8 +76,6 @@ class EngineSpec(ABC):
     """How its workers prefill for each other: never, one after the other, or both at once after telling both where."""
     has_children: ClassVar[bool] = False
     """It starts processes that would not notice the worker's death by themselves."""
-    multiprocess_metrics: ClassVar[bool] = False
-    """Its processes share their metrics in PROMETHEUS_MULTIPROC_DIR, which must be there before it is imported."""
 
     @abstractmethod
     def available(self) -> str | None:

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from dynamo_cli.errors import Cancelled, DynamoError, EngineDied, InvalidRequest, ResourceMissing, UsageError
-from dynamo_cli.protocol.engine import Delta, EngineRequest, SamplingOptions, StopConditions
+from dynamo_cli.protocol.engine import Delta, Embedding, EngineRequest, SamplingOptions, StopConditions
 from dynamo_cli.protocol.kv import Cleared, KvEvent, Stored, block_hashes
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
@@ -28,7 +28,7 @@ from dynamo_cli.workers.engines.vllm.engine import VllmEngine
 from dynamo_cli.workers.model import PreparedModel, readable
 from dynamo_cli.workers.selftest import generate_one_token
 from tests.workers.engines.adapters import HIDDEN, write_adapter
-from tests.workers.engines.cases import NAMED, VLLM, collect, real, said
+from tests.workers.engines.cases import CONTEXT, NAMED, VLLM, collect, real, said
 from tests.workers.processes import worker
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), *real("vllm")]
@@ -251,6 +251,12 @@ async def test_a_pooling_model_makes_vectors(default_model: PreparedModel) -> No
             await collect(made, greedy(prompt(1)))
         with pytest.raises(InvalidRequest, match="do not fit"):
             await made.embed(greedy([5] * 600), Context())
+        assert len(await made.embed(greedy([5] * CONTEXT), Context())) == HIDDEN
+        assert not info.dimensions
+        shorter = greedy(prompt(1))
+        shorter.embedding = Embedding(dimensions=8)
+        with pytest.raises(InvalidRequest, match="does not support Matryoshka"):
+            await made.embed(shorter, Context())
         stopped = Context()
         stopped.stop()
         with pytest.raises(Cancelled):
@@ -268,7 +274,7 @@ async def test_a_pooling_model_makes_vectors(default_model: PreparedModel) -> No
         (["--dtype", "float99"], "argument --dtype: invalid choice: 'float99'"),
         (["--max-model-len", "9000"], r"max_model_len \(9000\) is greater than"),
         (["--tensor-parallel-size", "2"], r"attention heads \(9\) must be divisible by tensor parallel size \(2\)"),
-        (["--data-parallel-size", "2"], "not routed to by rank yet"),
+        (["--data-parallel-size", "2", "--data-parallel-rank", "1"], "--data-parallel-rank spreads ranks over several"),
         (["--model", "other"], "the worker's own --model"),
         (["word"], "unexpected argument 'word'"),
     ],
@@ -288,6 +294,26 @@ async def test_a_model_that_does_not_fit_names_the_flag(default_model: PreparedM
     with pytest.raises(ResourceMissing, match=r"no memory for base: .*; give --max-model-len \d+, or a larger --kv"):
         await made.start()
     await made.stop()
+
+
+async def test_data_parallel_ranks_are_one_worker(default_model: PreparedModel, tmp_path: Path) -> None:
+    made = create(default_model, "--data-parallel-size", "2", runtime_dir=str(tmp_path))
+    info = await made.start()
+    try:
+        assert (info.data_parallel_size, info.max_num_seqs, info.kv_events) == (2, 32, False)
+        await generate_one_token(made, info, "base")
+        asked = [collect(made, greedy(prompt(salt), 24)) for salt in range(6)]
+        running = asyncio.gather(*asked)
+        await until(lambda: len(made._counts._ranks) == 2, 60)
+        assert made.load() is not None
+        assert [len(said(deltas)) for deltas in await running] == [24] * 6
+        failed = asyncio.ensure_future(made.failed())
+        second = next(core for core in made._process._cores if core.name.endswith("DP1"))
+        assert second.pid is not None
+        os.kill(second.pid, signal.SIGKILL)
+        assert await asyncio.wait_for(failed, 5) == "vLLM was ended by SIGKILL"
+    finally:
+        await made.stop()
 
 
 async def test_stopped_while_it_starts_it_leaves_nothing(default_model: PreparedModel) -> None:
@@ -313,6 +339,26 @@ async def test_a_killed_worker_takes_its_engine_along(clean_environment: Path, d
         _, alive = psutil.wait_procs(children, timeout=5)
         assert alive == []
     assert segments() <= before
+
+
+async def test_a_worker_that_is_killed_while_it_starts_takes_its_engine_along(
+    clean_environment: Path, default_model: PreparedModel
+) -> None:
+    """Before vLLM's plugins are loaded: then its processes wait for an answer of the worker, for minutes."""
+    path = str(readable(default_model, registry.spec("vllm")).path)
+    with worker(clean_environment, "worker", "--engine", "vllm", "--model", path, "--", *VLLM.args) as started:
+        process = psutil.Process(started.pid)
+        await until(lambda: _cores_of(process) or started.process.poll() is not None, 300)
+        cores = _cores_of(process)
+        assert cores, started.log
+        started.process.kill()
+        started.process.wait()
+        _, alive = psutil.wait_procs(cores, timeout=5)
+        assert alive == []
+
+
+def _cores_of(process: psutil.Process) -> list[psutil.Process]:
+    return [one for one in process.children() if "spawn_main" in " ".join(one.cmdline())]
 
 
 def segments() -> set[str]:

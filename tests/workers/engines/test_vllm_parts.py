@@ -36,8 +36,8 @@ from dynamo_cli.workers.engines.vllm.failure import death, first_sentence, start
 from dynamo_cli.workers.engines.vllm.output import Output
 from dynamo_cli.workers.engines.vllm.publisher import StepQueue
 from dynamo_cli.workers.engines.vllm.sampling import guided_arguments, sampling_arguments
-from dynamo_cli.workers.engines.vllm.shared_memory import remove, segments_of
 from dynamo_cli.workers.engines.vllm.wire import Events, Failure, Unframer, framed
+from dynamo_cli.workers.shared_memory import remove, segments_of
 
 TOKENS = list(range(64))
 WHOLE = kv.block_hashes(TOKENS, 16)
@@ -133,6 +133,9 @@ def test_load_is_the_sequences_we_know_of() -> None:
     counts.record(SimpleNamespace(num_waiting_reqs=1, num_skipped_waiting_reqs=1, kv_cache_usage=0.25))
     counts.prefilled(10)
     assert counts.load() == WorkerLoad(25, 100, 20, 1, 2)
+    second = SimpleNamespace(num_waiting_reqs=0, kv_cache_usage=0.75)
+    counts.record(second, rank=1)
+    assert counts.load() == WorkerLoad(50, 100, 20, 1, 2), "of both ranks together"
     for _ in range(3):
         counts.end()
     assert counts.load().active_decode_blocks == 0

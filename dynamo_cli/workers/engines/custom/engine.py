@@ -27,7 +27,7 @@ from dynamo_cli.workers.gate import Gate
 
 _log = logging.getLogger("dynamo.custom")
 MOST_AT_ONCE = 256
-TOLD = ("input", "context_length", "max_num_seqs", "logprobs", "guided")
+TOLD = ("input", "context_length", "max_num_seqs", "logprobs", "guided", "modalities")
 """Fields of EngineInfo that an attribute of the same name sets."""
 
 

@@ -8,8 +8,10 @@ from collections.abc import Sequence as Words
 from pathlib import Path
 from typing import Any
 
-from dynamo_cli.errors import EngineDied, EngineFailed, InvalidRequest
-from dynamo_cli.protocol.engine import Delta, EngineRequest, FinishReason, TokenLogprob
+from msgspec.structs import replace
+
+from dynamo_cli.errors import Cancelled, EngineDied, EngineFailed, InvalidRequest
+from dynamo_cli.protocol.engine import Delta, EngineRequest, FinishReason, StopConditions, TokenLogprob
 from dynamo_cli.protocol.kv import adapter_seed
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
@@ -26,6 +28,7 @@ from dynamo_cli.workers.engines.mock.simulation.timing import Link, StepClock
 from dynamo_cli.workers.engines.mock.spec import MockOptions
 from dynamo_cli.workers.engines.mock.stream import Stream, say_one_more
 from dynamo_cli.workers.engines.mock.tokens import FALLBACK_VOCABULARY, absorb_all, initial_state, printable_ids
+from dynamo_cli.workers.engines.mock.vectors import vector_of
 
 DEFAULT_CONTEXT_LENGTH = 8192
 CATCH_UP_S = 0.05
@@ -74,11 +77,13 @@ class MockEngine(Engine):
             total_kv_blocks=options.num_gpu_blocks,
             max_num_seqs=options.max_num_seqs,
             max_num_batched_tokens=options.max_num_batched_tokens,
-            logprobs=True,
+            logprobs=not options.embedding_size,
             kv_events=options.enable_prefix_caching,
             prefix_caching=options.enable_prefix_caching,
             controls=CONTROLS,
             max_adapters=options.max_loras,
+            embedding_size=options.embedding_size,
+            dimensions=options.embedding_size > 0,
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
@@ -110,6 +115,25 @@ class MockEngine(Engine):
             yield Delta(tokens, stream.finish, logprobs=logprobs, usage=usage, handover=handover)
         finally:
             self._end(stream, "cancelled")
+
+    async def embed(self, request: EngineRequest, context: Context) -> list[float]:
+        """Takes the time of a prefill. The vector is that of the tokens, and of the adapter."""
+        size = (request.embedding.dimensions if request.embedding else None) or self._options.embedding_size
+        if size > self._options.embedding_size:
+            raise InvalidRequest(f"the mock engine's vectors have {self._options.embedding_size} numbers at most")
+        stream = self._open(replace(request, stop=StopConditions(max_tokens=1)))
+        context.on_stop(lambda: self._end(stream, "cancelled"))
+        try:
+            while stream.finish is None:
+                await stream.more()
+                stream.tokens.clear()
+        finally:
+            self._end(stream, "cancelled")
+        if stream.finish == "error":
+            raise EngineDied("the mock engine has stopped")
+        if stream.finish == "cancelled":
+            raise Cancelled("the client has gone")
+        return vector_of(absorb_all(initial_state(self._seed_of(request.model)), request.token_ids), size)
 
     def load(self) -> WorkerLoad | None:
         return None if self._simulator is None else WorkerLoad(*self._simulator.load())
@@ -173,10 +197,9 @@ class MockEngine(Engine):
             raise InvalidRequest("the mock engine cannot guide its text")
         max_tokens = self._checked_max_tokens(request)
         adapter = request.model if request.model in self._adapters else ""
-        seed = self._options.seed ^ (adapter_seed(adapter) if adapter else 0)
         stream = Stream(
             self._sequence(request.token_ids, 1 if request.prefill_only else max_tokens, adapter),
-            absorb_all(initial_state(seed), request.token_ids),
+            absorb_all(initial_state(self._seed_of(request.model)), request.token_ids),
             request.stop.min_tokens,
             frozenset() if request.prefill_only else frozenset(request.stop.stop_token_ids),
         )
@@ -190,11 +213,14 @@ class MockEngine(Engine):
         self._wake.set()
         return stream
 
+    def _seed_of(self, model: str) -> int:
+        return self._options.seed ^ (adapter_seed(model) if model in self._adapters else 0)
+
     def _checked_max_tokens(self, request: EngineRequest) -> int:
         prompt = len(request.token_ids)
         if not prompt:
             raise InvalidRequest("the mock engine takes token ids, and there are none", "prompt")
-        room = self._context_length - prompt
+        room = self._context_length + (request.embedding is not None) - prompt
         max_tokens = room if request.stop.max_tokens is None else request.stop.max_tokens
         if max_tokens < 1 or max_tokens > room:
             raise InvalidRequest(

@@ -20,7 +20,7 @@ class MockOptions(EngineOptions, frozen=True, kw_only=True):
     """`speedup_ratio` divides every step time, 0 means no delay; `decode_speedup_ratio` divides decoding further.
 
     `num_gpu_blocks` of `block_size` tokens; `max_model_len` in tokens, 0 is the model's own; `startup_time` in seconds.
-    `max_loras`: adapters at a time, of which each says other words.
+    `max_loras`: adapters at a time, of which each says other words. `embedding_size`: numbers in a vector; 0 generates.
     `num_host_blocks` more keep what the GPU's cache evicts, and come back at `h2d_bandwidth` GB/s with
     `kv_bytes_per_token` (the default: layers x 2 x KV heads x head size x bytes = 32 x 2 x 8 x 128 x 2).
     `kv_transfer_bandwidth`: GB/s at which KV comes from a prefill worker, which keeps it for `kv_keep_s` seconds when
@@ -43,6 +43,7 @@ class MockOptions(EngineOptions, frozen=True, kw_only=True):
     startup_time: Annotated[float, Meta(ge=0)] = 0.0
     seed: int = 0
     max_loras: Annotated[int, Meta(ge=0)] = 0
+    embedding_size: Annotated[int, Meta(ge=0, le=65536)] = 0
 
     def checked(self) -> MockOptions:
         """Raises UsageError for options that are right each but not together."""

@@ -14,6 +14,15 @@ from dynamo_cli.workers.engines.vllm.handing import connector_of, hands_over
 
 CPU_CACHE_BYTES = 2 << 30
 """Of an engine on the CPU when nobody says; vLLM would take nine tenths of the memory."""
+_RANKS_ELSEWHERE = (
+    "data_parallel_rank",
+    "data_parallel_start_rank",
+    "data_parallel_size_local",
+    "data_parallel_address",
+    "data_parallel_hybrid_lb",
+    "data_parallel_external_lb",
+    "data_parallel_multi_port_external_lb",
+)
 
 
 def engine_arguments(launch: EngineLaunch, *, on_cpu: bool, events_endpoint: str) -> Any:
@@ -38,7 +47,9 @@ def engine_arguments(launch: EngineLaunch, *, on_cpu: bool, events_endpoint: str
     _fill(parsed, launch, parser, on_cpu=on_cpu)
     if on_cpu and _cache_size_is_open(parsed, parser):
         parsed.kv_cache_memory_bytes = CPU_CACHE_BYTES
-    if events_endpoint and parsed.kv_events_config is None and parsed.enable_prefix_caching is not False:
+    tells = parsed.kv_events_config is None and parsed.enable_prefix_caching is not False
+    # vLLM spreads requests over its ranks by itself: what one of them holds says little of where the next one goes.
+    if events_endpoint and tells and (parsed.data_parallel_size or 1) == 1:
         parsed.kv_events_config = _events_config(events_endpoint)
     return AsyncEngineArgs.from_cli_args(parsed)
 
@@ -52,10 +63,7 @@ def follows_events(arguments: Any, events_endpoint: str) -> bool:
 def _fill(parsed: argparse.Namespace, launch: EngineLaunch, parser: argparse.ArgumentParser, *, on_cpu: bool) -> None:
     if parsed.model not in (None, parser.get_default("model"), launch.model_path):
         raise UsageError("engine vllm: the model is the worker's own --model, not an argument of the engine")
-    if getattr(parsed, "data_parallel_size", 1) not in (None, 1):
-        raise UsageError(
-            "engine vllm: --data-parallel-size is not routed to by rank yet; start that many workers (replicas = N)"
-        )
+    _check_ranks(parsed, parser)
     parsed.model = launch.model_path
     if not parsed.served_model_name:
         parsed.served_model_name = [launch.model_name]
@@ -70,6 +78,17 @@ def _fill(parsed: argparse.Namespace, launch: EngineLaunch, parser: argparse.Arg
                 f"{parsed.tensor_parallel_size} among the engine's arguments; give one"
             )
         parsed.tensor_parallel_size = launch.tensor_parallel
+
+
+def _check_ranks(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """All data-parallel ranks live in this worker. Raises UsageError for what spreads them over several."""
+    for name in _RANKS_ELSEWHERE:
+        if getattr(parsed, name, None) not in (None, parser.get_default(name)):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"engine vllm: {flag} spreads ranks over several processes, which are not routed to by rank; "
+                "--data-parallel-size alone keeps them in this worker"
+            )
 
 
 def _cache_size_is_open(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> bool:

@@ -38,15 +38,17 @@ class Transferred:
 
 
 class Counts:
-    """vLLM's scheduler says nothing once it is idle, so whatever it said last counts only while there is a sequence."""
+    """vLLM's schedulers say nothing once they are idle, so what they said last counts only while there is a sequence.
+
+    `total_blocks`: of all ranks.
+    """
 
     def __init__(self) -> None:
         self.total_blocks = 0
         self.transferred = Transferred()
         self._sequences = 0
         self._prefilling = 0
-        self._waiting = 0
-        self._usage = 0.0
+        self._ranks: dict[int, tuple[int, float]] = {}
 
     def begin(self, prompt_tokens: int) -> None:
         self._sequences += 1
@@ -58,16 +60,19 @@ class Counts:
     def end(self) -> None:
         self._sequences -= 1
 
-    def record(self, scheduler_stats: Any) -> None:
-        self._waiting = scheduler_stats.num_waiting_reqs + getattr(scheduler_stats, "num_skipped_waiting_reqs", 0)
-        self._usage = scheduler_stats.kv_cache_usage
+    def record(self, scheduler_stats: Any, rank: int = 0) -> None:
+        """`rank`: of data-parallel engines, which of them."""
+        waiting = scheduler_stats.num_waiting_reqs + getattr(scheduler_stats, "num_skipped_waiting_reqs", 0)
+        self._ranks[rank] = waiting, scheduler_stats.kv_cache_usage
 
     def load(self) -> WorkerLoad:
         if not self._sequences:
             return WorkerLoad(total_blocks=self.total_blocks)
-        waiting = min(self._waiting, self._sequences)
+        ranks = self._ranks.values()
+        waiting = min(sum(waiting for waiting, _ in ranks), self._sequences)
+        usage = sum(usage for _, usage in ranks) / max(1, len(ranks))
         return WorkerLoad(
-            active_decode_blocks=round(self._usage * self.total_blocks),
+            active_decode_blocks=round(usage * self.total_blocks),
             total_blocks=self.total_blocks,
             active_prefill_tokens=self._prefilling,
             running=self._sequences - waiting,

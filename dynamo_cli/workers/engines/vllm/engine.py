@@ -7,15 +7,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
-from dynamo_cli.errors import (
-    Cancelled,
-    DynamoError,
-    EngineDied,
-    EngineFailed,
-    InvalidRequest,
-    Overloaded,
-    TransferFailed,
-)
+from dynamo_cli.errors import DynamoError, EngineDied, EngineFailed, InvalidRequest, Overloaded, TransferFailed
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
@@ -27,7 +19,9 @@ from dynamo_cli.workers.engines.vllm.counts import Counts
 from dynamo_cli.workers.engines.vllm.events import EventFeed
 from dynamo_cli.workers.engines.vllm.failure import one_line
 from dynamo_cli.workers.engines.vllm.handing import transfer_parameters
+from dynamo_cli.workers.engines.vllm.media import modalities_of, multi_modal_data
 from dynamo_cli.workers.engines.vllm.output import Output
+from dynamo_cli.workers.engines.vllm.pooling import embedding, embedding_size, makes_embeddings
 from dynamo_cli.workers.engines.vllm.process import VllmProcess
 from dynamo_cli.workers.engines.vllm.sampling import GUIDED, guided_arguments, sampling_arguments
 from dynamo_cli.workers.engines.vllm.spec import VllmOptions
@@ -66,6 +60,7 @@ class VllmEngine(Engine):
 
         engine = await self._process.start(lambda: [stat_logger_of(self._counts)])
         config = engine.vllm_config
+        ranks: int = config.parallel_config.data_parallel_size
         block_size, blocks = config.cache_config.block_size, config.cache_config.num_gpu_blocks or 0
         self._counts.total_blocks = blocks
         tells_events = self._process.tells_events
@@ -74,7 +69,7 @@ class VllmEngine(Engine):
             for message in self._early:
                 self._feed.take(message)
         self._early.clear()
-        embeds = "generate" not in await engine.get_supported_tasks()
+        pools = makes_embeddings(await engine.get_supported_tasks())
         lora = getattr(config, "lora_config", None)
         places = (lora.max_cpu_loras or lora.max_loras) if lora else 0
         controls = Controls(engine, config, self._cleared)
@@ -84,21 +79,24 @@ class VllmEngine(Engine):
             adapters=Adapters(self._model_name, places),
             controls=controls,
             parameters=_parameters(config.model_config.get_diff_sampling_param()),
-            embeds=embeds,
+            embeds=pools,
         )
         return EngineInfo(
             context_length=config.model_config.max_model_len,
             kv_block_size=block_size,
             total_kv_blocks=blocks,
-            max_num_seqs=config.scheduler_config.max_num_seqs,
-            max_num_batched_tokens=config.scheduler_config.max_num_batched_tokens,
-            logprobs=not embeds,
-            guided=() if embeds else GUIDED,
+            max_num_seqs=config.scheduler_config.max_num_seqs * ranks,
+            max_num_batched_tokens=config.scheduler_config.max_num_batched_tokens * ranks,
+            logprobs=not pools,
+            guided=() if pools else GUIDED,
             kv_events=tells_events,
             prefix_caching=bool(config.cache_config.enable_prefix_caching),
             controls=controls.names,
+            data_parallel_size=ranks,
             max_adapters=places,
-            embedding_size=config.model_config.get_hidden_size() if embeds else 0,
+            modalities=() if pools else modalities_of(config.model_config),
+            embedding_size=embedding_size(config.model_config) if pools else 0,
+            dimensions=pools and bool(getattr(config.model_config, "is_matryoshka", False)),
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
@@ -115,7 +113,8 @@ class VllmEngine(Engine):
         self._counts.begin(unread)
         patience = self._transfer_s if request.handover is not None else None
         try:
-            found = await engine.add_request(number, _prompt(request.token_ids), parameters, lora_request=adapter)
+            prompt = await _prompt_of(request)
+            found = await engine.add_request(number, prompt, parameters, lora_request=adapter)
             self._streams[number] = found
             context.on_stop(lambda: self._abort(number))
             while not output.finished:
@@ -127,6 +126,11 @@ class VllmEngine(Engine):
                 yield delta
         except DynamoError:
             raise
+        except AssertionError as error:
+            if not request.media or output.begun:
+                raise self._meaning(error) from None
+            # This is how it says that there are not as many places in the prompt as media.
+            raise InvalidRequest(f"messages: {one_line(str(error))}") from None
         except Exception as error:
             raise self._meaning(error) from None
         finally:
@@ -144,7 +148,9 @@ class VllmEngine(Engine):
         adapter = started.adapters.request_of(request.model)
         self._counts.begin(prompt)
         try:
-            return await _embedding(started.engine, request.token_ids, number, adapter, context)
+            return await embedding(
+                started.engine, _prompt(request.token_ids), request.embedding, number, adapter, context
+            )
         except DynamoError:
             raise
         except Exception as error:
@@ -225,6 +231,14 @@ async def _next(found: Any, patience_s: float | None) -> Any:
         raise TransferFailed(f"no KV came from the prefill worker in {patience_s:g} s") from None
 
 
+async def _prompt_of(request: EngineRequest) -> Any:
+    if not request.media:
+        return _prompt(request.token_ids)
+    # vLLM puts as many placeholders as each needs where the template has one.
+    data = await asyncio.to_thread(multi_modal_data, request.media)
+    return {"prompt_token_ids": request.token_ids, "multi_modal_data": data}
+
+
 def _prompt(token_ids: list[int]) -> Any:
     """In the form that needs no preprocessing in another thread; older versions ignore the type."""
     return {"type": "token", "prompt_token_ids": token_ids}
@@ -250,21 +264,6 @@ def _asked(make: Callable[[EngineRequest, int], Any], request: EngineRequest, ma
         return make(request, max_tokens)
     except Exception as error:
         raise InvalidRequest(one_line(str(error))) from None
-
-
-async def _embedding(engine: Any, token_ids: list[int], number: str, adapter: Any, context: Context) -> list[float]:
-    from vllm.pooling_params import PoolingParams
-
-    found = engine.encode(_prompt(token_ids), PoolingParams(task="embed"), number, lora_request=adapter)
-    answer = asyncio.ensure_future(anext(found))
-    context.on_stop(answer.cancel)
-    try:
-        vector: list[float] = (await answer).outputs.data.tolist()
-    except asyncio.CancelledError:
-        if context.stopped:
-            raise Cancelled("the client has gone") from None
-        raise
-    return vector
 
 
 def _checked_prompt(request: EngineRequest, context_length: int) -> int:

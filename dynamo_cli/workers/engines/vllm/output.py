@@ -21,27 +21,33 @@ _FINISHED: dict[str, FinishReason] = {
 
 
 class Output:
-    """`finished`: the last delta has been made. `transferred`: what comes from prefill workers is counted there."""
+    """`begun`: there is output; `finished`: the last delta has been made.
+
+    `transferred`: what comes from prefill workers is counted there.
+    """
 
     __slots__ = (
         "_alternatives",
         "_cached",
+        "_expands",
         "_fetched",
         "_fetches",
         "_generated",
         "_prefills",
         "_prompt",
         "_transferred",
+        "begun",
         "finished",
     )
 
     def __init__(self, request: EngineRequest, transferred: Transferred) -> None:
-        self.finished = False
+        self.finished = self.begun = False
         self._prefills = request.prefill_only
         self._fetches = request.handover is not None
         self._fetched = Transfer()
         self._transferred = transferred
         self._prompt = len(request.token_ids)
+        self._expands = bool(request.media)  # images and the like take more tokens than their places in the prompt
         self._alternatives = request.output.logprobs
         self._generated = 0
         self._cached = 0
@@ -51,9 +57,12 @@ class Output:
 
         Raises EngineFailed, and TransferFailed when the KV that another worker left does not come.
         """
+        self.begun = True
         (made,) = found.outputs
         ids, reason = made.token_ids, made.finish_reason
         self._cached = found.num_cached_tokens or 0
+        if self._expands and found.prompt_token_ids is not None:
+            self._prompt = len(found.prompt_token_ids)
         if self._prefills:
             return self._kept(found, reason)
         if self._fetches and ids:

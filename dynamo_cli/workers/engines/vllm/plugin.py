@@ -1,6 +1,6 @@
 """Runs in each of vLLM's processes (entry point of group `vllm.general_plugins`), and only below a worker of ours.
 
-They die with their parent, say why they break, and tell of the prefix cache without opening any port.
+They die with their parent, say why they break, tell of the prefix cache without opening any port, and leave no files.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import socket
 import threading
 from contextlib import suppress
 from multiprocessing import connection
+from types import SimpleNamespace
 from typing import Any
 
 from dynamo_cli.workers.engines.vllm.handing import DELAY_VARIABLE, slow_nixl_down
 from dynamo_cli.workers.engines.vllm.queues import VARIABLE, calm_queues
-from dynamo_cli.workers.engines.vllm.shared_memory import remove, segments_of
 from dynamo_cli.workers.engines.vllm.wire import SOCKET_VARIABLE, Failure, framed
+from dynamo_cli.workers.shared_memory import remove, segments_of
 
 _done = False
 
@@ -33,6 +34,7 @@ def register() -> None:
     threading.Thread(target=_die_with, args=(parent.sentinel,), name="dynamo-parent", daemon=True).start()
     logging.getLogger("vllm").addHandler(_FailureTeller(path))
     _replace_publisher(path)
+    _keep_rendezvous_in(os.path.dirname(path))
     if os.environ.get(VARIABLE):
         calm_queues()
     if delay := os.environ.get(DELAY_VARIABLE):
@@ -78,6 +80,13 @@ def _replace_publisher(path: str) -> None:
         return original(data_parallel_rank=data_parallel_rank, endpoint=endpoint, **settings)
 
     registry["zmq"] = make
+
+
+def _keep_rendezvous_in(directory: str) -> None:
+    """The file by which its workers find each other would stay in /tmp, for everybody to read."""
+    from vllm.utils import network_utils
+
+    network_utils.tempfile = SimpleNamespace(gettempdir=lambda: directory)
 
 
 def endpoint_of(path: str) -> str:

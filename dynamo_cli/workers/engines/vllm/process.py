@@ -27,8 +27,8 @@ from dynamo_cli.workers.engines.vllm.environment import PLUGIN, PLUGINS, prepare
 from dynamo_cli.workers.engines.vllm.failure import argument_failure, death, start_failure
 from dynamo_cli.workers.engines.vllm.handing import NIXL_PORT, hands_over, prepare_handing
 from dynamo_cli.workers.engines.vllm.plugin import endpoint_of
-from dynamo_cli.workers.engines.vllm.shared_memory import remove, segments_of
 from dynamo_cli.workers.engines.vllm.wire import SOCKET_VARIABLE, Events
+from dynamo_cli.workers.shared_memory import remove, segments_of
 
 T = TypeVar("T")
 _LOOK_S = 1.0

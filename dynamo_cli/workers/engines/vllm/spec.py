@@ -41,7 +41,11 @@ class VllmSpec(EngineSpec):
     options_type = VllmOptions
     splits = True
     disaggregation = "prefill_first"
+    # It gives up by itself after 600 s (VLLM_ENGINE_READY_TIMEOUT_S), and then says why.
+    start_timeout_s = 900.0
     logits_processors = True
+    # Until its plugins are loaded its processes do not notice the worker's death: they wait five minutes for an answer.
+    has_children = True
 
     @cached_property
     def gpus(self) -> int:  # type: ignore[override]

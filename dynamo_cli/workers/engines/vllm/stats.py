@@ -15,11 +15,11 @@ def stat_logger_of(counts: Counts) -> Any:
 
     class CountsLogger(StatLoggerBase):  # type: ignore[misc]
         def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
-            pass
+            self._rank = engine_index
 
         def record(self, scheduler_stats: Any, iteration_stats: Any, *more: Any, **named: Any) -> None:
             if scheduler_stats is not None:
-                counts.record(scheduler_stats)
+                counts.record(scheduler_stats, self._rank)
                 counts.transferred.record(scheduler_stats, iteration_stats)
 
         def log_engine_initialized(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 _SEGMENT = re.compile(r"/dev/shm/(?:psm_|sem\.mp-)\S+", re.ASCII)
-"""As Python's multiprocessing names them, at random; those of vLLM's processes are theirs alone."""
+"""As Python's multiprocessing names them, at random; those of an engine's processes are theirs alone."""
 
 
 def segments_of(pid: int | str) -> set[str]:

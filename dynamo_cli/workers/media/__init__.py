@@ -1,0 +1,1 @@
+"""Getting the images, audio and video that requests name by URL."""
