@@ -45,12 +45,12 @@ MAY_IMPORT = {
 WORKERS_FOR_OPERATION = ("workers.engines.base", "workers.engines.registry")
 SIMULATION = "workers.engines.mock.simulation"
 
-ONLY_HERE = {
+ONLY_HERE: dict[str, str | tuple[str, ...]] = {
     "xllamacpp": "workers/engines/llamacpp/",
     "vllm": "workers/engines/vllm/",
     "sglang": "workers/engines/sglang/",
     "tensorrt_llm": "workers/engines/trtllm/",
-    "nixl": "disagg/transfer/",
+    "nixl": ("disagg/transfer/", "workers/engines/vllm/"),
     "pynvml": "gpus/",
     "huggingface_hub": "hub/",
     "gguf": "hub/",

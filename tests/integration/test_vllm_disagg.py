@@ -131,7 +131,7 @@ def check_deaths(both: Served) -> None:
         both.at_work("prefill-0")
         kill(both.dynamo.pid("prefill-0"))
         assert asking.result()["usage"]["completion_tokens"] == 8
-    assert both.told("remote_prefill_fallback_total") == 1
+    assert both.told("remote_prefill_fallback_total") >= 1
     both.dynamo.until("READY", 300.0)
     with ThreadPoolExecutor(1) as thread:
         body = {"model": both.model, "prompt": ids[700:800], "max_tokens": 400, "ignore_eos": True}
