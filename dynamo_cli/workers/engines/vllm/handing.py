@@ -50,17 +50,22 @@ def connector_of(role: Role, *, on_cpu: bool) -> dict[str, Any]:
     return config
 
 
-def prepare_handing(environ: MutableMapping[str, str], port: int, *, on_cpu: bool) -> None:
-    """The side channel on loopback, unless the user says where. On a CPU NIXL leaves the cores to the model."""
+def prepare_handing(environ: MutableMapping[str, str], port: int, *, on_cpu: bool) -> list[str]:
+    """The side channel on loopback, unless the user says where. On a CPU NIXL leaves the cores to the model.
+
+    Returns the names of what was set, which is of this engine alone.
+    """
     defaults = {
         "VLLM_NIXL_SIDE_CHANNEL_HOST": "127.0.0.1",
         "VLLM_NIXL_SIDE_CHANNEL_PORT": str(port),
         "UCX_RCACHE_MAX_UNRELEASED": "1024",
     }
     if on_cpu:
-        defaults |= {"UCX_TLS": "cma,posix,tcp,self", DELAY_VARIABLE: str(DELAY_US)}
-    for name, value in defaults.items():
-        environ.setdefault(name, value)
+        # Between processes of one machine; without naming the device UCX listens on all of them.
+        defaults |= {"UCX_TLS": "cma,posix,tcp,self", "UCX_NET_DEVICES": "lo", DELAY_VARIABLE: str(DELAY_US)}
+    added = [name for name in defaults if name not in environ]
+    environ.update({name: defaults[name] for name in added})
+    return added
 
 
 def slow_nixl_down(delay_us: int) -> None:

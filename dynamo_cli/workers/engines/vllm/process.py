@@ -86,8 +86,9 @@ class VllmProcess:
         """In a thread: importing takes seconds, loading a model minutes."""
         assert self._directory is not None
         prepare(os.environ, self._directory, socket, on_cpu=self._on_cpu)
+        own = [SOCKET_VARIABLE]
         if hands_over(self._launch.role):
-            prepare_handing(os.environ, self._launch.ports[NIXL_PORT], on_cpu=self._on_cpu)
+            own += prepare_handing(os.environ, self._launch.ports[NIXL_PORT], on_cpu=self._on_cpu)
         endpoint = endpoint_of(socket) if self._kv_events and _plugin_is_installed() else ""
         try:
             arguments = engine_arguments(self._launch, on_cpu=self._on_cpu, events_endpoint=endpoint)
@@ -99,7 +100,8 @@ class VllmProcess:
             engine = AsyncLLM.from_vllm_config(config, stat_loggers=stat_loggers(), disable_log_stats=True)
             return engine, follows_events(config, endpoint)
         finally:
-            os.environ.pop(SOCKET_VARIABLE, None)
+            for name in own:
+                os.environ.pop(name, None)
 
     def _configured(self, make: Callable[[], T]) -> T:
         try:
