@@ -18,7 +18,7 @@ from dynamo_cli.workers.engines.vllm.controls import Controls
 from dynamo_cli.workers.engines.vllm.counts import Counts
 from dynamo_cli.workers.engines.vllm.events import EventFeed
 from dynamo_cli.workers.engines.vllm.failure import one_line
-from dynamo_cli.workers.engines.vllm.handing import transfer_parameters
+from dynamo_cli.workers.engines.vllm.handing import HandOvers
 from dynamo_cli.workers.engines.vllm.media import modalities_of, multi_modal_data
 from dynamo_cli.workers.engines.vllm.output import Output
 from dynamo_cli.workers.engines.vllm.pooling import embedding, embedding_size, makes_embeddings
@@ -78,7 +78,7 @@ class VllmEngine(Engine):
             context_length=config.model_config.max_model_len,
             adapters=Adapters(self._model_name, places),
             controls=controls,
-            parameters=_parameters(config.model_config.get_diff_sampling_param()),
+            parameters=_parameters(config.model_config.get_diff_sampling_param(), HandOvers()),
             embeds=pools,
         )
         return EngineInfo(
@@ -244,12 +244,12 @@ def _prompt(token_ids: list[int]) -> Any:
     return {"type": "token", "prompt_token_ids": token_ids}
 
 
-def _parameters(defaults: dict[str, Any]) -> Callable[[EngineRequest, int], Any]:
+def _parameters(defaults: dict[str, Any], handovers: HandOvers) -> Callable[[EngineRequest, int], Any]:
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
     def make(request: EngineRequest, max_tokens: int) -> Any:
         arguments = sampling_arguments(request, max_tokens, defaults)
-        transfer = transfer_parameters(request)
+        transfer = handovers.parameters(request)
         if transfer is not None:
             arguments["extra_args"] = {"kv_transfer_params": transfer}
         if request.guided is not None and not request.prefill_only:
@@ -262,6 +262,8 @@ def _parameters(defaults: dict[str, Any]) -> Callable[[EngineRequest, int], Any]
 def _asked(make: Callable[[EngineRequest, int], Any], request: EngineRequest, max_tokens: int) -> Any:
     try:
         return make(request, max_tokens)
+    except DynamoError:
+        raise
     except Exception as error:
         raise InvalidRequest(one_line(str(error))) from None
 

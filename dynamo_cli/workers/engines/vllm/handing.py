@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import MutableMapping
 from typing import Any
 
-from dynamo_cli.errors import EngineFailed, EngineMissing
+from dynamo_cli.errors import EngineFailed, EngineMissing, TransferFailed
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.instance import Role
@@ -20,6 +20,8 @@ NIXL = "pip install --no-deps nixl nixl-cu13"
 DELAY_VARIABLE = "DYNAMO_VLLM_NIXL_DELAY_US"
 """For vLLM's processes: microseconds between two looks of NIXL's progress thread. Unset: it never sleeps."""
 DELAY_US = 1000
+REMEMBERED = 4096
+"""Hand-overs; one that is older has long expired where it was left."""
 _ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
 _ASKED = {
     "do_remote_decode": True,
@@ -82,15 +84,34 @@ def slow_nixl_down(delay_us: int) -> None:
     _api.nixlBind.nixlAgentConfig = Paced
 
 
-def transfer_parameters(request: EngineRequest) -> dict[str, Any] | None:
-    """vLLM's `kv_transfer_params` of this request, None when all of it is computed here. Raises EngineFailed."""
-    if request.prefill_only:
-        return dict(_ASKED)
-    if request.handover is None:
-        return None
-    if request.handover.family != FAMILY:
-        raise EngineFailed(f"what an engine of family {request.handover.family} leaves behind is of no use to vllm")
-    return request.handover.params
+class HandOvers:
+    """What other workers have left for this one. Each can be fetched once: then its blocks are free for others."""
+
+    def __init__(self) -> None:
+        self._fetched: dict[str, None] = {}
+
+    def parameters(self, request: EngineRequest) -> dict[str, Any] | None:
+        """vLLM's `kv_transfer_params` of this request, None when all of it is computed here.
+
+        Raises TransferFailed for what vLLM cannot fetch; it would end of it, or read the blocks of another request.
+        """
+        if request.prefill_only:
+            return dict(_ASKED)
+        if request.handover is None:
+            return None
+        family, params = request.handover.family, request.handover.params
+        if family != FAMILY:
+            raise TransferFailed(f"what an engine of family {family} leaves is of no use to vllm")
+        missing = [name for name in (*_ASKED, "remote_request_id") if params.get(name) is None]
+        if missing or not params["do_remote_prefill"]:
+            raise TransferFailed(f"a hand-over without {missing[0] if missing else 'KV'} says nothing to vLLM")
+        name = f"{params['remote_engine_id']} {params['remote_request_id']}"
+        if name in self._fetched:
+            raise TransferFailed("this KV has been fetched already")
+        self._fetched[name] = None
+        if len(self._fetched) > REMEMBERED:
+            del self._fetched[next(iter(self._fetched))]
+        return params
 
 
 def left_behind(found: Any) -> Handover:
