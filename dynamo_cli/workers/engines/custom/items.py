@@ -42,8 +42,8 @@ def _converted(item: Any) -> Delta:
         raise EngineFailed(f"generate yielded {what}; yield a token id, a list of them, text or a Delta") from None
 
 
-_NOT_THEIRS = "handover"
-"""What only engines answer that prefill for others."""
+_NOT_THEIRS = ("handover", "vector")
+"""What only engines answer that prefill for others, or embed. The last fields of a Delta."""
 _DEFAULTS: dict[str, Any] = {
-    field: getattr(Delta(), field) for field in Delta.__struct_fields__ if field != _NOT_THEIRS
+    field: getattr(Delta(), field) for field in Delta.__struct_fields__ if field not in _NOT_THEIRS
 }
