@@ -105,15 +105,14 @@ def test_one_worker_prefills_another_decodes_and_the_answers_are_those_of_one(
         check_what_listens(both)
         asked = prompts(both)
         assert [len(prompt) for prompt in asked] == LENGTHS
-        before = both.computed("decode-0", "local_compute")
+        before = counts(both)
         apart = [logprobs_of(both.complete(prompt)) for prompt in asked]
-        assert both.computed("decode-0", "local_compute") == before, "the decode worker computed nothing of the prompts"
-        assert (
-            both.computed("decode-0", "external_kv_transfer") == sum(LENGTHS) == both.told("kv_transfer_tokens_total")
-        )
-        assert both.told("remote_prefill_total") == len(LENGTHS) and both.told("remote_prefill_fallback_total") == 0
-        size = both.counted("decode-0", "nixl_bytes_transferred_sum")
-        assert size == both.told("kv_transfer_bytes_total") > sum(LENGTHS) * 40_000
+        more = {name: count - before[name] for name, count in counts(both).items()}
+        assert more["computed"] == 0, "the decode worker computed nothing of the prompts"
+        assert more["fetched"] == more["transferred"] == sum(LENGTHS)
+        assert (more["prefills"], more["fallbacks"]) == (len(LENGTHS), 0)
+        size = more["engine's bytes"]
+        assert size == more["bytes"] > sum(LENGTHS) * 40_000
         seconds = both.counted("decode-0", "nixl_xfer_time_seconds_sum")
         with capsys.disabled():
             print(f"\n{len(LENGTHS)} transfers, {size / 1e6:.0f} MB in {seconds * 1e3:.0f} ms")
@@ -123,6 +122,19 @@ def test_one_worker_prefills_another_decodes_and_the_answers_are_those_of_one(
     ties = sum(parts_at_a_tie(*pair) for pair in zip(alone, apart, strict=True))
     with capsys.disabled():
         print(f"{ties} of {len(LENGTHS)} answers part where two tokens are equally likely")
+
+
+def counts(both: Served) -> dict[str, float]:
+    """Of the decode worker's own and the frontend's."""
+    return {
+        "computed": both.computed("decode-0", "local_compute"),
+        "fetched": both.computed("decode-0", "external_kv_transfer"),
+        "engine's bytes": both.counted("decode-0", "nixl_bytes_transferred_sum"),
+        "transferred": both.told("kv_transfer_tokens_total"),
+        "bytes": both.told("kv_transfer_bytes_total"),
+        "prefills": both.told("remote_prefill_total"),
+        "fallbacks": both.told("remote_prefill_fallback_total"),
+    }
 
 
 def check_what_listens(both: Served) -> None:
