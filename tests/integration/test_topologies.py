@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+from dynamo_cli.gpus.asking import read_gpus
 from dynamo_cli.supervisor.processes import entry
 from tests.integration.dynamo import TOPOLOGIES, Dynamo, ask
 from tests.supervisor.harness import marked, until
@@ -24,6 +25,8 @@ def files() -> Iterator[ParameterSet]:
         text = re.sub(" +", " ", file.read_text())
         named = [engine for engine in BIG if f'engine = "{engine}"' in text]
         marks = [mark for engine in named for mark in real(engine)]
+        if re.search(r"gpus = \[", text):
+            marks.append(pytest.mark.skipif(not read_gpus().gpus, reason="it lists a GPU, and there is none"))
         yield pytest.param(file, id="-".join([file.stem, *named]), marks=marks)
 
 

@@ -158,6 +158,14 @@ def test_a_machine_one_does_not_sit_at(words: str) -> None:
     assert [f"{p.name}: {p.gpus_reason}" for p in told.processes[1:]] + [*told.gpu_notes] == DESCRIBED[words]
 
 
+def test_two_roles_share_one_gpu_and_start_one_after_the_other() -> None:
+    made = plan(str(TOPOLOGIES / "disagg_same_gpu.toml"), "--gpus", "1xL4")
+    decode, prefill = made.processes[1:]
+    assert [gpu.uuid for gpu in decode.gpus] == [gpu.uuid for gpu in prefill.gpus] == ["GPU-0"]
+    assert (decode.role, prefill.role) == ("decode", "prefill") and [d.name for d in prefill.depends_on] == ["decode-0"]
+    assert decode.ports["nixl"] != prefill.ports["nixl"]
+
+
 def test_one_mig_instance_of_another_machine() -> None:
     made = plan("mock.toml", "--set", "workers.decode.gpus=mig-1g.10gb", "--gpus", "1xH100-80GB:mig-1g.10gb*7")
     assert [(p.gpus[0].uuid, p.gpus_reason) for p in made.processes[1:]] == [
