@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
 
         from dynamo_cli.cli.pull import fetch_with_progress
         from dynamo_cli.supervisor import launch, view
+        from dynamo_cli.supervisor.patience import patience_with
         from dynamo_cli.supervisor.prepare import plan_here, read_topology, topology_digest
         from dynamo_cli.supervisor.reservation import reservation
         from dynamo_cli.supervisor.takeover import differs, instead_of_starting, settled
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
         if detach and (taken := instead_of_starting(topology.name)):
             for words in filter(None, (taken.words, differs(taken.deployment, topology_digest(topology)))):
                 print(f"dynamo: {words}", file=sys.stderr)
-            status = settled(taken.deployment, timeout)
+            status = settled(taken.deployment, patience_with(taken.deployment, timeout))
             if status.state != "READY":
                 print(f"dynamo: {status.deployment} is {status.state}: {status.reason}", file=sys.stderr)
             print(view.as_json(status) if as_json else view.banner(status))
