@@ -126,6 +126,7 @@ class Frontend:
         """What GET /router tells besides."""
         beside: dict[str, Any] = {
             "unseen": {name: one._asdict() for name, one in self.unseen.workers.items()},
+            "prefills": {one.model.name: one.counts.view() for one in self.models.remotes() if not one.dormant},
             "refused": {one.service: one.reason for one in self.registry.refused},
         }
         if self._service is not None:

@@ -21,6 +21,7 @@ from dynamo_cli.routing.migration import MigrationOptions
 from dynamo_cli.routing.modes import Disagg, adapter_dispatcher, is_of_adapter, make_dispatcher
 from dynamo_cli.routing.placing import Placer
 from dynamo_cli.routing.registry import RoutedModel
+from dynamo_cli.routing.remote_prefill import RemotePrefill
 from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
 
@@ -119,8 +120,11 @@ class Models:
     def placers(self) -> list[Placer]:
         """Of those that answer requests, and of those that prefill for them, as far as there are any."""
         pools = [dispatcher.placer for dispatcher in self._dispatchers.values()]
-        remotes = [dispatcher.remote for dispatcher in self._dispatchers.values() if dispatcher.remote is not None]
-        return pools + [remote.dispatcher.placer for remote in remotes if remote.model.cards]
+        return pools + [remote.dispatcher.placer for remote in self.remotes() if remote.model.cards]
+
+    def remotes(self) -> list[RemotePrefill]:
+        """The prefill workers of each model, dormant as long as it has none."""
+        return [dispatcher.remote for dispatcher in self._dispatchers.values() if dispatcher.remote is not None]
 
     def get(self, name: str) -> ServedModel:
         """Raises ModelMissing, which lists what is served, or NotReady. A model without workers is still known."""

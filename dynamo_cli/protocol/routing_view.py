@@ -55,11 +55,31 @@ class Asks(msgspec.Struct):
     router: str = ""
 
 
+class PrefillCounts(msgspec.Struct, kw_only=True):
+    """What prefill workers did for one model: `prefills` of prompts, and `transfers` of their KV in `seconds`.
+
+    `kept_local` prompts were computed where they were decoded on purpose, `fallbacks` because there was no other way.
+    """
+
+    prefills: int = 0
+    kept_local: int = 0
+    fallbacks: int = 0
+    transfers: int = 0
+    tokens: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: PrefillCounts) -> PrefillCounts:
+        names = self.__struct_fields__
+        return PrefillCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+
 class RouterView(msgspec.Struct, kw_only=True):
     """One frontend's. `router`: its own name among routers; `routers`: the others, and whether all is known of them.
 
     `asks`: if it lets a router process choose.
     `refused`: workers that it does not use because they differ from the others, and why, by the supervisor's names.
+    `prefills`: by model that has prefill workers.
     """
 
     mode: str
@@ -69,6 +89,7 @@ class RouterView(msgspec.Struct, kw_only=True):
     unseen: dict[str, UnseenWorker] = {}
     asks: Asks | None = None
     refused: dict[str, str] = {}
+    prefills: dict[str, PrefillCounts] = {}
 
 
 class WorkerRouting(msgspec.Struct, kw_only=True):
@@ -105,10 +126,11 @@ class RouterFrontend(msgspec.Struct, kw_only=True):
 
 
 class RoutingStatus(msgspec.Struct, kw_only=True):
-    """`block_sizes` in tokens by model. `notes`: what is wrong, and what helps."""
+    """`block_sizes` in tokens and `prefills` by model. `notes`: what is wrong, and what helps."""
 
     deployment: str
     frontends: list[RouterFrontend] = []
     block_sizes: dict[str, int] = {}
     workers: list[WorkerRouting] = []
+    prefills: dict[str, PrefillCounts] = {}
     notes: list[str] = []

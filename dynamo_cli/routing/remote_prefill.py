@@ -49,6 +49,11 @@ class RemoteCounts:
         self.bytes = 0
         self.seconds = 0.0
 
+    def view(self) -> dict[str, Any]:
+        """See protocol.routing_view.PrefillCounts."""
+        told = ("prefills", "kept_local", "transfers", "tokens", "bytes", "seconds")
+        return {name: getattr(self, name) for name in told} | {"fallbacks": self.fallbacks.total()}
+
     def transferred(self, usage: EngineUsage) -> None:
         self.transfers += 1
         self.tokens += usage.transferred_tokens

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from dynamo_cli.protocol.routing_view import RoutingStatus, WorkerRouting
+from dynamo_cli.protocol.routing_view import PrefillCounts, RoutingStatus, WorkerRouting
 from dynamo_cli.supervisor.table import GAP
 
 if TYPE_CHECKING:
@@ -43,12 +43,28 @@ def notes(found: RoutingStatus) -> list[str]:
     return ["no frontend is there to ask"]
 
 
+def prefill_lines(found: RoutingStatus) -> list[str]:
+    """What prefill workers did, a line for each model that has some."""
+    return [f"{model}: {_prefill_words(counts)}" for model, counts in found.prefills.items()]
+
+
+def _prefill_words(counts: PrefillCounts) -> str:
+    words = f"{counts.prefills:,} prompts prefilled remotely, {counts.bytes / 1e6:,.1f} MB of KV moved"
+    if counts.seconds:
+        words += f" in {counts.seconds:.1f} s ({counts.bytes / counts.seconds / 1e9:.2f} GB/s)"
+    if counts.kept_local:
+        words += f", {counts.kept_local:,} kept local"
+    return f"{words}, {counts.fallbacks:,} fallbacks"
+
+
 def plain(found: RoutingStatus) -> str:
     blocks = [headline(found)]
     for title, lines in parts(found):
         widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
         aligned = (GAP.join(map(_justified, line, widths, range(len(line)))).rstrip() for line in lines)
         blocks.append("\n".join([title, *aligned]))
+    if prefills := prefill_lines(found):
+        blocks.append("\n".join(prefills))
     if said := notes(found):
         blocks.append("\n".join(said))
     return "\n\n".join(blocks)
@@ -68,6 +84,8 @@ def rich_parts(found: RoutingStatus) -> RenderableType:
         for line in lines:
             table.add_row(*map(Text, line))
         shown += [Text(), Text(title, style="dim"), table]
+    if prefills := prefill_lines(found):
+        shown += [Text(), *map(Text, prefills)]
     if said := notes(found):
         shown += [Text(), *(Text(note, style="yellow") for note in said)]
     return Group(*shown)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dynamo_cli.protocol.routing_view import (
     KnownModel,
     KnownWorker,
+    PrefillCounts,
     RouterFrontend,
     RouterView,
     RoutingStatus,
@@ -41,6 +42,7 @@ def routing_status(deployment: str, views: Views, problems: Mapping[str, str]) -
             for name, known in models.items()
             for worker in sorted(_workers(name, known, views), key=lambda one: (one.worker, one.worker_id))
         ],
+        prefills=_prefills(views),
         notes=[*_silent(problems), *complaints(views), *_differences(views)],
     )
 
@@ -92,6 +94,14 @@ def _models(views: Views) -> dict[str, dict[str, KnownModel]]:
         for model, known in view.models.items():
             models.setdefault(model, {})[name] = known
     return dict(sorted(models.items()))
+
+
+def _prefills(views: Views) -> dict[str, PrefillCounts]:
+    found: dict[str, PrefillCounts] = {}
+    for view in views.values():
+        for model, counts in view.prefills.items():
+            found[model] = found.get(model, PrefillCounts()) + counts
+    return dict(sorted(found.items()))
 
 
 def _ids(known: Mapping[str, KnownModel]) -> list[str]:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dynamo_cli.protocol.routing_view import Asks, KnownModel, KnownWorker, RouterView, Share, UnseenWorker
+from dynamo_cli.protocol.routing_view import (
+    Asks,
+    KnownModel,
+    KnownWorker,
+    PrefillCounts,
+    RouterView,
+    Share,
+    UnseenWorker,
+)
 from dynamo_cli.supervisor import router_table
 from dynamo_cli.supervisor.routing_status import complaints, routing_status
 
@@ -95,6 +103,17 @@ def test_a_router_process_is_named_or_missed() -> None:
     assert routing_status("agg", views, {}).notes == [
         "no router process answers: frontends choose by themselves (so says frontend-1)"
     ]
+
+
+def test_what_prefill_workers_did_is_summed_over_frontends() -> None:
+    views = two()
+    done = PrefillCounts(prefills=3, fallbacks=1, transfers=3, tokens=90, bytes=4_000_000, seconds=0.25)
+    views["frontend-0"].prefills, views["frontend-1"].prefills = {"org/m": done}, {"org/m": done}
+    found = routing_status("agg", views, {})
+    assert found.prefills == {"org/m": done + done} and found.prefills["org/m"].transfers == 6
+    line = "org/m: 6 prompts prefilled remotely, 8.0 MB of KV moved in 0.5 s (0.02 GB/s), 2 fallbacks"
+    assert line in router_table.plain(found).splitlines()
+    assert "prefilled" not in router_table.plain(routing_status("agg", two(), {}))
 
 
 def test_the_table_has_a_part_for_each_model() -> None:
