@@ -173,13 +173,18 @@ def test_attach_shows_and_leaves_it_running(two: Dynamo) -> None:
     ) as attached:
         os.close(secondary)
         shown = b""
-        while b"decode-0" not in shown:
-            shown += os.read(primary, 4096)
-        attached.send_signal(signal.SIGINT)
-        with suppress(OSError):  # EIO: it has closed the terminal
-            while more := os.read(primary, 4096):
-                shown += more
-        os.close(primary)
+        try:
+            while b"decode-0" not in shown:
+                shown += os.read(primary, 4096)
+            attached.send_signal(signal.SIGINT)
+            with suppress(OSError):  # EIO: it has closed the terminal
+                while more := os.read(primary, 4096):
+                    shown += more
+        except BaseException:
+            attached.kill()  # or it would write for ever to whom nobody listens
+            raise
+        finally:
+            os.close(primary)
     assert b"goes on" in shown and attached.returncode == 0 and two.status()["state"] == "READY"
 
 
