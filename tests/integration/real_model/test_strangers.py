@@ -39,7 +39,7 @@ def private(agg: Agg, processes: list[psutil.Process]) -> Listening:
 
 def test_what_listens_is_known_and_local(agg: Agg, private: Listening) -> None:
     names = sorted(Path(path).name for path in private.unix)
-    assert names == ["control.sock", "decode-0.sock", "engine.sock", "frontend-0.sock"]
+    assert names == ["control.sock", "decode-0.sock", "engine.sock", "frontend-0.sock", "keeper"]
     assert list(private.tcp.values()) == ["127.0.0.1"]
     for path in map(Path, private.unix):
         assert path.parent.stat().st_mode & 0o077 == 0
