@@ -65,7 +65,7 @@ def test_a_deployment_that_runs_and_one_that_was_killed(dynamo: Dynamo) -> None:
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: told(dynamo)[1]["deployment-echo"]["status"] == "warn")
     stale = told(dynamo)[1]["deployment-echo"]
-    assert stale["fix"] == "dynamo down echo"
+    assert stale["fix"] == "dynamo status echo gives it another one; dynamo down echo ends it"
     assert dynamo.run("down", "echo").code == 0
     assert "deployment-echo" not in told(dynamo)[1]
 
