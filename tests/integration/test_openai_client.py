@@ -175,7 +175,8 @@ def test_models(client: Client) -> None:
         (openai.BadRequestError, {"extra_body": {"guided_regex": "a"}}, "guided_regex", None),
         (openai.BadRequestError, {"stream_options": {"include_usage": True}}, "stream_options", None),
         (openai.BadRequestError, {"messages": [{"role": "user", "content": [
-            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]}, "messages[0].content[0]", None),
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]},
+            "messages[0].content[0]", None),
         (openai.InternalServerError, {"extra_body": {"nvext": {"backend_instance_id": "abc"}}}, None, "no_instances"),
     ],
 )  # fmt: skip
