@@ -14,6 +14,8 @@ MODELS_PREFIX = "v1/models/"
 
 InputKind = Literal["tokens", "text"]
 Role = Literal["aggregated", "prefill", "decode", "encode"]
+HALVES: tuple[Role, ...] = ("prefill", "decode")
+"""The roles of workers that hand KV over, or take it."""
 
 
 class EndpointId(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _row(service: ServiceStatus) -> tuple[str, ...]:
 def _kind(service: ServiceStatus) -> str:
     """The engine, and which half of its work a worker does."""
     kind = service.engine or service.kind
-    return f"{kind} {service.role}" if service.role in ("prefill", "decode") else kind
+    return f"{kind} {service.role}" if service.role in HALVES else kind
 
 
 def _reason(service: ServiceStatus) -> str:

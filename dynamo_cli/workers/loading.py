@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dynamo_cli.errors import EngineMissing, UsageError
-from dynamo_cli.protocol.instance import Instance, ModelCard, ModelIdentity, Role
+from dynamo_cli.protocol.instance import HALVES, Instance, ModelCard, ModelIdentity, Role
 from dynamo_cli.protocol.media import Scheme
 from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.engine import Engine, EngineInfo
@@ -161,7 +161,7 @@ class Loader:
     def _check(self, spec: EngineSpec) -> None:
         """Raises UsageError for what this engine cannot be asked for."""
         arguments = self._arguments
-        if arguments.role in ("prefill", "decode") and not spec.disaggregation:
+        if arguments.role in HALVES and not spec.disaggregation:
             raise UsageError(f"engine {spec.name} cannot hand over what it has computed: leave the role out")
         if arguments.tensor_parallel != 1 and not spec.splits:
             raise UsageError(f"engine {spec.name} runs in one piece: --tensor-parallel-size must be 1")

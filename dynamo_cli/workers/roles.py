@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from dynamo_cli.errors import UsageError
-from dynamo_cli.protocol.instance import Role
+from dynamo_cli.protocol.instance import HALVES, Role
 
 FLAG = "--disaggregation-mode"
 VARIABLES = ("DYN_VLLM_DISAGGREGATION_MODE", "DYN_TRTLLM_DISAGGREGATION_MODE")
@@ -25,7 +25,7 @@ def add_role_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="{agg,prefill,decode}",
         help="what this worker does of a request; one that prefills serves NAMESPACE.prefill.generate (default agg)",
     )
-    for role in ("prefill", "decode"):
+    for role in HALVES:
         parser.add_argument(
             f"--is-{role}-worker", action=argparse.BooleanOptionalAction, help=f"the same as {FLAG} {role}"
         )
@@ -33,7 +33,7 @@ def add_role_arguments(parser: argparse.ArgumentParser) -> None:
 
 def role_of(parsed: argparse.Namespace, environ: Mapping[str, str]) -> Role:
     """Raises UsageError for an unknown role and for two of them."""
-    asked = {role for role in ("prefill", "decode") if getattr(parsed, f"is_{role}_worker")}
+    asked = {role for role in HALVES if getattr(parsed, f"is_{role}_worker")}
     if parsed.disaggregation_mode is not None:
         asked.add(_role(FLAG, parsed.disaggregation_mode))
     if len(asked) > 1:

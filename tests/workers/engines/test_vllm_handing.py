@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from dynamo_cli.errors import EngineFailed, TransferFailed
+from dynamo_cli.errors import EngineFailed, EngineMissing, TransferFailed
 from dynamo_cli.protocol.engine import EngineRequest, StopConditions
 from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.workers.engines.vllm.counts import Transfer, Transferred
-from dynamo_cli.workers.engines.vllm.handing import HandOvers, prepare_handing
+from dynamo_cli.workers.engines.vllm.handing import HandOvers, connector_of, ports_of, prepare_handing
 from dynamo_cli.workers.engines.vllm.output import Output
 from dynamo_cli.workers.engines.vllm.sampling import sampling_arguments
 from tests.workers.engines.test_vllm_parts import found
@@ -73,6 +73,19 @@ def test_what_was_transferred_is_told_once() -> None:
     assert transferred.take() == Transfer()
     with pytest.raises(TransferFailed):
         Output(handed(LEFT), transferred).take(found([], "error"))
+
+
+def test_without_nixl_a_line_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EngineMissing, match=r"not installed; run `pip install --no-deps nixl nixl-cu13`$"):
+        connector_of("prefill", on_cpu=True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    on_cpu, on_gpu = connector_of("decode", on_cpu=True), connector_of("decode", on_cpu=False)
+    assert (on_cpu["kv_role"], on_cpu["kv_buffer_device"]) == (
+        "kv_consumer",
+        "cpu",
+    ) and "kv_buffer_device" not in on_gpu
+    assert (ports_of("prefill"), ports_of("decode"), ports_of("aggregated")) == (("nixl",), ("nixl",), ())
 
 
 def test_nixl_stays_on_loopback_and_what_is_set_stays() -> None:

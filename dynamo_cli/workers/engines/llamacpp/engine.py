@@ -11,6 +11,7 @@ from dynamo_cli.disagg.transfer.metrics import transfer_metrics
 from dynamo_cli.disagg.transfer.open import open_transfer
 from dynamo_cli.errors import EngineDied, EngineFailed, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Engine, EngineInfo
@@ -45,7 +46,7 @@ class LlamaCppEngine(Engine):
         self._text_path = launch.text_path
         self._takes_text = not launch.text_path
         self._settings = settings
-        hands_over = launch.role in ("prefill", "decode")
+        hands_over = launch.role in HALVES
         options = launch.options or LlamaCppOptions()
         self.transfer = open_transfer(options.transfer, launch.host) if hands_over else None
         self._process = LlamaProcess(launch.model_path, settings, launch.runtime_dir, saves=hands_over)

@@ -7,10 +7,11 @@ import re
 from typing import Any, NoReturn
 
 from dynamo_cli.errors import UsageError
+from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.workers.engines.arguments import nearest
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.vllm.failure import one_line
-from dynamo_cli.workers.engines.vllm.handing import connector_of, hands_over
+from dynamo_cli.workers.engines.vllm.handing import connector_of
 
 CPU_CACHE_BYTES = 2 << 30
 """Of an engine on the CPU when nobody says; vLLM would take nine tenths of the memory."""
@@ -67,7 +68,7 @@ def _fill(parsed: argparse.Namespace, launch: EngineLaunch, parser: argparse.Arg
     parsed.model = launch.model_path
     if not parsed.served_model_name:
         parsed.served_model_name = [launch.model_name]
-    if hands_over(launch.role) and parsed.kv_transfer_config is None:
+    if launch.role in HALVES and parsed.kv_transfer_config is None:
         parsed.kv_transfer_config = _transfer_config(connector_of(launch.role, on_cpu=on_cpu))
     if launch.logits_processors:
         parsed.logits_processors = [*(parsed.logits_processors or ()), *launch.logits_processors]

@@ -12,7 +12,7 @@ from typing import Any
 from dynamo_cli.errors import EngineFailed, EngineMissing, TransferFailed
 from dynamo_cli.protocol.engine import EngineRequest
 from dynamo_cli.protocol.handover import Handover
-from dynamo_cli.protocol.instance import Role
+from dynamo_cli.protocol.instance import HALVES, Role
 
 FAMILY = "vllm"
 NIXL_PORT = "nixl"
@@ -33,13 +33,9 @@ _ASKED = {
 }
 
 
-def hands_over(role: Role) -> bool:
-    return role in _ROLES
-
-
 def ports_of(role: Role) -> tuple[str, ...]:
     """Both sides listen: the decode worker's connector has a side channel too."""
-    return (NIXL_PORT,) if hands_over(role) else ()
+    return (NIXL_PORT,) if role in HALVES else ()
 
 
 def connector_of(role: Role, *, on_cpu: bool) -> dict[str, Any]:

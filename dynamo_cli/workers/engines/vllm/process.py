@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import psutil
 
 from dynamo_cli.errors import DynamoError, EngineFailed
+from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.private import private_directory
 from dynamo_cli.workers.engines.vllm.arguments import engine_arguments, follows_events
@@ -25,7 +26,7 @@ from dynamo_cli.workers.engines.vllm.build import is_cpu_build
 from dynamo_cli.workers.engines.vllm.channel import Channel
 from dynamo_cli.workers.engines.vllm.environment import PLUGIN, PLUGINS, prepare
 from dynamo_cli.workers.engines.vllm.failure import argument_failure, death, start_failure
-from dynamo_cli.workers.engines.vllm.handing import NIXL_PORT, hands_over, prepare_handing
+from dynamo_cli.workers.engines.vllm.handing import NIXL_PORT, prepare_handing
 from dynamo_cli.workers.engines.vllm.plugin import endpoint_of
 from dynamo_cli.workers.engines.vllm.wire import SOCKET_VARIABLE, Events
 from dynamo_cli.workers.shared_memory import remove, segments_of
@@ -87,7 +88,7 @@ class VllmProcess:
         assert self._directory is not None
         prepare(os.environ, self._directory, socket, on_cpu=self._on_cpu)
         own = [SOCKET_VARIABLE]
-        if hands_over(self._launch.role):
+        if self._launch.role in HALVES:
             own += prepare_handing(os.environ, self._launch.ports[NIXL_PORT], on_cpu=self._on_cpu)
         endpoint = endpoint_of(socket) if self._kv_events and _plugin_is_installed() else ""
         try:

@@ -34,16 +34,15 @@ def sampling_arguments(request: EngineRequest, max_tokens: int, defaults: Mappin
         arguments["seed"] = sampling.seed % _SEEDS
     if stop.stop_token_ids:
         arguments["stop_token_ids"] = list(stop.stop_token_ids)
-    if request.prefill_only:
-        # vLLM keeps blocks for others only when the sequence was cut off by its length.
-        arguments |= {"stop_token_ids": [], "ignore_eos": True, "min_tokens": 1, "max_tokens": 1, "detokenize": False}
-        return arguments
     if request.output.logprobs is not None:
         arguments["logprobs"] = request.output.logprobs
     arguments["max_tokens"] = max_tokens
     arguments["min_tokens"] = min(stop.min_tokens, max_tokens)
     arguments["ignore_eos"] = stop.ignore_eos
     arguments["detokenize"] = False
+    if request.prefill_only:
+        # vLLM keeps blocks for others only when the sequence was cut off by its length.
+        arguments |= {"stop_token_ids": [], "ignore_eos": True, "min_tokens": 1, "max_tokens": 1}
     return arguments
 
 
