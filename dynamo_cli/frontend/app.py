@@ -45,6 +45,8 @@ from dynamo_cli.runtime.http.limits import Limits
 from dynamo_cli.runtime.http.server import HttpServer
 from dynamo_cli.runtime.runtime import DistributedRuntime
 
+LOADED_S = 30.0
+"""How long a frontend that comes beside others leaves their port to them while it loads what they serve already."""
 log = logging.getLogger(__name__)
 
 
@@ -77,7 +79,10 @@ class FrontendOptions:
 
 
 class Frontend:
-    """Serves at once, whatever workers there are. `start`, then `drain` and `close`, in the runtime's event loop."""
+    """Serves as soon as the models that have workers now are loaded, at once when there are none.
+
+    `start`, then `drain` and `close`, in the runtime's event loop.
+    """
 
     def __init__(self, runtime: DistributedRuntime, options: FrontendOptions) -> None:
         self._runtime = runtime
@@ -142,6 +147,7 @@ class Frontend:
             self._shared.start()
             await self._service.start(self._runtime)
         await self.registry.start()
+        await self.models.loaded(LOADED_S)
         config = self._runtime.config
         self.metrics.start()
         if admin:

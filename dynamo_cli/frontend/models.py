@@ -186,6 +186,12 @@ class Models:
         """
         self._prepared[name] = card.identity, await _bundle(card.identity, card.text_path)
 
+    async def loaded(self, timeout_s: float) -> None:
+        """Until all that is being loaded can be served or has failed, or time is up."""
+        tasks = [loading.task for loading in self._loading.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
     async def close(self) -> None:
         tasks = [loading.task for loading in self._loading.values()]
         for task in tasks:
