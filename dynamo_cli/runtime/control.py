@@ -14,6 +14,7 @@ import msgspec
 
 from dynamo_cli.errors import DynamoError, NotReady, UsageError
 from dynamo_cli.protocol.explained import Remembered
+from dynamo_cli.protocol.measures import GpuMeasures, ProcessUse, Traffic, WorkerMeasures
 from dynamo_cli.protocol.routing_view import RoutingStatus
 
 ServiceState = Literal[
@@ -41,7 +42,7 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
 
     `phase`: what a process that is not ready yet is doing, for `phase_s` seconds; `phases`: seconds that each phase of
     its start has taken. `hint`: what happened at its last failure and what helps; `evidence`: the directory that tells
-    of it.
+    of it. `use` and, of a worker, `serving`: what was measured last, None before anything was.
     """
 
     name: str
@@ -73,6 +74,8 @@ class ServiceStatus(msgspec.Struct, kw_only=True):
     evidence: str = ""
     replaces: str = ""
     leaving: bool = False
+    use: ProcessUse | None = None
+    serving: WorkerMeasures | None = None
 
 
 class Change(msgspec.Struct, kw_only=True):
@@ -110,6 +113,8 @@ class DeploymentStatus(msgspec.Struct, kw_only=True):
     services: list[ServiceStatus] = []
     notes: list[str] = []
     changes: list[Change] = []
+    traffic: Traffic | None = None
+    measured_gpus: list[GpuMeasures] = []
 
 
 class RememberedRequests(msgspec.Struct):
