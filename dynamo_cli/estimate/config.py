@@ -19,12 +19,10 @@ NAMES = {
     "max_position_embeddings": ("n_positions", "max_seq_len", "seq_length", "n_ctx", "max_sequence_length"),
     "intermediate_size": ("n_inner", "ffn_dim", "ffn_hidden_size"),
     "num_experts_per_tok": ("num_experts_per_token", "moe_topk"),
-    "dtype": ("torch_dtype",),
 }
 """What older models call the same."""
 PATTERNS = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4}
 """One of so many layers sees all tokens, where neither `layer_types` nor `sliding_window_pattern` says which."""
-SIZES = {"float32": 4, "float64": 4, "float16": 2, "bfloat16": 2}
 STATE_SPACE = ("mamba", "jamba", "zamba", "bamba", "falcon_h1", "nemotron_h", "plamo2", "rwkv", "granitemoehybrid")
 STRETCHED = ("linear", "dynamic")
 
@@ -48,7 +46,6 @@ def shape_of_config(config: Config, weights: Weights | Sequence[Tensor]) -> Mode
         vocabulary=_number(config, "vocab_size", 0),
         attention=gathered(list(_attention(config, heads, width))),
         weights=weights if isinstance(weights, Weights) else divided(weights),
-        number_bytes=SIZES.get(str(_found(config, "dtype", "bfloat16")).removeprefix("torch."), 2),
     )
 
 

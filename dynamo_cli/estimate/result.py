@@ -6,7 +6,7 @@ import msgspec
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What of an engine's settings its memory depends on; 0 and None are the engine's own choice.
+    """What of an engine's settings its memory depends on; 0 is the engine's own choice.
 
     `device`: bytes of each GPU, 0 for an engine on the CPU. `share` of it that vLLM takes. `ranks`: GPUs that share a
     model. `context`: tokens of the longest sequence. `sequences` at a time. `batch`: tokens of one step. `block`:
@@ -22,7 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sequences: int = 128
     batch: int = 2048
     block: int = 0
-    number_bytes: int = 0
+    number_bytes: int = 2
     k_bytes: float = 0
     v_bytes: float = 0
     cache: int = 0

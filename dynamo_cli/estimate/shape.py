@@ -67,7 +67,6 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
 class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     """`context`: tokens the model was made for, 0 when unknown. `width` of the hidden state; `heads` of the queries,
     `head` numbers each; `feed_forward`: numbers that one token makes in such a layer, of all experts it goes through.
-    `number_bytes`: of one weight as the model's maker computes with it.
     """
 
     kind: Literal["gguf", "hf"]
@@ -81,7 +80,6 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     vocabulary: int
     attention: tuple[Attention, ...]
     weights: Weights
-    number_bytes: int = 2
 
     @property
     def kv_heads(self) -> int:

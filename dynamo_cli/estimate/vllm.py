@@ -21,7 +21,7 @@ VOCABULARY_PADDING = 64
 
 def vllm_memory(shape: ModelShape, settings: Settings) -> MemoryEstimate:
     """On a GPU as `gpu_memory_utilization` divides it (`determine_available_memory`), on a CPU with a given cache."""
-    size = settings.number_bytes or shape.number_bytes
+    size = settings.number_bytes
     weights = shape.weights.of_rank(size, settings.ranks, shape.kv_heads)
     weights += _vocabulary_padding(shape, settings) * size
     overhead = _overhead(shape, settings, size)
@@ -57,11 +57,11 @@ def _overhead(shape: ModelShape, settings: Settings, size: int) -> int:
 
 
 def _per_token(shape: ModelShape, settings: Settings) -> float:
-    return shape.kv_numbers(settings.ranks) * _kv_size(shape, settings)
+    return shape.kv_numbers(settings.ranks) * _kv_size(settings)
 
 
-def _kv_size(shape: ModelShape, settings: Settings) -> float:
-    return settings.k_bytes or settings.number_bytes or shape.number_bytes
+def _kv_size(settings: Settings) -> float:
+    return settings.k_bytes or settings.number_bytes
 
 
 def _tokens(shape: ModelShape, settings: Settings, cache: int, context: int) -> int:
@@ -70,7 +70,7 @@ def _tokens(shape: ModelShape, settings: Settings, cache: int, context: int) -> 
         return 0
     groups = _groups(shape.attention, settings.full_windows)
     page = max(settings.block or (GPU_BLOCK if settings.device else CPU_BLOCK), 1)
-    layer = max(each.of_rank(settings.ranks) for each in shape.attention) * _kv_size(shape, settings) * page
+    layer = max(each.of_rank(settings.ranks) for each in shape.attention) * _kv_size(settings) * page
     widest = max(layers for layers, _ in groups)
     blocks = int(cache // (layer * widest))
     wanted = sum(_blocks(window, page, context, settings.batch) for _, window in groups)
