@@ -10,7 +10,7 @@ import msgspec
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.estimate.config import shape_of_config
 from dynamo_cli.estimate.gguf import shape_of_gguf
-from dynamo_cli.estimate.shape import ModelShape
+from dynamo_cli.estimate.shape import ModelShape, ShapeUnknown
 from dynamo_cli.hub.gguf import read_head
 from dynamo_cli.hub.resolve import ModelFiles
 from dynamo_cli.hub.tensors import read_safetensors
@@ -21,6 +21,14 @@ def read_shape(files: ModelFiles) -> ModelShape:
     if files.kind == "gguf":
         return shape_of_gguf(*read_head(files.path))
     return shape_of_config(_config(files.path / "config.json"), read_safetensors(files.path))
+
+
+def shape_or_reason(files: ModelFiles) -> ModelShape | str:
+    """The same, or in words why nothing is known."""
+    try:
+        return read_shape(files)
+    except (ShapeUnknown, ModelMissing) as why:
+        return str(why)
 
 
 def _config(file: Path) -> dict[str, Any]:

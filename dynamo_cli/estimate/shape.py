@@ -89,6 +89,10 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     def latent(self) -> bool:
         return any(each.latent for each in self.attention)
 
+    def divides(self, ranks: int) -> bool:
+        """Whether its heads can be divided among so many GPUs, none of them kept twice but latent ones."""
+        return self.heads % ranks == 0 and (self.latent or self.kv_heads % ranks == 0)
+
     def kv_numbers(self, ranks: int = 1) -> int:
         """Numbers that a token keeps in all layers, on each of `ranks` GPUs, while it is in every window."""
         return sum(each.layers * each.of_rank(ranks) for each in self.attention)

@@ -19,7 +19,7 @@ STEP = 512
 
 
 def sizing(asked: MemoryQuestion) -> Sizes:
-    """Raises UsageError for settings llama.cpp cannot be given, ShapeUnknown for those whose memory is not estimated."""
+    """Raises UsageError for settings llama.cpp cannot be given, ShapeUnknown for those that are not estimated."""
     options = convert_options(dict(asked.options), LlamaCppOptions, "llamacpp")
     chosen = settings(
         EngineLaunch(model_name="it", args=asked.args, options=options, context_length=asked.shape.context)
