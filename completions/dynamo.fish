@@ -21,6 +21,8 @@ function __dynamo_count
             echo 1
         case 'frontend --http-host' 'frontend --http-port' 'frontend --listen-fd' 'frontend --tls-cert-path' 'frontend --tls-key-path' 'frontend --tls-client-ca-cert-path' 'frontend --api-keys-file' 'frontend --cors-allow-origin' 'frontend --router-mode' 'frontend --model-name' 'frontend --served-model-name' 'frontend --router-kv-policy' 'frontend --router-kv-overlap-score-credit' 'frontend --router-kv-overlap-score-weight' 'frontend --kv-overlap-score-weight' 'frontend --router-host-cache-hit-weight' 'frontend --router-disk-cache-hit-weight' 'frontend --router-temperature' 'frontend --router-kv-overlap-score-credit-decay' 'frontend --router-prefill-load-scale' 'frontend --router-decode-active-request-weight' 'frontend --router-ttl-secs' 'frontend --router-max-tree-size' 'frontend --router-prune-target-ratio' 'frontend --router-predicted-ttl-secs' 'frontend --router-session-affinity-ttl-secs' 'frontend --kv-cache-block-size' 'frontend --router-approximate-cache-policy' 'frontend --router-session-affinity-mode' 'frontend --migration-limit' 'frontend --migration-max-seq-len' 'frontend --active-decode-blocks-threshold' 'frontend --busy-threshold' 'frontend --active-prefill-tokens-threshold' 'frontend --active-prefill-tokens-threshold-frac' 'frontend --router-conditional-disagg-config' 'frontend --metrics-prefix' 'frontend --request-trace' 'frontend --explain-requests' 'frontend --namespace' 'frontend --namespace-prefix' 'frontend --discovery-backend' 'frontend --store-kv' 'frontend --request-plane' 'frontend --event-plane'
             echo 1
+        case 'init --gpus' 'init --engine' 'init --context' 'init -o' 'init --output'
+            echo 1
         case 'logs -n' 'logs --tail' 'logs --since' 'logs --until' 'logs --grep' 'logs --level' 'logs --crash' 'logs -d' 'logs --deployment'
             echo 1
         case 'mocker --engine' 'mocker --model' 'mocker --model-path' 'mocker --model-name' 'mocker --served-model-name' 'mocker --endpoint' 'mocker --options' 'mocker --tensor-parallel-size' 'mocker --tp' 'mocker --custom-jinja-template' 'mocker --adapter' 'mocker --logits-processor' 'mocker --disaggregation-mode' 'mocker --health-check-payload' 'mocker --engine-request-limit' 'mocker --namespace' 'mocker --namespace-prefix' 'mocker --discovery-backend' 'mocker --store-kv' 'mocker --request-plane' 'mocker --event-plane'
@@ -133,6 +135,7 @@ complete -c dynamo -n '__dynamo_at \'\' 1' -a down -d 'Stop a deployment.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a events -d 'Follow what happens in a deployment.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a explain -d 'Tell how a request went.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a frontend -d '`dynamo frontend`: the OpenAI-compatible server of a deployment.'
+complete -c dynamo -n '__dynamo_at \'\' 1' -a init -d 'Write a topology for a model and this machine.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a logs -d 'Show what its processes wrote.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a mocker -d 'Run a worker with the mock engine.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a plan -d 'Show what `up` would start.'
@@ -314,6 +317,14 @@ complete -c dynamo -n '__dynamo_at \'frontend\'' -l namespace-prefix -x -d 'watc
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l discovery-backend -l store-kv -x -k -a 'file mem' -d 'where processes find each other (DYN_DISCOVERY_BACKEND; default file)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l request-plane -x -k -a 'tcp' -d 'how requests travel (DYN_REQUEST_PLANE; default tcp)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l event-plane -x -k -a 'tcp mem' -d 'how KV and load events travel (DYN_EVENT_PLANE; default tcp)'
+complete -c dynamo -n '__dynamo_at \'init\' 1' -k -a '(__dynamo_ask model)'
+complete -c dynamo -n '__dynamo_at \'init\'' -l gpus -x -d 'For a machine with these GPUs: 8xH100-80GB, 2xL40S, or a .json file.'
+complete -c dynamo -n '__dynamo_at \'init\'' -l engine -x -k -a 'auto llamacpp vllm mock' -d 'Default: what suits the model.'
+complete -c dynamo -n '__dynamo_at \'init\'' -l context -x -d 'Tokens of the longest request.'
+complete -c dynamo -n '__dynamo_at \'init\'' -l disagg -l agg -d 'Prompts on workers of their own, or not.'
+complete -c dynamo -n '__dynamo_at \'init\'' -s o -l output -r -F -d 'Default: NAME.toml; - prints it.'
+complete -c dynamo -n '__dynamo_at \'init\'' -l force -d 'Overwrite the file.'
+complete -c dynamo -n '__dynamo_at \'init\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'logs\' 1 +' -k -a '(__dynamo_ask log-source)'
 complete -c dynamo -n '__dynamo_at \'logs\'' -s f -l follow -d 'Go on as lines come, until Ctrl-C or its end.'
 complete -c dynamo -n '__dynamo_at \'logs\'' -s n -l tail -x -d 'Only the last N lines of each service.'

@@ -34,6 +34,7 @@ __dynamo() {
         'events:Follow what happens in a deployment.'
         'explain:Tell how a request went.'
         'frontend:`dynamo frontend`: the OpenAI-compatible server of a deployment.'
+        'init:Write a topology for a model and this machine.'
         'logs:Show what its processes wrote.'
         'mocker:Run a worker with the mock engine.'
         'plan:Show what `up` would start.'
@@ -335,6 +336,21 @@ __dynamo_frontend() {
         '(--discovery-backend --store-kv)--store-kv=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
         '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)' \
         '(--event-plane)--event-plane=[how KV and load events travel (DYN_EVENT_PLANE; default tcp)]:value:(tcp mem)'
+}
+
+__dynamo_init() {
+    _arguments -s -S \
+        '(--gpus)--gpus=[For a machine with these GPUs\: 8xH100-80GB, 2xL40S, or a .json file.]:value: ' \
+        '(--engine)--engine=[Default\: what suits the model.]:value:(auto llamacpp vllm mock)' \
+        '(--context)--context=[Tokens of the longest request.]:value: ' \
+        '(--disagg --agg)--disagg[Prompts on workers of their own, or not.]' \
+        '(--disagg --agg)--agg[Prompts on workers of their own, or not.]' \
+        '(-o --output)-o+[Default\: NAME.toml; - prints it.]:value:_files' \
+        '(-o --output)--output=[Default\: NAME.toml; - prints it.]:value:_files' \
+        '(--force)--force[Overwrite the file.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:model: __dynamo_ask model model'
 }
 
 __dynamo_logs() {

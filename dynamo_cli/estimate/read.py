@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from dynamo_cli.errors import ModelMissing
 from dynamo_cli.estimate.config import shape_of_config
 from dynamo_cli.estimate.gguf import shape_of_gguf
 from dynamo_cli.estimate.shape import ModelShape, ShapeUnknown
+from dynamo_cli.hub.described import recall
 from dynamo_cli.hub.gguf import read_head
-from dynamo_cli.hub.resolve import ModelFiles
+from dynamo_cli.hub.resolve import ModelFiles, looks_like_repository
 from dynamo_cli.hub.tensors import read_safetensors
 
 
@@ -29,6 +31,14 @@ def shape_or_reason(files: ModelFiles) -> ModelShape | str:
         return read_shape(files)
     except (ShapeUnknown, ModelMissing) as why:
         return str(why)
+
+
+def remembered_shape(model: str) -> ModelShape | None:
+    """Of a model that is not on this disk, as the hub once told it."""
+    told = recall(model) if looks_like_repository(model) else None
+    with suppress(ShapeUnknown):
+        return shape_of_config(told.config, told.tensors) if told else None
+    return None
 
 
 def _config(file: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from dynamo_cli.errors import ModelMissing
-from dynamo_cli.estimate.read import shape_or_reason
+from dynamo_cli.estimate.read import remembered_shape, shape_or_reason
 from dynamo_cli.estimate.shape import ModelShape
 from dynamo_cli.gpus.asking import read_gpus
 from dynamo_cli.gpus.described import described_gpus
@@ -89,7 +89,8 @@ class _Models(NamedTuple):
         try:
             self.found[model] = files = resolve_model(model)
         except ModelMissing as error:
-            self.missing[model] = self.shapes[model] = str(error)
+            self.missing[model] = str(error)
+            self.shapes[model] = remembered_shape(model) or str(error)
         else:
             self.shapes[model] = shape_or_reason(files)
 
