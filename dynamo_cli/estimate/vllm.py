@@ -14,8 +14,8 @@ GRAPHS = 512 << 20
 CPU_PROCESS = 1200 << 20
 """Of vLLM's three processes, what torch and vLLM themselves hold."""
 GPU_BLOCK, CPU_BLOCK = 16, 128
-BATCHES = 2
-"""With asynchronous scheduling a second step is in flight while the first is settled."""
+GPU_BATCHES, CPU_BATCHES = 2, 1
+"""Steps in flight: with asynchronous scheduling, which GPUs have, a second one while the first is settled."""
 VOCABULARY_PADDING = 64
 
 
@@ -73,7 +73,8 @@ def _tokens(shape: ModelShape, settings: Settings, cache: int, context: int) -> 
     layer = max(each.of_rank(settings.ranks) for each in shape.attention) * _kv_size(settings) * page
     widest = max(layers for layers, _ in groups)
     blocks = int(cache // (layer * widest))
-    wanted = sum(_blocks(window, page, context, settings.batch) for _, window in groups)
+    in_flight = settings.batch * (GPU_BATCHES if settings.device else CPU_BATCHES)
+    wanted = sum(_blocks(window, page, context, in_flight) for _, window in groups)
     return int(blocks / wanted * context)
 
 
@@ -92,9 +93,9 @@ def _groups(attention: tuple[Attention, ...], full_windows: bool) -> list[tuple[
     return [(size, window) for window, layers in kinds.items() for _ in range(-(-layers // size))]
 
 
-def _blocks(window: int, page: int, context: int, batch: int) -> int:
+def _blocks(window: int, page: int, context: int, in_flight: int) -> int:
     """That a request of a whole context holds at most."""
     if not window:
         return -(-context // page)
-    kept = min(window - 1 + BATCHES * batch, context)
+    kept = min(window - 1 + in_flight, context)
     return -(-kept // page) + 1
