@@ -62,6 +62,10 @@ class _Fitting:
     def draft(self) -> Draft:
         on_gpus = self._spec.name == "vllm" and not self._facts.on_cpu
         groups = units_of(self._facts.gpus) if on_gpus else []
+        if groups and self._wishes.disagg:
+            groups = [units for units in groups if units.count > 1]
+            if not groups:
+                raise ResourceMissing("--disagg makes two workers at least, and no two GPUs here are alike and free")
         for draft in self._on_gpus(groups) if groups else self._on_cpu():
             return draft
         raise ResourceMissing(self._too_large(groups))
@@ -86,9 +90,7 @@ class _Fitting:
 
     def _ranks(self, units: Units) -> Iterator[int]:
         """How many GPUs a worker may have: powers of two that divide its heads. A MIG instance works alone."""
-        most = 1 if units.profile else min(units.count, MOST_RANKS)
-        if self._wishes.disagg:
-            most //= 2
+        most = 1 if units.profile else min(units.count // (2 if self._wishes.disagg else 1), MOST_RANKS)
         ranks = 1
         while ranks <= most:
             if self._shape.divides(ranks):
