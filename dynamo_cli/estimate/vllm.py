@@ -11,7 +11,7 @@ COMMUNICATION = 900 << 20
 """NCCL and custom all-reduce, where several GPUs share a model."""
 GRAPHS = 512 << 20
 """CUDA graphs of the usual batch sizes."""
-CPU_PROCESS = 1200 << 20
+CPU_PROCESS = 1500 << 20
 """Of vLLM's three processes, what torch and vLLM themselves hold."""
 GPU_BLOCK, CPU_BLOCK = 16, 128
 GPU_BATCHES, CPU_BATCHES = 2, 1
