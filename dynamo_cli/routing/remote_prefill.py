@@ -19,6 +19,7 @@ from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.routing.hints import RoutingHints
 from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.legs import Prefilled
+from dynamo_cli.routing.lending import Lending
 from dynamo_cli.routing.placing import Placer
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.runtime.trail import Trail
@@ -37,12 +38,14 @@ FALLBACK_REASONS: tuple[FallbackReason, ...] = (
 
 
 class RemoteCounts:
-    """`prefills` that ended with a hand-over; prompts `kept_local` on purpose; `fallbacks` by why a decode worker had
-    to compute what should have been computed elsewhere. KV that was transferred: `tokens`, `bytes`, `seconds`."""
+    """`prefills` that ended with a hand-over; prompts `kept_local` on purpose, of which prefill workers `answered` so
+    many; `fallbacks` by why a decode worker had to compute what should have been computed elsewhere. KV that was
+    transferred: `tokens`, `bytes`, `seconds`."""
 
     def __init__(self) -> None:
         self.prefills = 0
         self.kept_local = 0
+        self.answered = 0
         self.fallbacks: Counter[FallbackReason] = Counter()
         self.transfers = 0
         self.tokens = 0
@@ -51,7 +54,7 @@ class RemoteCounts:
 
     def view(self) -> dict[str, Any]:
         """See protocol.routing_view.PrefillCounts."""
-        told = ("prefills", "kept_local", "transfers", "tokens", "bytes", "seconds")
+        told = ("prefills", "kept_local", "answered", "transfers", "tokens", "bytes", "seconds")
         return {name: getattr(self, name) for name in told} | {"fallbacks": self.fallbacks.total()}
 
     def transferred(self, usage: EngineUsage) -> None:
@@ -75,6 +78,7 @@ class RemotePrefill:
         self.dispatcher = dispatcher
         self.options = options
         self.counts = RemoteCounts()
+        self.lending = Lending(dispatcher.placer)
         self._conditional = conditional or (lambda model: options.conditional)
         self._rng = random.Random()
         self._seen = False
@@ -112,6 +116,10 @@ class RemotePrefill:
             return False
         return True
 
+    def answers(self, request: EngineRequest, decode: Placer, candidates: Sequence[int]) -> bool:
+        """Whether a prefill worker is to answer what stays local, instead of one of `candidates`."""
+        return self.lending.takes(self._conditional(self.model.name), request, decode, candidates)
+
     def begin(
         self,
         request: EngineRequest,
@@ -125,6 +133,7 @@ class RemotePrefill:
 
         Raises NoInstances, or Overloaded, when nobody can take it.
         """
+        self.lending.needed()
         leg = RemoteLeg(self, done)
         leg.flight = self.dispatcher.send(
             prefill_request(request),
@@ -161,7 +170,9 @@ class RemotePrefill:
         """Of the decode worker that has most of the prompt, and of the prefill worker with least before it."""
         tokens, found, best = len(request.token_ids), 0, candidates[0]
         if isinstance(decode, KvPlacer):
-            found, best = decode.best_found(request, candidates)
+            had = decode.found(request, candidates)
+            best = max(had, key=had.__getitem__)
+            found = had[best]
         pool = self.model
         waits = min(_steps(pool, worker) for worker in pool.candidates)
         blocks = decode.model.capacity(best).blocks

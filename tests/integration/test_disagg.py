@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.integration.answers import Answer, Load
@@ -79,6 +80,10 @@ class Halves:
         with admin(self.run / "frontend-0.sock") as client:
             lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name)]
         return sum(float(line.rpartition(" ")[2]) for line in lines if 'failed"' in line)
+
+    def set_conditional(self, **fields: object) -> None:
+        answer = httpx.post(f"{self.url}/conditional_disagg", json={"model": MODEL, **fields}, trust_env=False)
+        assert answer.status_code == 200, answer.text
 
     def active(self) -> list[float]:
         """KV blocks in use, by worker."""
@@ -225,3 +230,41 @@ def test_without_another_decode_worker_each_stream_says_so(pair: Halves, stage: 
     if stage == "answering":
         assert any(answer.error for answer in answers)
     pair.until_free()
+
+
+# Prefill workers that nobody needs
+
+
+@pytest.fixture
+def lent(four: Halves) -> Iterator[Halves]:
+    for worker in (*four.prefill, *four.decode):
+        forget_caches(four, worker)
+    four.until_free()
+    short = {"eff_isl_threshold": PROMPT + 1, "eff_isl_ratio_threshold": 2.0, "prefill_answers_after_s": 0.0}
+    four.set_conditional(enabled=True, **short)
+    yield four
+    four.set_conditional(enabled=False)
+
+
+def test_prefill_workers_that_nobody_needs_answer_too(lent: Halves, texts: list[str]) -> None:
+    name, transfers = "dynamo_component_requests_total", lent.told("kv_transfer_total")
+    before = {worker: lent.of(worker, name) for worker in (*lent.prefill, *lent.decode)}
+    assert_whole(lent.loaded(), texts)
+    assert all(lent.of(worker, name) > before[worker] for worker in before)
+    assert lent.told("kv_transfer_total") == transfers
+    assert 0 < lent.told("prefill_workers_answered_total") < STREAMS
+    lent.until_free()
+
+
+def test_when_somebody_does_what_they_answer_goes_on_elsewhere(lent: Halves, texts: list[str]) -> None:
+    moved = "dynamo_frontend_model_migration_total"
+
+    def disturb(answers: list[Answer]) -> None:
+        until(lambda: all(answer.text for answer in answers))
+        assert any(lent.of(worker, "dynamo_component_inflight_requests") for worker in lent.prefill)
+        assert ask(lent.url, MODEL, "once upon a time " * 300).status_code == 200
+
+    migrations = metric(lent.run / "frontend-0.sock", moved)
+    assert_whole(lent.loaded(disturb), texts)
+    assert metric(lent.run / "frontend-0.sock", moved) > migrations
+    lent.until_free()
