@@ -121,6 +121,7 @@ class PrefilledFlight(Flight):
     def _release(self) -> None:
         super()._release()
         self._remote.lending.leave(self)
+        self._forsake()
 
     def _note_usage(self, usage: EngineUsage) -> None:
         """What the prefill worker had in its cache nobody had to compute, either."""
@@ -212,7 +213,18 @@ class PrefilledFlight(Flight):
             else:
                 self._recompute(request, error, "prefill_failed")
         except DynamoError as final:
+            self._forsake()
             self._fail(final)
+
+    def _forsake(self) -> None:
+        """If no worker fetches what is kept for it, it need not be kept."""
+        handover, prefilled = self._handover, self.prefilled
+        if handover is not None and prefilled is not None and self._reusable and not self._has_begun:
+            in_use = partial(self._is_fetching, handover)
+            self._remote.forsake(prefilled.worker, handover, in_use)
+
+    def _is_fetching(self, handover: Handover) -> bool:
+        return self._handover is handover and self._placed is not None
 
     def _note_prefill(self, leg: RemoteLeg) -> None:
         flight = leg.flight

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +15,7 @@ from msgspec.structs import replace
 
 from dynamo_cli.disagg.conditional import ConditionalDisagg, Outlook, stays_local
 from dynamo_cli.disagg.options import DisaggOptions
-from dynamo_cli.disagg.prefilling import bootstrap_handover, prefill_request
+from dynamo_cli.disagg.prefilling import bootstrap_handover, letting_go, prefill_request
 from dynamo_cli.errors import DynamoError, EngineFailed, NotReady, TransferFailed
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage
 from dynamo_cli.protocol.handover import Handover
@@ -35,6 +38,10 @@ FALLBACK_REASONS: tuple[FallbackReason, ...] = (
     "prefill_failed",
     "transfer_failed",
 )
+
+
+FORSAKEN_S = 2.0
+"""After this a decode worker that is lost has stopped to read, if it ever began."""
 
 
 class RemoteCounts:
@@ -79,6 +86,7 @@ class RemotePrefill:
         self.options = options
         self.counts = RemoteCounts()
         self.lending = Lending(dispatcher.placer)
+        self.later: Callable[[float, Callable[[], None]], object] = _later
         self._conditional = conditional or (lambda model: options.conditional)
         self._rng = random.Random()
         self._seen = False
@@ -147,6 +155,17 @@ class RemotePrefill:
         leg.sent = True
         return leg
 
+    def forsake(self, worker: int, handover: Handover, in_use: Callable[[], bool]) -> None:
+        """Nobody fetches any more what that worker keeps, unless it turns out to be `in_use` after a while."""
+        self.later(FORSAKEN_S, partial(self._let_go, worker, handover, in_use))
+
+    def _let_go(self, worker: int, handover: Handover, in_use: Callable[[], bool]) -> None:
+        client = self.model.clients.get(worker)
+        if client is None or worker not in self.model.candidates or in_use():
+            return
+        with suppress(DynamoError):
+            client.send(letting_go(self.model.name, handover), worker, _Deaf())
+
     def others(self, avoid: Collection[int]) -> bool:
         """Whether there is a prefill worker that is not to be avoided."""
         return any(worker not in avoid for worker in self.model.candidates)
@@ -183,6 +202,20 @@ class RemotePrefill:
 def _steps(pool: RoutedModel, worker: int) -> float:
     batch = pool.capacity(worker).batch
     return pool.loads.of(worker).active_prefill_tokens / batch if batch else 0.0
+
+
+def _later(seconds: float, do: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(seconds, do)
+
+
+class _Deaf:
+    """The sink of what needs no answer."""
+
+    def on_frame(self, deltas: list[Any]) -> None: ...
+
+    def on_end(self) -> None: ...
+
+    def on_error(self, error: DynamoError) -> None: ...
 
 
 class RemoteLeg:

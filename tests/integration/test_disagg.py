@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PROMPT, TOKENS, STREAMS = 600, 20, 8
-OPTIONS = "num_gpu_blocks = 512\nkv_bytes_per_token = 1000\nkv_keep_s = 2.0"
+OPTIONS = "num_gpu_blocks = 512\nkv_bytes_per_token = 1000"
 TOPOLOGY = f"""
 name  = "halves"
 model = "{MODEL}"

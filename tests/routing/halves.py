@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from dynamo_cli.disagg.options import DisaggOptions
@@ -74,7 +75,10 @@ class Client:
         if worker in self.world.refusing:
             raise NoInstances("gone")
         leg = Leg(worker, request, sink)
-        self.world.legs.append(leg)
+        if request.let_go is not None:
+            self.world.let_go.append((worker, request.let_go))
+        else:
+            self.world.legs.append(leg)
         return leg
 
     def report_down(self, worker: int) -> None:
@@ -116,6 +120,8 @@ class World:
     ) -> None:
         self.legs: list[Leg] = []
         self.refusing: set[int] = set()
+        self.let_go: list[tuple[int, Handover]] = []
+        self.timers: list[Callable[[], None]] = []
         self.model = RoutedModel("m")
         assert self.model.prefill is not None
         self.pool = self.model.prefill
@@ -130,6 +136,7 @@ class World:
         )
         assert self.dispatcher.remote is not None
         self.remote = self.dispatcher.remote
+        self.remote.later = lambda seconds, do: self.timers.append(do)
         self.heard = Heard()
 
     def staff(self, model: RoutedModel, workers: tuple[int, ...], role: Role, bootstrap: int) -> None:
@@ -146,6 +153,13 @@ class World:
     def send(self, prompt: list[int] = PROMPT, instance_id: int | None = None) -> Flight:
         request = EngineRequest("m", list(prompt), stop=StopConditions(max_tokens=ANSWER))
         return self.dispatcher.send(request, self.heard, request_id="r", instance_id=instance_id)
+
+    def wait(self) -> list[tuple[int, Handover]]:
+        """What prefill workers are told not to keep any more, after a while."""
+        timers, self.timers = self.timers, []
+        for timer in timers:
+            timer()
+        return self.let_go
 
     @property
     def last(self) -> Leg:

@@ -27,7 +27,7 @@ from dynamo_cli.errors import (
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, StopConditions
 from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.load import BusyThresholds, WorkerLoad
-from tests.routing.halves import ANSWER, DECODE, PREFILL, PROMPT, World
+from tests.routing.halves import ANSWER, DECODE, PREFILL, PROMPT, Leg, World
 
 
 @pytest.mark.parametrize("mode", ["round-robin", "least-loaded", "power-of-two", "random", "kv", "direct"])
@@ -156,6 +156,61 @@ def test_a_failed_transfer_is_prefilled_elsewhere_then_computed_where_it_is_deco
     assert world.remote.counts.fallbacks == {"transfer_failed": 1}
     assert world.model.candidates == list(DECODE)
     assert world.is_free()
+
+
+def kept_by(leg: Leg) -> tuple[int, Handover]:
+    return leg.worker, Handover("mock", {"id": f"{leg.worker}"})
+
+
+def test_what_has_been_fetched_is_nobodys_any_more() -> None:
+    world = World()
+    world.send()
+    world.last.hand_over()
+    world.last.say(1)
+    world.last.say(ANSWER)
+    assert world.wait() == []
+
+
+def test_what_nobody_fetches_need_not_be_kept() -> None:
+    world = World()
+    flight = world.send()
+    prefill = world.last
+    prefill.hand_over()
+    flight.cancel()
+    assert world.wait() == [kept_by(prefill)]
+
+
+def test_what_a_lost_decode_worker_was_to_fetch_need_not_be_kept() -> None:
+    world = World()
+    world.send()
+    first = world.last
+    first.hand_over()
+    world.last.fail(Disconnected("lost"))
+    world.last.hand_over()
+    assert world.wait() == [kept_by(first)]
+    world.last.say(ANSWER)
+    assert (world.wait(), world.heard.errors) == ([kept_by(first)], [])
+
+
+def test_what_another_decode_worker_fetches_is_kept() -> None:
+    world = World()
+    world.send()
+    world.last.hand_over()
+    world.last.fail(Draining("bye"))
+    assert world.last.worker in DECODE
+    assert world.wait() == []
+    world.last.say(ANSWER)
+    assert world.wait() == []
+
+
+def test_when_nobody_can_fetch_it_it_need_not_be_kept() -> None:
+    world = World()
+    world.send()
+    prefill = world.last
+    world.refusing = set(DECODE)
+    prefill.hand_over()
+    assert len(world.heard.errors) == 1
+    assert kept_by(prefill) in world.wait()
 
 
 def test_a_decode_worker_lost_in_the_middle_is_replaced_after_another_prefill() -> None:

@@ -126,6 +126,19 @@ async def test_what_nobody_fetches_is_free_after_a_while() -> None:
         assert active(decode) == 0
 
 
+async def test_what_nobody_will_fetch_is_free_at_once() -> None:
+    async with engine("prefill") as prefill:
+        one, two = [await prefilled(prefill, request(PROMPT[n:])) for n in (0, 1)]
+        assert one.handover is not None and two.handover is not None
+        held = active(prefill)
+        for _ in range(2):
+            await prefill.let_go(one.handover)
+        await until(lambda: 0 < active(prefill) < held)
+        await prefill.let_go(two.handover)
+        await until(lambda: active(prefill) == 0)
+        await prefill.let_go(Handover("vllm", {}))
+
+
 SLOW = {"speedup_ratio": 1.0, "kv_transfer_bandwidth": len(PROMPT) * 131072 / 60 / 1e9}
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from dynamo_cli.errors import Cancelled, EngineDied, EngineFailed, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest, FinishReason, StopConditions, TokenLogprob
+from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.kv import adapter_seed
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
@@ -115,6 +116,10 @@ class MockEngine(Engine):
             yield Delta(tokens, stream.finish, logprobs=logprobs, usage=usage, handover=handover)
         finally:
             self._end(stream, "cancelled")
+
+    async def let_go(self, handover: Handover) -> None:
+        if self._handing is not None:
+            self._handing.let_go(handover)
 
     async def embed(self, request: EngineRequest, context: Context) -> list[float]:
         """Takes the time of a prefill. The vector is that of the tokens, and of the adapter."""

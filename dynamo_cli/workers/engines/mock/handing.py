@@ -50,6 +50,10 @@ class Handing:
             raise EngineFailed("this worker keeps nothing for others: its role is not prefill")
         return self._keeper.keep(sequence)
 
+    def let_go(self, handover: Handover) -> None:
+        if self._keeper is not None:
+            self._keeper.let_go(handover)
+
     def drop(self) -> None:
         """Keep nothing any more."""
         if self._keeper is not None:

@@ -78,6 +78,10 @@ class KvKeeper:
         host, port = self._address
         return Handover(FAMILY, {"host": host, "port": port, "id": key})
 
+    def let_go(self, handover: Handover) -> None:
+        """Nobody will come for it. Idempotent."""
+        self._let_go(str(handover.params.get("id")))
+
     def drop(self) -> None:
         """Keep nothing any more."""
         for key in list(self._held):
