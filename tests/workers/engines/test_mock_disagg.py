@@ -25,11 +25,16 @@ BLOCKS, SIZE = 64, 16
 PROMPT = list(range(100))
 
 
-@asynccontextmanager
-async def engine(role: Role, **options: Any) -> AsyncIterator[MockEngine]:
+def create(role: Role, **options: Any) -> MockEngine:
     chosen = MockOptions(**{"speedup_ratio": 0.0, "num_gpu_blocks": BLOCKS, "block_size": SIZE, **options})
     made = registry.spec("mock").create(EngineLaunch(model_name="m", options=chosen, role=role))
     assert isinstance(made, MockEngine)
+    return made
+
+
+@asynccontextmanager
+async def engine(role: Role, **options: Any) -> AsyncIterator[MockEngine]:
+    made = create(role, **options)
     await made.start()
     try:
         yield made
