@@ -21,7 +21,8 @@ FIRST_TOKEN_S = (
 class RequestCounts:
     """Of all but the supervisor's probes. Tokens: `output` as they come, `prompt` with the first of them.
 
-    `queried` of prompts that ended with a usage, `found` of those in the engine's cache. `first_token`: seconds from
+    A prompt whose KV another worker handed over counts there. `queried` of prompts that ended with a usage, `found` of
+    those in the engine's cache. `first_token`: seconds from
     the request's arrival to its first answer, which at a worker that prefills for others is the hand-over.
     """
 
@@ -41,7 +42,7 @@ class RequestCounts:
                 before += tokens
                 if waits and (tokens or delta.vector or delta.handover is not None):
                     waits = False
-                    self.prompt += len(request.token_ids)
+                    self.prompt += len(request.token_ids) if request.handover is None else 0
                     self.first_token.observe(perf_counter() - began)
                 if delta.usage is not None:
                     self._ended(request, delta.usage, before)
@@ -56,10 +57,12 @@ class RequestCounts:
 
     def _ended(self, request: EngineRequest, usage: EngineUsage, before: int) -> None:
         """Only an engine that takes text counts its prompts itself, and tokens that it holds back as it ends."""
-        if not request.token_ids:
-            self.prompt += usage.prompt_tokens
         if not request.prefill_only:
             self.output += max(0, usage.completion_tokens - before)
+        if request.handover is not None:
+            return
+        if not request.token_ids:
+            self.prompt += usage.prompt_tokens
         self.queried += usage.prompt_tokens
         self.found += usage.cached_tokens
 

@@ -350,10 +350,10 @@ async def test_its_statistics_are_series_with_a_type(started: Started) -> None:
 async def test_what_is_counted_around_it_is_what_it_did(started: Started) -> None:
     case, engine, info = started
     counts, requests = RequestCounts(info.prefix_caching), [case.request(7, salt=90 + n) for n in (0, 0, 1)]
-    deltas = [
-        [delta async for delta in counts.counted(engine.generate(request, Context()), request)] for request in requests
-    ]
-    usages = [usage for answer in deltas if (usage := answer[-1].usage) is not None]
+    usages = []
+    for request in requests:
+        async for delta in counts.counted(engine.generate(request, Context()), request):
+            usages += [delta.usage] if delta.usage else []
     assert counts.output == sum(usage.completion_tokens for usage in usages) == 21
     assert counts.prompt == counts.queried == sum(usage.prompt_tokens for usage in usages)
     assert counts.found == sum(usage.cached_tokens for usage in usages) <= counts.queried
