@@ -43,7 +43,7 @@ class GpuMeter:
         try:
             line = self._ask(msgspec.json.encode(uuids) + b"\n")
             found = msgspec.json.decode(line, type=list[GpuMeasures])
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError, msgspec.DecodeError) as error:  # ValueError: it was closed meanwhile
             return self._rest(str(error))
         self.problem = ""
         return found

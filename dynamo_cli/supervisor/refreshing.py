@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 
-KEYS = ("q", "Q")
+KEYS = b"qQ"
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 """To a screen of its own without a cursor, and back."""
 HOME, END_OF_LINE, END_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -53,10 +54,10 @@ class Screen:
             if not self._reads_keys:
                 time.sleep(left)
             elif select.select([sys.stdin], [], [], left)[0]:
-                key = sys.stdin.read(1)
-                if key in KEYS:
+                keys = os.read(sys.stdin.fileno(), 64)
+                if any(key in KEYS for key in keys):
                     return False
-                self._reads_keys = bool(key)  # nothing: it was closed
+                self._reads_keys = bool(keys)  # nothing: it was closed
         return True
 
 

@@ -236,9 +236,9 @@ class Supervisor:
             for service in self._services.values():
                 service.force()
             await asyncio.gather(asking, *self._crew.running.values(), return_exceptions=True)
+            await self._sampler.close()
             await self._end_everything()
             await self._crashes.close()
-            await self._sampler.close()
             self._publish("STOPPED", self.failure)
             self.bus.close()
             await control.close()
