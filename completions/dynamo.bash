@@ -4,7 +4,7 @@
 # The commands below the command $1.
 __dynamo_commands() {
     case $1 in
-    '') list='apply attach bench chat completions doctor down events explain frontend init logs mocker plan ps pull replay restart router scale sglang start status stop topology trtllm up vllm worker' ;;
+    '') list='apply attach bench chat completions doctor down events explain frontend init logs mocker plan ps pull replay restart router scale sglang start status stop top topology trtllm up vllm worker' ;;
     completions) list='bash zsh fish install uninstall' ;;
     topology) list='list show schema' ;;
     *) list= ;;
@@ -44,6 +44,7 @@ __dynamo_options() {
     start) list='-d --deployment --no-wait --timeout -h --help' ;;
     status) list='--router --json -w --watch --interval --wait --timeout -h --help' ;;
     stop) list='-d --deployment --no-wait --timeout -h --help' ;;
+    top) list='-n --iterations -d --delay --json -h --help' ;;
     topology) list='-h --help' ;;
     'topology list') list='--json -h --help' ;;
     'topology show') list='--set --json -h --help' ;;
@@ -251,6 +252,8 @@ __dynamo_option() {
     'status --timeout') : ;;
     'stop -d' | 'stop --deployment') kind='deployment' ;;
     'stop --timeout') : ;;
+    'top -n' | 'top --iterations') : ;;
+    'top -d' | 'top --delay') : ;;
     'topology show --set') kind='setting' ;;
     'trtllm --engine') kind='=auto llamacpp vllm mock echo custom' ;;
     'trtllm --model' | 'trtllm --model-path') kind='model' ;;
@@ -330,6 +333,7 @@ __dynamo_argument() {
     start/*) kind='service' ;;
     status/1) kind='deployment' ;;
     stop/*) kind='service' ;;
+    top/1) kind='deployment' ;;
     'topology list'/1) kind='directory' ;;
     'topology show'/1) kind='topology' ;;
     up/1) kind='topology' ;;

@@ -45,6 +45,8 @@ function __dynamo_count
             echo 1
         case 'stop -d' 'stop --deployment' 'stop --timeout'
             echo 1
+        case 'top -n' 'top --iterations' 'top -d' 'top --delay'
+            echo 1
         case 'topology show --set'
             echo 1
         case 'trtllm --engine' 'trtllm --model' 'trtllm --model-path' 'trtllm --model-name' 'trtllm --served-model-name' 'trtllm --endpoint' 'trtllm --options' 'trtllm --tensor-parallel-size' 'trtllm --tp' 'trtllm --custom-jinja-template' 'trtllm --adapter' 'trtllm --logits-processor' 'trtllm --disaggregation-mode' 'trtllm --health-check-payload' 'trtllm --engine-request-limit' 'trtllm --namespace' 'trtllm --namespace-prefix' 'trtllm --discovery-backend' 'trtllm --store-kv' 'trtllm --request-plane' 'trtllm --event-plane'
@@ -149,6 +151,7 @@ complete -c dynamo -n '__dynamo_at \'\' 1' -a sglang -d 'Run a worker with the s
 complete -c dynamo -n '__dynamo_at \'\' 1' -a start -d 'Start services.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a status -d 'Show a deployment\'s processes.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a stop -d 'Stop services.'
+complete -c dynamo -n '__dynamo_at \'\' 1' -a top -d 'Show what a deployment does now, again and again.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a topology -d 'List, show and describe topology files.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a trtllm -d 'Run a worker with the trtllm engine.'
 complete -c dynamo -n '__dynamo_at \'\' 1' -a up -d 'Start a deployment.'
@@ -470,6 +473,11 @@ complete -c dynamo -n '__dynamo_at \'stop\'' -s d -l deployment -x -k -a '(__dyn
 complete -c dynamo -n '__dynamo_at \'stop\'' -l no-wait -d 'Return at once.'
 complete -c dynamo -n '__dynamo_at \'stop\'' -l timeout -x -d 'How long to wait; 120, or what its engines need.'
 complete -c dynamo -n '__dynamo_at \'stop\'' -s h -l help -d 'Show this message and exit.'
+complete -c dynamo -n '__dynamo_at \'top\' 1' -k -a '(__dynamo_ask deployment)'
+complete -c dynamo -n '__dynamo_at \'top\'' -s n -l iterations -x -d 'So many times; 0: no end.'
+complete -c dynamo -n '__dynamo_at \'top\'' -s d -l delay -x -d 'How often.'
+complete -c dynamo -n '__dynamo_at \'top\'' -l json -d 'As data, a JSON object a line: as status --json.'
+complete -c dynamo -n '__dynamo_at \'top\'' -s h -l help -d 'Show this message and exit.'
 complete -c dynamo -n '__dynamo_at \'topology\' 1' -a list -d 'The topologies in a directory.'
 complete -c dynamo -n '__dynamo_at \'topology\' 1' -a show -d 'What a topology says in the end.'
 complete -c dynamo -n '__dynamo_at \'topology\' 1' -a schema -d 'The JSON schema of topology files.'

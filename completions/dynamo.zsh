@@ -48,6 +48,7 @@ __dynamo() {
         'start:Start services.'
         'status:Show a deployment'\''s processes.'
         'stop:Stop services.'
+        'top:Show what a deployment does now, again and again.'
         'topology:List, show and describe topology files.'
         'trtllm:Run a worker with the trtllm engine.'
         'up:Start a deployment.'
@@ -608,6 +609,18 @@ __dynamo_stop() {
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '*:services: __dynamo_ask service service'
+}
+
+__dynamo_top() {
+    _arguments -s -S \
+        '(-n --iterations)-n+[So many times; 0\: no end.]:value: ' \
+        '(-n --iterations)--iterations=[So many times; 0\: no end.]:value: ' \
+        '(-d --delay)-d+[How often.]:value: ' \
+        '(-d --delay)--delay=[How often.]:value: ' \
+        '(--json)--json[As data, a JSON object a line\: as status --json.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:name: __dynamo_ask deployment deployment'
 }
 
 __dynamo_topology() {

@@ -29,7 +29,7 @@ REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, 
 COMPLETE = "__complete"
 """Asked by the completion scripts, with every TAB: it imports as little as a component."""
 COMMANDS = (
-    *("up", "down", "ps", "status", "explain", "logs", "events", "attach"),
+    *("up", "down", "ps", "status", "top", "explain", "logs", "events", "attach"),
     *("restart", "stop", "start", "scale", "apply"),
     *("init", "plan", "topology", "doctor", "chat", "bench", "replay", "pull", "completions"),
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def _print(found: DeploymentStatus, as_json: bool) -> None:
         console = Console(highlight=False)
         console.print(table.rich_table(found, console.width))
     else:
-        print(table.plain(found), flush=True)
+        print(table.plain(found, shutil.get_terminal_size().columns), flush=True)
 
 
 def _print_routing(found: RoutingStatus, as_json: bool) -> None:

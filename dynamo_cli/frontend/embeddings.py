@@ -67,12 +67,12 @@ class Embedder:
             request = decode_embedding(exchange.request.body)
             if intake.ignores_nvext:
                 request.nvext = None
-            model = intake.models.get(request.model)
+            model = intake.model(exchange, request.model)
         except DynamoError as error:
-            track(intake.counts(exchange, ""), KIND, False).finished(error_type(error.status))
+            track(intake.counts_of_unknown(exchange), KIND, False).finished(error_type(error.status))
             raise
         record.model = model
-        tracker = track(intake.counts(exchange, model.name), KIND, False)
+        tracker = track(model.counts, KIND, False)
         answer: WholeAnswer | None = None
         try:
             requests = _prepared(model, request)
@@ -102,6 +102,7 @@ class Embedder:
         instance, probed = pinned_instance(exchange, request.nvext), probes(exchange)
         hints = routing_hints(exchange.request, request.nvext)
         for index, engine_request in enumerate(requests):
+            engine_request.probe = probed
             choice = VectorChoice(answer, index, engine_request, None, None)
             choice.base64 = request.encoding_format == "base64"
             answer.add(choice)

@@ -51,7 +51,6 @@ class Generator:
 
     def __init__(self, intake: Intake, keep_alive: KeepAliveOptions | None = None) -> None:
         self._intake = intake
-        self._models = intake.models
         self._keep_alive = KeepAlive(keep_alive or KeepAliveOptions())
         self._flusher = intake.flusher
 
@@ -67,12 +66,12 @@ class Generator:
             request = api.decode(exchange.request.body)
             if self._intake.ignores_nvext:
                 request.nvext = None
-            model = self._models.get(request.model)
+            model = self._intake.model(exchange, request.model)
         except DynamoError as error:
-            track(self._intake.counts(exchange, ""), api.endpoint, False).finished(error_type(error.status))
+            track(self._intake.counts_of_unknown(exchange), api.endpoint, False).finished(error_type(error.status))
             raise
         record.model, record.streamed = model, bool(request.stream)
-        tracker = track(self._intake.counts(exchange, model.name), api.endpoint, record.streamed)
+        tracker = track(model.counts, api.endpoint, record.streamed)
         answer: Answer | None = None
         try:
             if model.listed and not model.serves(api.kind):
@@ -125,6 +124,7 @@ class Generator:
         hints = routing_hints(exchange.request, request.nvext)
         maker = ChoiceMaker(model, request, answer)
         for index, engine_request in enumerate(requests):
+            engine_request.probe = probed
             choice = maker.make(index, engine_request)
             answer.add(choice)
             identity = answer.form.id if len(requests) == 1 else f"{answer.form.id}-{index}"

@@ -11,7 +11,7 @@ from dynamo_cli.frontend.answer import Answer
 from dynamo_cli.frontend.deadlines import Deadlines
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.metrics.counts import ModelCounts
-from dynamo_cli.frontend.models import Models
+from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.runtime.http.request import Request
 from dynamo_cli.runtime.switches import is_on
@@ -39,9 +39,14 @@ class Intake:
             return trail
         return replace(trail, sampled=False) if request.trusted else self._sample(trail)
 
-    def counts(self, exchange: Exchange, model: str) -> ModelCounts:
-        """Where a request counts: a probe of the supervisor's counts nowhere."""
-        return ModelCounts() if probes(exchange) else self.models.counts_of(model)
+    def model(self, exchange: Exchange, name: str) -> ServedModel:
+        """Raises ModelMissing or NotReady. A probe of the supervisor's counts nowhere."""
+        model = self.models.get(name)
+        return model.uncounted() if probes(exchange) else model
+
+    def counts_of_unknown(self, exchange: Exchange) -> ModelCounts:
+        """Where a request counts whose model is not known."""
+        return ModelCounts() if probes(exchange) else self.models.counts_of("")
 
     def limit(self, answer: Answer, seconds: float | None) -> None:
         """How long the client waits for the whole answer; None is for ever."""

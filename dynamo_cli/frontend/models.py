@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,6 +53,12 @@ class ServedModel:
     def context_length(self) -> int:
         """In tokens; 0 is unknown."""
         return self.routed.context_length or (self.bundle.context_length if self.bundle else 0)
+
+    def uncounted(self) -> ServedModel:
+        """The same model, for a request that counts nowhere."""
+        model = copy(self)
+        model.counts = ModelCounts()
+        return model
 
     @property
     def listed(self) -> bool:

@@ -11,7 +11,7 @@ from dynamo_cli.frontend.busy_threshold import BusyThresholdRoutes
 from dynamo_cli.frontend.conditional_disagg import ConditionalDisaggRoutes
 from dynamo_cli.frontend.embeddings import Embedder
 from dynamo_cli.frontend.generate import Generator
-from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH, MetricsEndpoint
+from dynamo_cli.frontend.metrics.endpoint import ALL_PATH, COUNTS_PATH, MetricsEndpoint
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.openapi.pages import Pages
 from dynamo_cli.frontend.tokens import Tokens
@@ -53,6 +53,7 @@ class Routes:
         table.add("GET", "/health", self._health)
         table.add("GET", "/live", lambda exchange: exchange.send_json({"status": "live"}))
         table.add("GET", "/metrics", metrics.metrics)
+        table.add("GET", ALL_PATH, metrics.of_deployment)
         table.add("GET", COUNTS_PATH, metrics.counts)
         if busy is not None:
             table.add("GET", busy_threshold.PATH, busy.list_all)

@@ -80,6 +80,8 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
     `prefill_only`: compute the prompt's KV, keep it for whoever fetches it, and answer one last delta that has the
     `handover`. `handover` on a worker that decodes: fetch the KV from there instead of computing it.
     `let_go`: nothing to generate; nobody will fetch what the worker keeps under that hand-over.
+
+    `probe`: the supervisor asks whether there is an answer at all; nobody counts it as a user's.
     """
 
     model: str
@@ -96,6 +98,7 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
     let_go: Handover | None = None
     embedding: Embedding | None = None
     media: list[Media] = []
+    probe: bool = False
 
 
 UNKNOWN_LOGPROB = -9999.0

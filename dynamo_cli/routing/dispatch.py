@@ -69,6 +69,10 @@ class Dispatcher:
         flight.launch(request)
         return flight
 
+    def migrations_of(self, request: EngineRequest) -> MigrationCounts:
+        """Where its moves count: those of a probe count nowhere."""
+        return MigrationCounts() if request.probe else self.migrations
+
     def candidates(self, wanted: int | None, tried: set[int], needs: int, accepted: bool) -> list[int]:
         """The instances for the next attempt, whose contexts hold `needs` tokens. Raises NoInstances.
 

@@ -116,9 +116,9 @@ class Flight:
         return self._instance
 
     def launch(self, request: EngineRequest) -> None:
-        """Begin; raises as Dispatcher.send."""
+        """Begin; raises as Dispatcher.send. The router process is not asked about a probe, which it would count."""
         asker = self._dispatcher.asker
-        if asker is None or self._wanted is not None:
+        if asker is None or self._wanted is not None or request.probe:
             self.start(request)
         else:
             self.ask(asker, request)
@@ -308,12 +308,12 @@ class Flight:
             progress.clear()
         most = dispatcher.options.max_seq_len
         if progress.count and most is not None and len(progress.request.token_ids) + progress.count > most:
-            dispatcher.migrations.too_long += 1
+            dispatcher.migrations_of(progress.request).too_long += 1
             raise error
         return progress.rest()
 
     def _tell(self, lost: int, error: DynamoError) -> None:
-        counts, done = self._dispatcher.migrations, self._progress.count
+        counts, done = self._dispatcher.migrations_of(self._progress.request), self._progress.count
         counts.ongoing += done > 0
         counts.new += done == 0
         name = self._dispatcher.model.describe
@@ -323,7 +323,8 @@ class Flight:
     def _settle(self, outcome: Outcome) -> None:
         """It is known how the search for another worker went, if there was one."""
         if self._lost_at:
-            self._dispatcher.migrations.settled(self._lost_begun, outcome, perf_counter() - self._lost_at)
+            migrations = self._dispatcher.migrations_of(self._progress.request)
+            migrations.settled(self._lost_begun, outcome, perf_counter() - self._lost_at)
             self._lost_at = 0.0
 
     def _leave(self, error: DynamoError) -> None:

@@ -142,7 +142,8 @@ class KvPlacer(Placer):
             self.explain(wanted, weighed)
         worker, found = decision.worker, decision.overlap_blocks * router.block_size
         booking = self.model.loads.book(worker, len(tokens), self.model.block_size, computes)
-        self.counts.routed(worker, len(tokens), found, router.best_overlap(candidates) * router.block_size)
+        if not request.probe:
+            self.counts.routed(worker, len(tokens), found, router.best_overlap(candidates) * router.block_size)
         hit_rate = found / len(tokens) if tokens else 0.0
         return worker, KvPlaced(self, router, request_id, worker if hashes else None, booking, hit_rate, weighed)
 

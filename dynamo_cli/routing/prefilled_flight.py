@@ -126,7 +126,7 @@ class PrefilledFlight(Flight):
     def _note_usage(self, usage: EngineUsage) -> None:
         """What the prefill worker had in its cache nobody had to compute, either."""
         if self._handover is not None:
-            self._remote.counts.transferred(usage)
+            self._remote.counts_of(self._progress.request).transferred(usage)
             if self.prefilled is not None:
                 usage.cached_tokens = max(usage.cached_tokens, self.prefilled.cached_tokens)
 
@@ -165,7 +165,7 @@ class PrefilledFlight(Flight):
             self._dispatcher = self._home
             super().launch(request)
         else:
-            self._remote.counts.answered += 1
+            self._remote.counts_of(request).answered += 1
             self._remote.lending.enter(self)
 
     def go_home(self) -> None:
@@ -260,7 +260,7 @@ class PrefilledFlight(Flight):
             raise error
         if remote.enforced:
             raise NotReady(f"no prefill worker of model {remote.model.name} could take the request: {error}")
-        remote.counts.fallbacks[reason] += 1
+        remote.counts_of(request).fallbacks[reason] += 1
         told = self._request_id, error
         log.info("request %s is computed where it is decoded: %s", *told, extra={"trail": self._trail})
         self.start(request)

@@ -111,16 +111,17 @@ class RemotePrefill:
         """
         if not self.model.candidates:
             self._seen = self._seen or bool(self.model.cards)
-            return self._without("no_prefill_worker", "no prefill worker of it is there") if self._is_missed else False
+            return self._is_missed and self._without(request, "no_prefill_worker", "no prefill worker of it is there")
         self._seen = True
         decoders = decode.model.decoders(candidates)
         if not decoders:
-            return self._without("no_decode_worker", "none of its workers takes over from prefill workers")
+            words = "none of its workers takes over from prefill workers"
+            return self._without(request, "no_decode_worker", words)
         options = self._conditional(self.model.name)
         if options is None or not request.token_ids:
             return True
         if stays_local(options, self._outlook(request, decode, decoders)):
-            self.counts.kept_local += 1
+            self.counts_of(request).kept_local += 1
             return False
         return True
 
@@ -141,8 +142,9 @@ class RemotePrefill:
 
         Raises NoInstances, or Overloaded, when nobody can take it.
         """
-        self.lending.needed()
-        leg = RemoteLeg(self, done)
+        if not request.probe:
+            self.lending.needed()
+        leg = RemoteLeg(self, done, self.counts_of(request))
         leg.flight = self.dispatcher.send(
             prefill_request(request),
             leg,
@@ -166,6 +168,10 @@ class RemotePrefill:
         with suppress(DynamoError):
             client.send(letting_go(self.model.name, handover), worker, _Deaf())
 
+    def counts_of(self, request: EngineRequest) -> RemoteCounts:
+        """Where this request counts: a probe counts nowhere."""
+        return RemoteCounts() if request.probe else self.counts
+
     def others(self, avoid: Collection[int]) -> bool:
         """Whether there is a prefill worker that is not to be avoided."""
         return any(worker not in avoid for worker in self.model.candidates)
@@ -179,10 +185,10 @@ class RemotePrefill:
         """There was a prefill worker, or there must be one."""
         return self._seen or self.enforced
 
-    def _without(self, reason: FallbackReason, words: str) -> bool:
+    def _without(self, request: EngineRequest, reason: FallbackReason, words: str) -> bool:
         if self.enforced:
             raise NotReady(f"model {self.model.name} is served by prefill and decode workers alone, and {words}")
-        self.counts.fallbacks[reason] += 1
+        self.counts_of(request).fallbacks[reason] += 1
         return False
 
     def _outlook(self, request: EngineRequest, decode: Placer, candidates: Sequence[int]) -> Outlook:
@@ -222,7 +228,9 @@ class RemoteLeg:
     """One prompt at a prefill worker: the sink of its flight. `handover` is there when it has ended well, or, of
     workers that must both know beforehand, as soon as it is sent."""
 
-    def __init__(self, remote: RemotePrefill, done: Callable[[RemoteLeg, DynamoError | None], None]) -> None:
+    def __init__(
+        self, remote: RemotePrefill, done: Callable[[RemoteLeg, DynamoError | None], None], counts: RemoteCounts
+    ) -> None:
         self.flight: Flight | None = None
         self.handover: Handover | None = None
         self.at_once = False
@@ -230,6 +238,7 @@ class RemoteLeg:
         self.began = perf_counter()
         self._remote = remote
         self._done = done
+        self._counts = counts
         self._last: Delta | None = None
         self._over = False
 
@@ -287,5 +296,5 @@ class RemoteLeg:
     def _end(self, error: DynamoError | None) -> None:
         if not self._over:
             self._over = True
-            self._remote.counts.prefills += error is None
+            self._counts.prefills += error is None
             self._done(self, error)

@@ -34,14 +34,16 @@ async def call(
     return status, _json(answer)
 
 
-async def ask_all(paths: DeploymentPaths, services: Iterable[str], path: str) -> list[Told]:
+async def ask_all(
+    paths: DeploymentPaths, services: Iterable[str], path: str, patience_s: float = PATIENCE_S
+) -> list[Told]:
     """The same question to each, at once."""
 
     async def ask(service: str) -> Told:
         try:
-            status, answer = await _call(paths.admin_socket(service), "GET", path, None, PATIENCE_S)
+            status, answer = await _call(paths.admin_socket(service), "GET", path, None, patience_s)
         except asyncio.TimeoutError:
-            return Told(service, problem=f"no answer within {PATIENCE_S:g} s")
+            return Told(service, problem=f"no answer within {patience_s:g} s")
         except OSError:
             return Told(service, problem="its admin socket does not answer")
         return Told(service, answer) if status == 200 else Told(service, problem=f"answers {status}")

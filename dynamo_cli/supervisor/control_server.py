@@ -38,6 +38,9 @@ class Controls(Protocol):
     @property
     def status(self) -> DeploymentStatus: ...
 
+    async def fresh(self) -> None:
+        """Somebody looks: return when the numbers of the status are not old, or in a moment."""
+
     async def routing(self) -> RoutingStatus: ...
 
     async def requests(self, path: str) -> RememberedRequests: ...
@@ -62,7 +65,7 @@ class ControlServer:
         self._bus = bus
         self._listeners: set[asyncio.Task[None]] = set()
         self._server = AdminServer(path)
-        self._server.route("GET", "/status", lambda exchange: exchange.send_json(controls.status))
+        self._server.route("GET", "/status", later(self._get_status))
         self._server.route("GET", "/router", later(self._get_router))
         self._server.route("GET", "/requests", later(self._get_requests))
         self._server.route("GET", "/requests/", later(self._get_requests))
@@ -80,6 +83,10 @@ class ControlServer:
         if self._listeners:
             await asyncio.wait(self._listeners, timeout=1.0)
         await self._server.close()
+
+    async def _get_status(self, exchange: Exchange) -> None:
+        await self._controls.fresh()
+        exchange.send_json(self._controls.status)
 
     async def _get_router(self, exchange: Exchange) -> None:
         exchange.send_json(await self._controls.routing())

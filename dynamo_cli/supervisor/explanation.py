@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dynamo_cli.protocol.explained import Attempt, Candidate, ExplainedRequest
+from dynamo_cli.supervisor.columns import GAP
 from dynamo_cli.supervisor.explaining import clock, workers_of
-from dynamo_cli.supervisor.table import GAP
 
 COLUMNS = ("WORKER", "COST", "FOUND", "QUEUED", "IN USE", "REQUESTS")
 LIST_COLUMNS = ("TIME", "ID", "STATUS", "PROMPT", "TOKENS", "TTFT", "TOTAL", "WORKER")

@@ -10,8 +10,9 @@ import msgspec
 from dynamo_cli.errors import NotReady
 from dynamo_cli.runtime.control import DeploymentStatus
 from dynamo_cli.supervisor import deployments
+from dynamo_cli.supervisor.columns import GAP
 from dynamo_cli.supervisor.deployments import Deployment, status_of
-from dynamo_cli.supervisor.table import GAP, uptime
+from dynamo_cli.supervisor.table import uptime
 
 COLUMNS = ("NAME", "STATE", "READY", "UPTIME", "PID", "URL", "MODELS", "TOPOLOGY")
 

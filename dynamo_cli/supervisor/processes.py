@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 HAS_PROC = sys.platform == "linux"
+TELLS_CHILDREN = os.path.exists("/proc/thread-self/children")
 
 
 class ProcessId(NamedTuple):
@@ -53,6 +54,17 @@ def table() -> Iterator[Entry]:
         found = entry(pid)
         if found:
             yield found
+
+
+def children_of(pid: int) -> list[int] | None:
+    """The pids of its children, adopted ones too, none when it is gone; None where the kernel does not tell."""
+    if not TELLS_CHILDREN:
+        return None
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+    return [child for thread in threads for child in _children_of_thread(pid, thread)]
 
 
 def identify(pid: int) -> ProcessId | None:
@@ -133,6 +145,14 @@ def boot_id() -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def _children_of_thread(pid: int, thread: str) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{thread}/children") as file:
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return []
 
 
 def _pids() -> list[int]:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from dynamo_cli.protocol.routing_view import PrefillCounts, RoutingStatus, WorkerRouting
-from dynamo_cli.supervisor.table import GAP
+from dynamo_cli.supervisor.columns import GAP
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

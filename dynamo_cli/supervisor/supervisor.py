@@ -37,6 +37,7 @@ from dynamo_cli.supervisor.gpu_memory import GpuMemory
 from dynamo_cli.supervisor.hints.rule import Failed
 from dynamo_cli.supervisor.launcher import Launcher
 from dynamo_cli.supervisor.lookout import Lookout
+from dynamo_cli.supervisor.measuring.sampler import Sampler
 from dynamo_cli.supervisor.memory import available_memory, tree_memory
 from dynamo_cli.supervisor.oom import OomKills, oom_kills, oom_words
 from dynamo_cli.supervisor.output import Output
@@ -105,6 +106,7 @@ class Supervisor:
         self._crashes = Collector(self.paths)
         self._prober = Prober(self.paths, self._discovery, self._output.wrote)
         self._lookout = Lookout(self.paths, self._statuses)
+        self._sampler = Sampler(self.paths, lambda: self._services, clock)
         self._gpu_memory = GpuMemory(self._record.deployment_id, impatient=lambda: self._force)
         self._oom_kills: dict[str, OomKills] = {}
         self._answering: set[str] = set()
@@ -152,7 +154,7 @@ class Supervisor:
 
     @property
     def status(self) -> DeploymentStatus:
-        return DeploymentStatus(
+        status = DeploymentStatus(
             deployment=self.plan.deployment,
             state=self._record.state,
             reason=self._record.reason,
@@ -167,6 +169,12 @@ class Supervisor:
             notes=self._lookout.notes,
             changes=self._crew.changes.latest,
         )
+        self._sampler.fill(status)
+        return status
+
+    async def fresh(self) -> None:
+        """Somebody looks: return when the numbers of the status are not old, or in a moment."""
+        await self._sampler.fresh()
 
     async def routing(self) -> RoutingStatus:
         """What the frontends know of the workers."""
@@ -216,7 +224,7 @@ class Supervisor:
         self._prepare()
         control = ControlServer(self.paths.control_socket, self, self.bus)
         self._crew.begin()
-        asking = asyncio.gather(self._ask_models(), self._lookout.run(), self._end_strays())
+        asking = asyncio.gather(self._ask_models(), self._lookout.run(), self._sampler.run(), self._end_strays())
         try:
             await asyncio.sleep(0)  # the children start before we import a web server
             await control.start()
@@ -228,6 +236,7 @@ class Supervisor:
             for service in self._services.values():
                 service.force()
             await asyncio.gather(asking, *self._crew.running.values(), return_exceptions=True)
+            await self._sampler.close()
             await self._end_everything()
             await self._crashes.close()
             self._publish("STOPPED", self.failure)
@@ -331,7 +340,8 @@ class Supervisor:
 
     def _reap_adopted(self) -> list[int]:
         own = {s.child.id.pid for s in self._services.values() if s.child}
-        return reap_adopted(own | self._launcher.own_pids | self._prober.commands.pids | self._gpu_memory.pids)
+        askers = self._prober.commands.pids | self._gpu_memory.pids | self._sampler.gpus.meter.pids
+        return reap_adopted(own | self._launcher.own_pids | askers)
 
     async def _judge_until_stopped(self) -> None:
         stopped = asyncio.ensure_future(self._stopping.wait())

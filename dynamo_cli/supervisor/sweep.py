@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Collection
 
-from dynamo_cli.supervisor.processes import Entry, ProcessId, alive, entry, find, send
+from dynamo_cli.supervisor.processes import Entry, ProcessId, alive, children_of, entry, find, send
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +58,7 @@ def _kill(left: list[Entry], killed: set[ProcessId]) -> None:
 
 def children() -> list[int]:
     """The pids of this process's children, adopted ones too; empty where the kernel does not tell."""
-    found: list[int] = []
-    try:
-        for thread in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{thread}/children") as file:
-                found += map(int, file.read().split())
-    except OSError:
-        return []
-    return found
+    return children_of(os.getpid()) or []
 
 
 def reap_adopted(own: Collection[int]) -> list[int]:

@@ -6,10 +6,13 @@ import logging
 import time
 from collections.abc import AsyncIterator
 
+from msgspec.structs import replace
+
 from dynamo_cli.errors import Draining, EngineFailed
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.instance import Instance, ModelCard
+from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.endpoint import ServedEndpoint
 from dynamo_cli.runtime.requests.base import Handler
@@ -20,6 +23,7 @@ from dynamo_cli.workers.adapters import Adapters
 from dynamo_cli.workers.admission import admit
 from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.canary import Canary, canary_request
+from dynamo_cli.workers.counts import RequestCounts
 from dynamo_cli.workers.embedding import answering
 from dynamo_cli.workers.engine import Engine
 from dynamo_cli.workers.handling import handled
@@ -56,7 +60,7 @@ class Serving:
         self._spans = spans
         limit, queue = arguments.request_limit, arguments.request_queue
         self._limit = None if limit is None else RequestLimit(limit, queue)
-        self._requests = 0
+        self._counts = RequestCounts(loaded.info.prefix_caching)
         self._canary: Canary | None = None
         self._teller: KvEventTeller | None = None
         self._began = time.monotonic()
@@ -139,8 +143,7 @@ class Serving:
 
     def _series(self, labels: str) -> str:
         return (
-            "# TYPE dynamo_component_requests counter\n"
-            f"dynamo_component_requests_total{labels} {self._requests}\n"
+            f"{self._counts.series(labels, self._load())}"
             "# TYPE dynamo_component_inflight_requests gauge\n"
             f"dynamo_component_inflight_requests{labels} {self._served.inflight}\n"
             "# TYPE dynamo_component_uptime_seconds gauge\n"
@@ -149,6 +152,12 @@ class Serving:
             f"{self._teller.metrics(labels) if self._teller else ''}"
             f"{self._canary.metrics(labels) if self._canary else ''}"
         )
+
+    def _load(self) -> WorkerLoad:
+        """Of an engine that cannot tell, all that it was given runs. Those that wait for it wait, too."""
+        before_it = self._limit.gate.waiting if self._limit is not None else 0
+        load = self._loaded.engine.load() or WorkerLoad(running=self._served.inflight - before_it)
+        return replace(load, waiting=load.waiting + before_it)
 
     def _handler(self, load: LoadReport) -> Handler:
         loaded, spans, limit = self._loaded, self._spans, self._limit
@@ -159,7 +168,7 @@ class Serving:
         def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
             if request.let_go is not None:
                 return _let_go(loaded.engine, request.let_go)
-            self._requests += 1
+            self._counts.requests += not request.probe
             _log.debug("request %s: %d prompt tokens", context.id, len(request.token_ids))
             load.begin()
             request = admit(request, info)
@@ -168,6 +177,8 @@ class Serving:
             deltas = answer(request, context) if limit is None else limit.generate(answer, request, context)
             if watched and self._canary is not None:
                 deltas = self._canary.listening(deltas)
+            if not request.probe:
+                deltas = self._counts.counted(deltas, request)
             return deltas if spans is None else handled(spans, deltas, request, context)
 
         return handle

@@ -1,4 +1,4 @@
-"""A chat in a pseudo-terminal: what a person types and sees."""
+"""A chat, or another command, in a pseudo-terminal: what a person types and sees."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ runpy.run_module("dynamo_cli", run_name="__main__")
 class Terminal:
     """`seen` is what came since the last thing waited for."""
 
-    def __init__(self, *args: str, term: str = "xterm-256color", columns: int = 80, rows: int = 24) -> None:
+    def __init__(
+        self, *args: str, command: str = "chat", term: str = "xterm-256color", columns: int = 80, rows: int = 24
+    ) -> None:
         self._main, end = pty.openpty()
         fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         environ = {**os.environ, "TERM": term}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", OWN_TERMINAL, *CHAT[3:], *args],
+            [sys.executable, "-c", OWN_TERMINAL, command, *args],
             stdin=end,
             stdout=end,
             stderr=end,

@@ -145,6 +145,29 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, gpu_t **handle) {
 
 int nvmlDeviceGetUUID(gpu_t *gpu, char *text, unsigned size) { snprintf(text, size, "%s", gpu->uuid); return SUCCESS; }
 
+int nvmlDeviceGetHandleByUUID(const char *uuid, gpu_t **handle) {
+  for (unsigned at = 0; at < gpu_count; at++) {
+    *handle = &gpus[at];
+    if (!strcmp(gpus[at].uuid, uuid)) return SUCCESS;
+    for (unsigned part = 0; part < 8; part++) {
+      *handle = &parts[at][part];
+      if (gpus[at].is_mig && !strcmp(parts[at][part].uuid, uuid)) return SUCCESS;
+    }
+  }
+  return NOT_FOUND;
+}
+
+int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(gpu_t *part, gpu_t **gpu) { *gpu = &gpus[part->index]; return SUCCESS; }
+int nvmlDeviceGetIndex(gpu_t *gpu, unsigned *index) { *index = gpu->index; return SUCCESS; }
+int nvmlDeviceGetPowerUsage(gpu_t *gpu, unsigned *milliwatts) { MAY; (void)gpu; *milliwatts = 250500; return SUCCESS; }
+
+int nvmlDeviceGetTemperature(gpu_t *gpu, int sensor, unsigned *degrees) {
+  MAY;
+  (void)gpu;
+  *degrees = sensor ? 0 : 61;
+  return SUCCESS;
+}
+
 int nvmlDeviceGetName(gpu_t *gpu, char *text, unsigned size) {
   MAY;
   snprintf(text, size, *gpu->profile ? "Fake 80 MIG %s" : "Fake 80", gpu->profile);

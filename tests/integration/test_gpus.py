@@ -11,6 +11,7 @@ import pytest
 from dynamo_cli.supervisor.processes import alive, identify
 from tests.gpus.fake import build_driver, driver_environment
 from tests.integration.dynamo import Dynamo
+from tests.supervisor.harness import until
 
 
 def test_orphans_end_and_strangers_are_avoided(dynamo: Dynamo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +31,9 @@ def test_orphans_end_and_strangers_are_avoided(dynamo: Dynamo, tmp_path: Path, m
             assert orphan.wait(5) == -9
             (decode,) = (s for s in dynamo.status()["services"] if s["name"] == "decode-0")
             assert decode["gpus"] == ["GPU-a"]
+            (gpu,) = until(lambda: dynamo.status()["measured_gpus"], 10.0, "what the driver tells")
+            assert (gpu["index"], gpu["services"], gpu["utilization"]) == (0, ["decode-0"], 0.37)
+            assert "GPU 0 Fake 80  37%" in dynamo.run("top", "-n", "1").out
             plan = dynamo.run("plan", topology, "--set", "name=other").out
             assert f"GPU 1 left out: sleep (pid {stranger.pid}) holds 60.0 GiB" in plan
             second = dynamo.run("up", "-d", topology, "--set", "name=other", "--set", "workers.decode.gpu_memory=30GiB")

@@ -35,6 +35,9 @@ class Controls:
     def __init__(self, notes: list[object]) -> None:
         self.notes = notes
 
+    async def fresh(self) -> None:
+        pass
+
     def stop(self, force: bool = False) -> None:
         self.notes.append(force)
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from dynamo_cli.logs.tail import Line
+from dynamo_cli.protocol.measures import ProcessUse, Traffic, WorkerMeasures
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
 from dynamo_cli.supervisor import table
 from dynamo_cli.supervisor.view import PlainView, RichView, open_view
@@ -84,3 +85,30 @@ def test_whoever_stops_it_is_told_how_to_stop_it_at_once() -> None:
         view.status(DeploymentStatus(deployment="agg", state="STOPPING"))
     view.close()
     assert out.getvalue().count("Ctrl-C again ends it at once") == 1
+
+
+def measured() -> DeploymentStatus:
+    found = status(reason="")
+    found.reason, found.traffic = "", Traffic(requests_total=9, requests_s=1.5, output_tokens_s=96.0)
+    for service in found.services:
+        service.use = ProcessUse(cpu=0.42, memory=76_000_000)
+    found.services[1].serving = WorkerMeasures(running=2, waiting=1, output_tokens_s=96.0, hit=0.5)
+    return found
+
+
+def test_measures_are_shown_where_there_is_room() -> None:
+    wide = shown(measured(), 160, one_line=True)
+    assert wide[1] == "1.5 req/s  96 tok/s  0 in flight"
+    assert {"CPU", "MEM", "RUN/WAIT", "TOK/S", "HIT"} <= set(wide[2].split())
+    assert "TTFT" not in wide[2] and "KV" not in wide[2]
+    assert "42%" in wide[4] and "76 MB" in wide[4] and "2/1" in wide[4] and "50%" in wide[4]
+    narrow = shown(measured(), 80, one_line=True)
+    assert narrow[2].split() == ["NAME", "KIND", "STATE", "PID", "UPTIME", "RESTARTS", "REASON"]
+    assert max(map(len, narrow)) <= 80
+
+
+def test_a_pipe_has_all_of_the_state_and_measures_as_far_as_there_is_room() -> None:
+    assert table.plain(measured(), 80).splitlines()[3].split() == list(table.COLUMNS)
+    wide = table.plain(measured(), 160).splitlines()
+    assert wide[3].split() == [*table.COLUMNS[:-2], "CPU", "MEM", "RUN/WAIT", "TOK/S", "HIT", *table.COLUMNS[-2:]]
+    assert max(map(len, wide)) <= 160

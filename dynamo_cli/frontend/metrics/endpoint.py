@@ -9,7 +9,7 @@ from dynamo_cli.frontend.metrics.collect import collect
 from dynamo_cli.frontend.metrics.kept import Kept
 from dynamo_cli.frontend.metrics.loop_delay import LoopDelay
 from dynamo_cli.frontend.metrics.samples import Samples, add, added_up, decode, encode
-from dynamo_cli.frontend.metrics.text import write
+from dynamo_cli.frontend.metrics.text import DEFAULT_PREFIX, write
 from dynamo_cli.frontend.models import Models
 from dynamo_cli.frontend.peers import PeerAnswer, Peers
 from dynamo_cli.frontend.unseen import Unseen
@@ -17,6 +17,8 @@ from dynamo_cli.runtime.admin import PROMETHEUS_TEXT
 from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.runtime.http.later import later
 
+ALL_PATH = "/metrics/deployment"
+"""What the supervisor asks one of them for: all that the public port tells."""
 COUNTS_PATH = "/counts"
 """What frontends ask each other for, on admin sockets alone."""
 
@@ -32,7 +34,8 @@ class MetricsEndpoint:
         self._prefix = prefix
         self._loop = LoopDelay()
         self._before: Samples = {}
-        self._of_all = later(self._tell_of_all)
+        self._of_all = later(lambda exchange: self._tell_of_all(exchange, prefix))
+        self._of_all_plainly = later(lambda exchange: self._tell_of_all(exchange, DEFAULT_PREFIX))
 
     def start(self) -> None:
         """Go on where the process before this one, of the same name, was last seen."""
@@ -49,15 +52,19 @@ class MetricsEndpoint:
         else:
             self._of_all(exchange)
 
+    def of_deployment(self, exchange: Exchange) -> None:
+        """Of all frontends, by the names that they have without options. Raises RouteMissing on the public port."""
+        _check(exchange)
+        self._of_all_plainly(exchange)
+
     def counts(self, exchange: Exchange) -> None:
         """Raises RouteMissing on the public port."""
-        if not exchange.request.trusted:
-            raise RouteMissing(f"there is no {exchange.request.path} here")
+        _check(exchange)
         exchange.send(200, encode(self._shown()), b"application/msgpack")
 
-    async def _tell_of_all(self, exchange: Exchange) -> None:
+    async def _tell_of_all(self, exchange: Exchange, prefix: str) -> None:
         answers = await self._peers.ask("GET", COUNTS_PATH)
-        _send(exchange, write(self._total(answers), self._prefix))
+        _send(exchange, write(self._total(answers), prefix))
 
     def _total(self, answers: list[PeerAnswer]) -> Samples:
         """Of one that gave no answer counts what it told before, as of those that are gone."""
@@ -77,6 +84,11 @@ class MetricsEndpoint:
 
     def _own(self) -> Samples:
         return collect(self._models, self._loop, self._unseen, self._peers.own.name)
+
+
+def _check(exchange: Exchange) -> None:
+    if not exchange.request.trusted:
+        raise RouteMissing(f"there is no {exchange.request.path} here")
 
 
 def _decoded(answer: PeerAnswer) -> Samples | None:

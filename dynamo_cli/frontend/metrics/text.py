@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dynamo_cli.errors import UsageError
 from dynamo_cli.frontend.metrics.families import FAMILIES, Family
 from dynamo_cli.frontend.metrics.samples import Samples, Value
+from dynamo_cli.runtime.exposition import histogram_lines
 from dynamo_cli.runtime.histogram import Histogram
 
 DEFAULT_PREFIX = "dynamo_frontend"
@@ -46,13 +47,7 @@ def _pairs(family: Family, labels: tuple[str, ...]) -> str:
 
 
 def _lines(name: str, pairs: str, value: Value) -> Iterator[str]:
-    braces = f"{{{pairs}}}" if pairs else ""
-    if not isinstance(value, Histogram):
-        yield f"{name}{braces} {value!r}"
-        return
-    comma, total = "," if pairs else "", 0
-    for bound, count in zip([*map(repr, value.bounds), "+Inf"], value.counts, strict=True):
-        total += count
-        yield f'{name}_bucket{{{pairs}{comma}le="{bound}"}} {total}'
-    yield f"{name}_sum{braces} {value.sum!r}"
-    yield f"{name}_count{braces} {total}"
+    if isinstance(value, Histogram):
+        yield from histogram_lines(name, pairs, value)
+    else:
+        yield f"{name}{f'{{{pairs}}}' if pairs else ''} {value!r}"

@@ -9,7 +9,7 @@ from dynamo_cli.frontend import busy_threshold, conditional_disagg
 from dynamo_cli.frontend.conditional_disagg import ConditionalChange
 from dynamo_cli.frontend.memory_view import ONE_PATH as ONE_REQUEST_PATH
 from dynamo_cli.frontend.memory_view import PATH as REQUESTS_PATH
-from dynamo_cli.frontend.metrics.endpoint import COUNTS_PATH
+from dynamo_cli.frontend.metrics.endpoint import ALL_PATH, COUNTS_PATH
 from dynamo_cli.frontend.openapi import answers
 from dynamo_cli.frontend.openapi.fields.chat import CHAT
 from dynamo_cli.frontend.openapi.fields.common import AGENT_HINTS, COMMON, NVEXT, ROUTER_OVERRIDE, STREAM_OPTIONS
@@ -58,7 +58,8 @@ TAGS = {
     "Operation": "For load balancers, Prometheus and people. No key is needed.",
 }
 PRIVATE = frozenset(
-    ("GET", path) for path in (COUNTS_PATH, ROUTER_PATH, BLOCKS_PATH, ONE_PATH, REQUESTS_PATH, ONE_REQUEST_PATH)
+    ("GET", path)
+    for path in (ALL_PATH, COUNTS_PATH, ROUTER_PATH, BLOCKS_PATH, ONE_PATH, REQUESTS_PATH, ONE_REQUEST_PATH)
 )
 """Routes that answer on admin sockets alone: not described."""
 _MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"

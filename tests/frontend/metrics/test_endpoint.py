@@ -43,6 +43,8 @@ def of(name: str, **labels: str) -> Key:
     return name, frozenset(labels.items())
 
 
+OF_THE_PROCESS = {"event_loop_delay_seconds_count", "event_loop_stall_total", "process_cpu_seconds_total"}
+"""What a frontend counts that nobody asks for anything."""
 TOKENS_SHOWN = of("detokenize_token_count_total")
 """The parser gives every counter this ending, detokenize_total_us too."""
 
@@ -134,13 +136,17 @@ async def test_the_admin_socket_has_all_routes_and_does_not_count_probes(bare: D
         body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
         probe = await admin.post("/v1/chat/completions", json=body, headers={"x-dynamo-probe": "1"})
         assert probe.status_code == 200
-        assert (finished("chat_completions", "unary") in samples((await admin.get("/metrics")).text)) is False
+        told = samples((await admin.get("/metrics")).text)
+        assert (finished("chat_completions", "unary") in told) is False
+        counted = {name for (name, _), value in told.items() if name.endswith(("_count", "_total")) and value}
+        assert counted <= OF_THE_PROCESS
         await admin.post("/v1/chat/completions", json=body)
         assert samples((await admin.get("/metrics")).text)[finished("chat_completions", "unary")] == 1
     async with httpx.AsyncClient(base_url=bare.url, trust_env=False) as public:
         await public.post("/v1/chat/completions", json=body, headers={"x-dynamo-probe": "1"})
         assert (await scraped(bare.url))[finished("chat_completions", "unary")] == 2
         assert (await public.get("/counts")).status_code == 404
+        assert (await public.get("/metrics/deployment")).status_code == 404
 
 
 async def test_any_frontend_tells_of_all_even_of_one_that_is_gone(bare: Deployment) -> None:
@@ -155,8 +161,11 @@ async def test_any_frontend_tells_of_all_even_of_one_that_is_gone(bare: Deployme
         for _ in range(times):
             assert (await ask(url)).status_code == 200
     counted = finished("chat_completions", "unary")
-    for url in (first, second):
-        found = await scraped(url)
+    told = [await scraped(first), await scraped(second)]
+    for path in bare.admin_sockets:
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path)), base_url="http://a") as admin:
+            told.append(samples((await admin.get("/metrics/deployment")).text))
+    for found in told:
         assert found[counted] == found[of_model("time_to_first_token_seconds_count")] == 5
         assert found[of_model("model_ready")] == 1
         for frontend in ("frontend-0", "frontend-1"):
@@ -197,8 +206,8 @@ async def test_one_that_hangs_or_talks_nonsense_is_told_missing_with_what_it_had
     assert found[of("output_tokens_total", model="m")] == 9
 
 
-async def test_the_prefix_can_be_another(bare: Deployment) -> None:
-    await bare.start(FrontendOptions(metrics=MetricsOptions("mine", DEFAULT_BUCKETS)))
+async def test_the_prefix_can_be_another_but_not_for_the_supervisor(bare: Deployment) -> None:
+    await bare.start(FrontendOptions(metrics=MetricsOptions("mine", DEFAULT_BUCKETS)), admin=True)
     await bare.add_worker()
     await bare.ready()
     await ask(bare.url)
@@ -206,3 +215,7 @@ async def test_the_prefix_can_be_another(bare: Deployment) -> None:
         text = (await client.get("/metrics")).text
     assert f'mine_output_tokens_total{{model="{MODEL}"}} 10\n' in text
     assert "dynamo_frontend" not in text
+    (path,) = bare.admin_sockets
+    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path)), base_url="http://admin") as admin:
+        text = (await admin.get("/metrics/deployment")).text
+    assert f'dynamo_frontend_output_tokens_total{{model="{MODEL}"}} 10\n' in text and "mine" not in text

@@ -20,6 +20,7 @@ from dynamo_cli.protocol.kv import KvEvent, block_hashes
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.text.bundle import load_bundle
+from dynamo_cli.workers.counts import RequestCounts
 from dynamo_cli.workers.engine import Control, Engine, EngineInfo
 from dynamo_cli.workers.model import PreparedModel
 from tests.workers.engines.cases import CASES, CONTEXT, NAMED, Case, collect, said
@@ -344,6 +345,24 @@ async def test_its_statistics_are_series_with_a_type(started: Started) -> None:
         family = name.partition("{")[0]
         assert any(family.startswith(known) for known in typed), line
         float(value)
+
+
+async def test_what_is_counted_around_it_is_what_it_did(started: Started) -> None:
+    case, engine, info = started
+    counts, requests = RequestCounts(info.prefix_caching), [case.request(7, salt=90 + n) for n in (0, 0, 1)]
+    usages = []
+    for request in requests:
+        async for delta in counts.counted(engine.generate(request, Context()), request):
+            usages += [delta.usage] if delta.usage else []
+    assert counts.output == sum(usage.completion_tokens for usage in usages) == 21
+    assert counts.prompt == counts.queried == sum(usage.prompt_tokens for usage in usages)
+    assert counts.found == sum(usage.cached_tokens for usage in usages) <= counts.queried
+    assert sum(counts.first_token.counts) == 3
+    if not info.prefix_caching:
+        assert counts.found == 0
+    load = engine.load() or WorkerLoad()
+    assert 0 <= load.active_decode_blocks <= load.total_blocks
+    assert load.total_blocks == info.total_kv_blocks
 
 
 async def test_it_does_what_it_declares_and_nothing_else(started: Started, tmp_path: Path) -> None:

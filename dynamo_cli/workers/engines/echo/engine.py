@@ -20,7 +20,7 @@ class EchoEngine(Engine):
         self._stopped = False
 
     async def start(self) -> EngineInfo:
-        return EngineInfo(input="text", resumes=True)
+        return EngineInfo(input="text", resumes=True, prefix_caching=False)
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
         if self._stopped:

@@ -1,0 +1,211 @@
+"""What `status`, `top` and `/metrics` say of a deployment under load is one truth."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dynamo_cli.supervisor.measuring.families import Reader
+from dynamo_cli.supervisor.measuring.traffic import FIRST_TOKEN, Told, told
+from tests.chat.terminal import Terminal
+from tests.integration.dynamo import EXECUTABLE, TOPOLOGIES, Dynamo, ask, cpu_s_of, kill, metric
+from tests.integration.steady import serve_while
+from tests.supervisor.harness import until
+
+pytestmark = pytest.mark.slow
+PROMPT_TOKENS, TOKENS = 64, 16
+
+
+class Deployed:
+    def __init__(self, dynamo: Dynamo, home: Path, topology: str, *settings: str) -> None:
+        self.dynamo = dynamo
+        options = [part for setting in ("frontend.port=0", *settings) for part in ("--set", setting)]
+        started = dynamo.run("up", "-d", str(TOPOLOGIES / topology), *options, timeout_s=120.0)
+        assert started.code == 0, started
+        status = dynamo.status()
+        self.url: str = status["url"]
+        self.model: str = status["models"][0]
+        self._run = home / status["deployment"] / "run"
+
+    @property
+    def public(self) -> Told:
+        """What the public port tells now."""
+        return told(self._metrics())
+
+    def ttft(self, share: float) -> float | None:
+        return Reader([f"{FIRST_TOKEN}_bucket"]).read(self._metrics()).buckets(FIRST_TOKEN).quantile(share)
+
+    def of_workers(self, name: str) -> float:
+        workers = [one["name"] for one in self.dynamo.status()["services"] if one["kind"] == "worker"]
+        return sum(metric(self._run / f"{worker}.sock", f"dynamo_component_{name}") for worker in workers)
+
+    def settled(self) -> dict[str, Any]:
+        """The status once it tells of all that was answered."""
+        public = self.public
+        return until(
+            lambda: (
+                s
+                if (s := self.dynamo.status())["traffic"]["requests_total"] == public.requests
+                and not s["traffic"]["in_flight"]
+                else None
+            ),
+            5.0,
+            f"a status that knows of {public.requests} requests",
+        )
+
+    def body(self, prompt: int = PROMPT_TOKENS, tokens: int = TOKENS) -> dict[str, Any]:
+        return {"model": self.model, "prompt": list(range(100, 100 + prompt)), "max_tokens": tokens, "ignore_eos": True}
+
+    def _metrics(self) -> bytes:
+        return httpx.get(f"{self.url}/metrics", timeout=20.0, trust_env=False).content
+
+
+@contextmanager
+def top(*arguments: str) -> Iterator[list[dict[str, Any]]]:
+    """What `dynamo top --json` tells meanwhile; there when it has ended."""
+    seen: list[dict[str, Any]] = []
+    with subprocess.Popen([EXECUTABLE, "top", "--json", *arguments], stdout=subprocess.PIPE, text=True) as process:
+        yield seen
+        process.terminate()
+        out, _ = process.communicate(timeout=20)
+    seen += [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("topology", "settings", "streams"),
+    [("multi_frontend.toml", ("workers.decode.options.speedup_ratio=0.2",), 8), ("agg.toml", (), 3)],
+    ids=["mock", "llamacpp"],
+)
+def test_all_numbers_agree(
+    dynamo: Dynamo, clean_environment: Path, topology: str, settings: tuple[str, ...], streams: int
+) -> None:
+    deployed = Deployed(dynamo, clean_environment, topology, *settings)
+    under_load: list[dict[str, Any]] = []
+
+    def knows(requests: float) -> dict[str, Any] | None:
+        told = dynamo.status()
+        return told if told["traffic"]["requests_total"] >= requests and told["traffic"]["in_flight"] else None
+
+    def look() -> None:
+        until(lambda: deployed.public.requests >= streams, 30.0, "some load")
+        before = deployed.public
+        seen = until(lambda: knows(before.requests), 5.0, "a status under load")
+        after = deployed.public
+        assert seen and before.requests <= seen["traffic"]["requests_total"] <= after.requests
+        assert before.output <= seen["traffic"]["output_tokens_total"] + TOKENS * streams
+        assert seen["traffic"]["output_tokens_total"] <= after.output
+        under_load.append(seen)
+
+    with top("-d", "0.2") as watched:
+        assert serve_while(look, deployed.url, deployed.body(), streams).failures == []
+    status, public = deployed.settled(), deployed.public
+    traffic = status["traffic"]
+    assert traffic["requests_total"] == public.requests == deployed.of_workers("requests_total")
+    assert traffic["output_tokens_total"] == public.output == TOKENS * public.requests
+    assert deployed.of_workers("output_tokens_total") == public.output
+    assert deployed.of_workers("prompt_tokens_total") == public.prompt == PROMPT_TOKENS * public.requests
+    assert (traffic["failed_total"], traffic["transfers"]) == (0, None)
+    assert json.loads(dynamo.run("top", "--json", "-n", "1").out)["traffic"]["requests_total"] == public.requests
+
+    busy = under_load[0]
+    assert 0 < busy["traffic"]["in_flight"] <= streams
+    workers = [one for one in busy["services"] if one["kind"] == "worker"]
+    assert 0 < sum(one["serving"]["running"] + one["serving"]["waiting"] for one in workers) <= streams
+    # Nothing came before the load, so that what came in the window is all, if the window is as long.
+    told = busy["traffic"]["requests_s"] * busy["traffic"]["window_s"]
+    assert told == pytest.approx(busy["traffic"]["requests_total"], rel=0.02)
+    by_workers = sum(one["serving"]["output_tokens_s"] or 0.0 for one in workers)
+    assert by_workers == pytest.approx(busy["traffic"]["output_tokens_s"], rel=0.4)
+    if traffic["window_s"] < 10.0:
+        assert traffic["ttft_p50_s"] == pytest.approx(deployed.ttft(0.5), abs=1e-6)
+    assert_sane([*watched, busy, status])
+    assert all(one["use"]["memory"] > 10**7 for one in status["services"])
+
+
+def assert_sane(statuses: list[dict[str, Any]]) -> None:
+    """No total goes back, no rate is below 0."""
+    assert statuses
+    totals = [status["traffic"]["requests_total"] for status in statuses[:-2] if status["traffic"]]
+    assert totals == sorted(totals)
+    for status in statuses:
+        measures = [status["traffic"] or {}, *(one["serving"] or {} for one in status["services"])]
+        assert all(value >= 0 for each in measures for name, value in each.items() if name.endswith("_s") and value)
+
+
+def test_kill_9_of_a_worker_under_load_turns_no_number_back(dynamo: Dynamo, clean_environment: Path) -> None:
+    deployed = Deployed(dynamo, clean_environment, "mock.toml", "workers.decode.options.speedup_ratio=0.5")
+    pid = dynamo.pid("decode-0")
+
+    def disturb() -> None:
+        until(lambda: deployed.public.requests >= 8, 30.0, "some load")
+        kill(pid)
+        dynamo.until("DEGRADED", 10.0)
+        dynamo.until("READY", 20.0)
+
+    with top("-d", "0.1") as watched:
+        assert serve_while(disturb, deployed.url, deployed.body(), 4).failures == []
+    assert_sane(watched)
+    status = deployed.settled()
+    assert status["traffic"]["output_tokens_total"] == deployed.public.output == TOKENS * deployed.public.requests
+    decode = [next(one for one in each["services"] if one["name"] == "decode-0") for each in watched]
+    assert any(one["restarts"] == 1 and one["serving"] for one in decode), "the new process was not measured"
+
+
+def test_what_moves_between_workers_is_told_and_a_probe_is_nobodys_request(
+    dynamo: Dynamo, clean_environment: Path
+) -> None:
+    deployed = Deployed(dynamo, clean_environment, "disagg_router.toml")
+    assert deployed.public == Told(first_token=deployed.public.first_token, between=deployed.public.between)
+    assert sum(one["routed"] for one in json.loads(dynamo.run("status", "--router", "--json").out)["workers"]) == 0
+    assert deployed.of_workers("requests_total") == 0
+    assert ask(deployed.url, deployed.model).status_code == 200
+    assert (deployed.public.requests, deployed.public.kept_local) == (1, 1)
+    body = deployed.body(1000)
+    for at in range(3):
+        answer = httpx.post(f"{deployed.url}/v1/completions", json=body | {"prompt": [at + 7, *body["prompt"]]})
+        assert answer.status_code == 200
+    transfers, public = deployed.settled()["traffic"]["transfers"], deployed.public
+    assert transfers["transfers_total"] == public.transfers == 3
+    assert transfers["bytes_total"] == public.bytes > 10**6
+    assert (transfers["kept_local_total"], transfers["fallbacks_total"]) == (1, 0)
+    assert transfers["bytes_s"] > 0
+    table = dynamo.run("status").out
+    assert "3 in all" in table and "1 kept local  0 fallbacks" in table and "mock prefill" in table
+    assert max(map(len, dynamo.run("top", "-n", "1").out.splitlines())) <= 80
+    assert cpu_s_of(lambda: dynamo.run("status")) < 1.0
+
+
+def test_top_in_a_terminal_ends_with_q(dynamo: Dynamo, clean_environment: Path) -> None:
+    Deployed(dynamo, clean_environment, "echo.toml")
+    with Terminal("-d", "0.2", command="top") as terminal:
+        terminal.wait_for("no requests yet")
+        terminal.wait_for("frontend-0")
+        terminal.wait_for("frontend-0")
+        terminal.type("q")
+        assert terminal.end() == 0
+    with Terminal(command="top") as terminal:
+        terminal.wait_for("decode-0")
+        terminal.type("\x03")
+        assert terminal.end() == 130
+
+
+def test_top_without_a_deployment_says_so(dynamo: Dynamo) -> None:
+    result = dynamo.run("top")
+    assert (result.code, result.out) == (3, "")
+    assert "no deployment is running" in result.err
+
+
+def test_top_ends_with_its_deployment(dynamo: Dynamo, clean_environment: Path) -> None:
+    Deployed(dynamo, clean_environment, "echo.toml")
+    with subprocess.Popen([EXECUTABLE, "top", "-d", "0.1"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and "echo" in process.stdout.readline()
+        assert dynamo.run("down").code == 0
+        process.communicate(timeout=20)
+        assert process.returncode == 0
