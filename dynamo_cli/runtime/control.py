@@ -185,6 +185,13 @@ class ControlClient:
         """Ask for an ordered stop, or for one without patience; returns at once."""
         self._call("POST", "/stop", msgspec.json.encode(StopRequest(force)))
 
+    def detach(self) -> None:
+        """Let it go on without the `up` that shows it, as if it had been started with -d.
+
+        UsageError when it cannot: it is stopping, or runs within its `up`.
+        """
+        self._call("POST", "/detach", b"{}")
+
     def act(self, action: ServiceAction, names: list[str], *, rolling: bool = False, surge: int = 1) -> int:
         """Start, stop or restart services or pools; returns at once, with the id of the change if it is one.
 
@@ -233,7 +240,7 @@ class ControlClient:
             if answer.status != 200:
                 if answer.status == 400:
                     raise UsageError(error_words(answer.read()))
-                raise DynamoError(f"the supervisor refused {path}: {answer.read().decode(errors='replace').strip()}")
+                raise DynamoError(f"the supervisor refused {path}: {error_words(answer.read())}")
             yield answer
         except (OSError, http.client.HTTPException) as error:
             raise NotReady(f"no supervisor answers on {self._socket}: {error or type(error).__name__}") from None
