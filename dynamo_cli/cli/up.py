@@ -105,8 +105,8 @@ def _run(held: Claim, as_json: bool, no_tui: bool) -> Outcome:
 
 
 def _print(outcome: Outcome, as_json: bool) -> None:
+    from dynamo_cli.supervisor.banner import brief
     from dynamo_cli.supervisor.view import as_json as encoded
-    from dynamo_cli.supervisor.view import banner
 
     assert outcome.status
-    print(encoded(outcome.status) if as_json else banner(outcome.status))
+    print(encoded(outcome.status) if as_json else brief(outcome.status))

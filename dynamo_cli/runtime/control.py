@@ -93,11 +93,21 @@ class Change(msgspec.Struct, kw_only=True):
     failed: str = ""
 
 
+class Access(msgspec.Struct, frozen=True):
+    """What clients of the public port need: one of the `api_keys`, a `client_certificate` of their own."""
+
+    api_keys: bool = False
+    client_certificate: bool = False
+
+
+ModelKind = Literal["chat", "completions", "embeddings"]
+
+
 class DeploymentStatus(msgspec.Struct, kw_only=True):
     """`first_failed`: the service whose process was the first to end by itself.
 
     `notes`: what is wrong beyond the states of services, each with what helps. `changes`: the latest orders, the last
-    one last.
+    one last. `kinds`: how each model is asked, known once it has answered.
     """
 
     deployment: str
@@ -105,6 +115,8 @@ class DeploymentStatus(msgspec.Struct, kw_only=True):
     reason: str = ""
     url: str = ""
     models: list[str] = []
+    kinds: dict[str, ModelKind] = {}
+    access: Access = Access()
     supervisor_pid: int = 0
     detached: bool = False
     uptime_s: float = 0.0

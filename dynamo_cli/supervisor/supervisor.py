@@ -25,6 +25,7 @@ from dynamo_cli.runtime.control import (
 from dynamo_cli.runtime.discovery.file import FileDiscovery
 from dynamo_cli.runtime.paths import dynamo_home
 from dynamo_cli.supervisor import adopting, health, spawn
+from dynamo_cli.supervisor.access import access_of
 from dynamo_cli.supervisor.actions import Crew
 from dynamo_cli.supervisor.adoption import Adoption
 from dynamo_cli.supervisor.assignment import Assignment
@@ -146,6 +147,8 @@ class Supervisor:
             reason=self._record.reason,
             url=self._record.url,
             models=list(self.plan.models),
+            kinds=self._prober.kinds,
+            access=access_of(self.plan, os.environ),
             supervisor_pid=os.getpid(),
             detached=self._record.detached,
             uptime_s=round(self._clock() - self._began, 3),
@@ -366,7 +369,8 @@ class Supervisor:
             frontends = [s.name for s in ready if s.kind == "frontend"]
             served = {s.model for s in ready if s.kind == "worker"}
             for model in self.plan.models:
-                if frontends and model in served and model not in self._answering:
+                asked = model in self._answering and model in self._prober.kinds
+                if frontends and model in served and not asked:
                     await self._ask_model(frontends[0], model)
             await asyncio.sleep(ASK_AGAIN_S)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -20,6 +19,7 @@ from dynamo_cli.runtime.control import DeploymentStatus
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.runtime.within import within
 from dynamo_cli.supervisor import table
+from dynamo_cli.supervisor.banner import banner
 from dynamo_cli.supervisor.events import EventBus
 
 if TYPE_CHECKING:
@@ -179,15 +179,3 @@ async def show(
 def as_json(status: DeploymentStatus) -> str:
     """One line of JSON."""
     return msgspec.json.encode(status).decode()
-
-
-def banner(status: DeploymentStatus) -> str:
-    """The URL and a request to paste."""
-    if not status.url:
-        return f"{status.deployment} is ready"
-    lines = [f"ready at {status.url}/v1"]
-    if status.models:
-        body = {"model": status.models[0], "messages": [{"role": "user", "content": "What color is the sky?"}]}
-        header = "Content-Type: application/json"
-        lines.append(f"  curl {status.url}/v1/chat/completions -H '{header}' -d '{json.dumps(body)}'")
-    return "\n".join(lines)
