@@ -21,6 +21,7 @@ from dynamo_cli.runtime.within import within
 from dynamo_cli.supervisor import table
 from dynamo_cli.supervisor.banner import banner
 from dynamo_cli.supervisor.events import EventBus
+from dynamo_cli.supervisor.waiting import Waiting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +43,7 @@ class PlainView:
         self._logs = logs
         self._data = data
         self._state = ""
+        self._waiting = Waiting()
 
     def line(self, line: Line) -> None:
         self._logs.write(f"{line.service.ljust(self._width)} | {line.text}\n")
@@ -54,6 +56,8 @@ class PlainView:
                 self._data.flush()
             elif status.state == "READY":
                 self._logs.write(banner(status) + "\n")
+        for news in self._waiting.lines(status):
+            self._logs.write(f"{'dynamo'.ljust(self._width)} | {news}\n")
         self._logs.flush()
 
     def close(self) -> None:
