@@ -23,6 +23,7 @@ from dynamo_cli.topology.process import Plan
 
 LOCK_PATIENCE_S = 0.2
 """Who only looks whether the name is taken holds its lock for a moment."""
+ELSEWHERE = "--set frontend.port=0 takes a free port"
 
 
 class Claim(NamedTuple):
@@ -70,14 +71,14 @@ def _needs_listener(plan: Plan) -> bool:
 def _bind(plan: Plan) -> socket.socket:
     try:
         return listener.bind(plan.host, plan.port)
-    except PortBusy:
+    except PortBusy as error:
         for other in running():
             if other.record.port == plan.port:
                 raise PortBusy(
                     f"port {plan.port} is in use by deployment {other.name}; `dynamo down {other.name}` stops it, "
-                    "--set frontend.port=0 takes a free port"
+                    f"{ELSEWHERE}"
                 ) from None
-        raise
+        raise PortBusy(f"{error}; {ELSEWHERE}") from None
 
 
 def _new_record(plan: Plan, bound: socket.socket | None, detached: bool) -> Record:

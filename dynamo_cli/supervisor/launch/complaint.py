@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
 
 from dynamo_cli.logs.files import log_file
 from dynamo_cli.logs.tail import last_lines
@@ -16,8 +15,12 @@ LOOKED_AT = 60
 """Of a log: a trace may be long, and only its end is shown."""
 SHOWN, FEWEST = 8, 3
 """Lines of the process that are shown, and are even where the reason takes many."""
-NO_TERMINAL = os.terminal_size((200, 24))
-"""Columns and rows of a file."""
+NO_TERMINAL = os.terminal_size((100, 24))
+"""Columns and rows that a file is written for."""
+TOLD = 200
+"""Characters of a line that is too long for the screen: when the reason has them it is not shown again."""
+LONGEST = 2
+"""Rows of a line."""
 SPARE = 2
 """Rows of the prompt below, and of the command above."""
 
@@ -50,10 +53,16 @@ def explained(status: DeploymentStatus, failed: ServiceStatus | None, lines: lis
     if failed.evidence:
         told.append(f"dynamo: evidence in {failed.evidence}")
     told.append(f"dynamo: next: {_next(status, failed)}")
-    taken = sum(max(1, len(textwrap.wrap(line, columns))) for line in told)
-    count = max(FEWEST, min(SHOWN, rows - SPARE - taken))
-    shown = [_cut(f"{failed.name} | {line}", columns) for line in without_frames(lines)[-count:]]
+    room = rows - SPARE - sum(_rows(line, columns) for line in told)
+    said = [line for line in without_frames(lines) if len(line) <= columns or line[:TOLD] not in status.reason]
+    shown = [_cut(f"{failed.name} | {line}", LONGEST * columns) for line in said[-SHOWN:]]
+    while len(shown) > FEWEST and sum(_rows(line, columns) for line in shown) > room:
+        del shown[0]
     return "\n".join([*told, *shown])
+
+
+def _rows(line: str, columns: int) -> int:
+    return max(1, -(-len(line) // columns))
 
 
 def _next(status: DeploymentStatus, failed: ServiceStatus) -> str:
@@ -62,5 +71,5 @@ def _next(status: DeploymentStatus, failed: ServiceStatus) -> str:
     return f"{more}, `dynamo doctor {status.topology}` looks for causes"
 
 
-def _cut(line: str, columns: int) -> str:
-    return line if len(line) <= columns else f"{line[: columns - 1]}…"
+def _cut(line: str, most: int) -> str:
+    return line if len(line) <= most else f"{line[: most - 1]}…"
