@@ -111,7 +111,8 @@ cli: $(READY)
 topology: $(READY)
 	@file=docs/topology.md; $(BIN)/python -m dynamo_cli.topology.page $$file > $$file.new && mv $$file.new $$file
 
-support: $(READY_DEV)
+support: $(READY_DEV) model
+	@DYN_TEST_RECORD=1 $(BIN)/python -m pytest -q tests/workers/engines/test_contract.py -k support_matrix
 	@file=docs/support.md; $(BIN)/python -m tests.support_matrix > $$file.new && mv $$file.new $$file
 
 clean:
