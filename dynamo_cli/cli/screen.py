@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from dynamo_cli.supervisor.launch.screen import Ending
 
 
+PACKAGE = "textual"
+"""What the screen is made with."""
+
+
 class Run(Protocol):
     """See dynamo_cli.tui.run."""
 
@@ -24,9 +28,10 @@ def screen(no_tui: bool) -> Run | None:
     if no_tui or not wanted(os.environ) or not _is_ours():
         return None
     try:
+        importlib.import_module(PACKAGE)
         return cast(Run, importlib.import_module("dynamo_cli.tui").run)
     except ImportError as error:
-        print(f"dynamo: lines instead of a screen, as {error}; `pip install textual` helps", file=sys.stderr)
+        print(f"dynamo: lines instead of a screen, as {error}; `pip install {PACKAGE}` helps", file=sys.stderr)
         return None
 
 
