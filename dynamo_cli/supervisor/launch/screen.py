@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
+import signal
 import sys
 import termios
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +21,7 @@ Ending = Literal["stopped", "left", "ended"]
 """The user asked for its end and waited for it, left it running, or it ended by itself."""
 Show = Callable[[Deployment], Ending]
 
+HUNG_UP = 128 + signal.SIGHUP
 FAILURE = "screen-failure.txt"
 """In the deployment's directory."""
 AS_BEFORE = "\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1006l\x1b[?2004l\x1b[<u\x1b[?25h\x1b[0m\r"
@@ -28,12 +33,23 @@ class ScreenFailed(DynamoError):
 
 
 def shown(deployment: Deployment, show: Show) -> Ending:
-    """What `show` returns. ScreenFailed when it raises; after that and an interrupt the terminal is as it was."""
+    """What `show` returns. ScreenFailed when it raises; after that and an interrupt the terminal is as it was.
+
+    When the terminal goes this process goes with it: whoever draws may wait for ever for one that is not there.
+    """
+    threading.Thread(target=_go_with_the_terminal, daemon=True).start()
     try:
         with _terminal_as_before():
             return show(deployment)
     except Exception as error:
         raise ScreenFailed(_words(deployment, error)) from None
+
+
+def _go_with_the_terminal() -> None:
+    watched = select.poll()
+    watched.register(0, 0)
+    if any(event & select.POLLHUP for _, event in watched.poll()):
+        os._exit(HUNG_UP)
 
 
 @contextmanager
