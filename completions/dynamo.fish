@@ -306,7 +306,7 @@ complete -c dynamo -n '__dynamo_at \'frontend\'' -l active-prefill-tokens-thresh
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l active-prefill-tokens-threshold-frac -x -d 'the same, as a multiple of the worker\'s max_num_batched_tokens (DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD_FRAC)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l enforce-disagg -l no-enforce-disagg -d 'refuse requests while no prefill worker can take them (DYN_ENFORCE_DISAGG; default off: workers do it all)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-conditional-disagg -l no-router-conditional-disagg -d 'let decode workers compute short prompts themselves (DYN_ROUTER_CONDITIONAL_DISAGG; default off)'
-complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-conditional-disagg-config -x -d 'when they do: policy, eff_isl_threshold, eff_isl_ratio_threshold, prefill_busy_threshold, decode_busy_threshold (DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG)'
+complete -c dynamo -n '__dynamo_at \'frontend\'' -l router-conditional-disagg-config -x -d 'when they do: policy, eff_isl_threshold, eff_isl_ratio_threshold, prefill_busy_threshold, decode_busy_threshold, prefill_answers_after_s (DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l metrics-prefix -x -d 'what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l request-trace -x -d 'write a record of each request to PREFIX.*.jsonl.gz (DYN_REQUEST_TRACE=1, DYN_REQUEST_TRACE_FILE_PATH; default: none)'
 complete -c dynamo -n '__dynamo_at \'frontend\'' -l explain-requests -x -d 'requests to remember for `dynamo explain` (DYN_EXPLAIN_REQUESTS; default 2000; 0: none)'

@@ -326,7 +326,7 @@ __dynamo_frontend() {
         '(--enforce-disagg --no-enforce-disagg)--no-enforce-disagg[refuse requests while no prefill worker can take them (DYN_ENFORCE_DISAGG; default off\: workers do it all)]' \
         '(--router-conditional-disagg --no-router-conditional-disagg)--router-conditional-disagg[let decode workers compute short prompts themselves (DYN_ROUTER_CONDITIONAL_DISAGG; default off)]' \
         '(--router-conditional-disagg --no-router-conditional-disagg)--no-router-conditional-disagg[let decode workers compute short prompts themselves (DYN_ROUTER_CONDITIONAL_DISAGG; default off)]' \
-        '(--router-conditional-disagg-config)--router-conditional-disagg-config=[when they do\: policy, eff_isl_threshold, eff_isl_ratio_threshold, prefill_busy_threshold, decode_busy_threshold (DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG)]:value: ' \
+        '(--router-conditional-disagg-config)--router-conditional-disagg-config=[when they do\: policy, eff_isl_threshold, eff_isl_ratio_threshold, prefill_busy_threshold, decode_busy_threshold, prefill_answers_after_s (DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG)]:value: ' \
         '(--metrics-prefix)--metrics-prefix=[what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)]:value: ' \
         '(--request-trace)--request-trace=[write a record of each request to PREFIX.*.jsonl.gz (DYN_REQUEST_TRACE=1, DYN_REQUEST_TRACE_FILE_PATH; default\: none)]:value: ' \
         '(--explain-requests)--explain-requests=[requests to remember for `dynamo explain` (DYN_EXPLAIN_REQUESTS; default 2000; 0\: none)]:value: ' \

@@ -72,6 +72,7 @@ EXAMPLES: Final = {
     "router.conditional_disagg.eff_isl_ratio_threshold": "0.5",
     "router.conditional_disagg.prefill_busy_threshold": "2.0",
     "router.conditional_disagg.decode_busy_threshold": "0.9",
+    "router.conditional_disagg.prefill_answers_after_s": "2",
     "runtime.namespace": '"staging"',
     "workers.NAME.engine": '"vllm"',
     "workers.NAME.model": '"models/mine.gguf"',

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from dynamo_cli.errors import Draining, EngineFailed
 from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.instance import Instance, ModelCard
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.endpoint import ServedEndpoint
@@ -20,6 +21,7 @@ from dynamo_cli.workers.admission import admit
 from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.canary import Canary, canary_request
 from dynamo_cli.workers.embedding import answering
+from dynamo_cli.workers.engine import Engine
 from dynamo_cli.workers.handling import handled
 from dynamo_cli.workers.kv_events import BLOCKS_PATH, KvEventTeller
 from dynamo_cli.workers.limit import RequestLimit
@@ -155,6 +157,8 @@ class Serving:
         with_media = fetching(generate, self._arguments.media)
 
         def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
+            if request.let_go is not None:
+                return _let_go(loaded.engine, request.let_go)
             self._requests += 1
             _log.debug("request %s: %d prompt tokens", context.id, len(request.token_ids))
             load.begin()
@@ -185,3 +189,8 @@ class Serving:
             _log.info("draining: %d requests in flight have %g s", running, self._arguments.grace_s)
         await self._loaded.engine.drain()
         await until(signals.forced, served.drain(self._arguments.grace_s))
+
+
+async def _let_go(engine: Engine, handover: Handover) -> AsyncIterator[Delta]:
+    await engine.let_go(handover)
+    yield Delta(finish_reason="stop")
