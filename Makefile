@@ -18,6 +18,9 @@
 # make schema   regenerate the JSON schema of topologies
 # make flags    regenerate docs/flags.md
 # make troubleshooting  regenerate docs/troubleshooting.md
+# make cli      regenerate docs/cli.md
+# make topology regenerate the tables of keys in docs/topology.md
+# make support  regenerate docs/support.md
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,7 +36,8 @@ ENGINES_HOME ?= .engines
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: up install model test test-engines test-index test-kills check bench bench-router bench-events
-.PHONY: bench-engine bench-scale bench-disagg bench-transfer chaos soak completions schema flags troubleshooting clean
+.PHONY: bench-engine bench-scale bench-disagg bench-transfer chaos soak completions schema flags troubleshooting
+.PHONY: cli topology support clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -100,6 +104,16 @@ flags: $(READY)
 
 troubleshooting: $(READY)
 	@file=docs/troubleshooting.md; $(BIN)/python -m dynamo_cli.supervisor.hints.page > $$file.new && mv $$file.new $$file
+
+cli: $(READY)
+	@file=docs/cli.md; $(BIN)/python -m dynamo_cli.cli.page > $$file.new && mv $$file.new $$file
+
+topology: $(READY)
+	@file=docs/topology.md; $(BIN)/python -m dynamo_cli.topology.page $$file > $$file.new && mv $$file.new $$file
+
+support: $(READY_DEV) model
+	@DYN_TEST_RECORD=1 $(BIN)/python -m pytest -q tests/workers/engines/test_contract.py -k support_matrix
+	@file=docs/support.md; $(BIN)/python -m tests.support_matrix > $$file.new && mv $$file.new $$file
 
 clean:
 	rm -rf $(VENV) $(ENGINES_HOME) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

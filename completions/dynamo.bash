@@ -16,7 +16,7 @@ __dynamo_options() {
     case $1 in
     '') list='--version -h --help' ;;
     apply) list='--set --dry-run --surge --share-gpus -d --deployment --no-wait --timeout -h --help' ;;
-    attach) list='-h --help' ;;
+    attach) list='--no-tui -h --help' ;;
     bench) list='--url --model --concurrency -c --requests -n --duration --rate --arrivals --burstiness --max-concurrency --ramp --warmup --timeout --cancel-rate --isl --isl-stddev --osl --osl-stddev --same-prompt --shared-prefix --groups --turns --sessions --think-time --trace --speed --trace-start --trace-end --seed --stream --no-stream --ignore-eos --no-ignore-eos --extra-body --header --api-key --sweep --sweep-rate --slo --find-max-rate --max-error-rate --ready-timeout --pid --output -o --compare --json --format -h --help' ;;
     chat) list='--url --model --system --file -f --load --temperature --max-tokens --top-p --seed --markdown --no-markdown --json --api-key --timeout -h --help' ;;
     completions) list='-h --help' ;;
@@ -50,7 +50,7 @@ __dynamo_options() {
     'topology show') list='--set --json -h --help' ;;
     'topology schema') list='-h --help' ;;
     trtllm) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
-    up) list='-d --detach --set --no-deps --share-gpus --timeout --json -h --help' ;;
+    up) list='-d --detach --set --no-deps --share-gpus --timeout --json --no-tui -h --help' ;;
     vllm) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     worker) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     *) list= ;;

@@ -85,6 +85,7 @@ __dynamo_apply() {
 
 __dynamo_attach() {
     _arguments -s -S \
+        '(--no-tui)--no-tui[Lines, also on a terminal; so does DYN_NO_TUI=1.]' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '1:name: __dynamo_ask deployment deployment'
@@ -714,6 +715,7 @@ __dynamo_up() {
         '(--share-gpus)--share-gpus[Take GPUs that another deployment has, too.]' \
         '(--timeout)--timeout=[With -d\: how long it may take; 120, or what its engines need.]:value: ' \
         '(--json)--json[Only JSON on stdout; logs go to stderr.]' \
+        '(--no-tui)--no-tui[Lines, also on a terminal; so does DYN_NO_TUI=1.]' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '1:file:__dynamo_topologies' \

@@ -21,6 +21,7 @@ Patience = Annotated[
     typer.Option("--timeout", metavar="S", min=0.0, help="How long to wait; 120, or what its engines need."),
 ]
 Surge = Annotated[int, typer.Option(metavar="N", min=1, help="How many replicas of a pool are replaced at a time.")]
+NoTui = Annotated[bool, typer.Option("--no-tui", help="Lines, also on a terminal; so does DYN_NO_TUI=1.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once.")]
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from dynamo_cli.hub.resolve import ModelFiles
 
 
+EVERY_S = 3.0
+
+
 def register(app: typer.Typer) -> None:
     @app.command()
     def pull(name: str = typer.Argument("", help="A catalogue model or ORG/NAME; else the default model.")) -> None:
@@ -29,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def fetch_with_progress(name: str) -> ModelFiles:
-    """`fetch_model` that shows its progress on stderr: a bar on a terminal, a line per quarter elsewhere."""
+    """`fetch_model` that shows its progress on stderr: a bar on a terminal, a line every few seconds elsewhere."""
     from dynamo_cli.hub.fetch import fetch_model
 
     with _bar() if sys.stderr.isatty() else _lines() as progress:
@@ -49,12 +52,16 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def _lines() -> Iterator[Callable[[str, int, int], None]]:
-    said: set[tuple[str, int]] = set()
+    import time
+
+    again = 0.0
 
     def progress(what: str, done: int, total: int) -> None:
-        quarter = 4 * done // total if total else 0
-        if (what, quarter) not in said:
-            said.add((what, quarter))
-            print(f"{what}: {25 * quarter}% of {total / 1e6:.0f} MB", file=sys.stderr, flush=True)
+        nonlocal again
+        if time.monotonic() < again:
+            return
+        again = time.monotonic() + EVERY_S
+        share = f"{100 * done // total}% of {total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB"
+        print(f"{what}: {share}", file=sys.stderr, flush=True)
 
     yield progress

@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+from dynamo_cli.cli.common import NoTui
+
+if TYPE_CHECKING:
+    from dynamo_cli.supervisor.launch.claim import Claim
+    from dynamo_cli.supervisor.launch.outcome import Outcome
+    from dynamo_cli.topology.parts import Topology
+
+_tell = functools.partial(print, file=sys.stderr, flush=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -19,40 +30,83 @@ def register(app: typer.Typer) -> None:
             None, "--timeout", metavar="S", help="With -d: how long it may take; 120, or what its engines need."
         ),
         as_json: bool = typer.Option(False, "--json", help="Only JSON on stdout; logs go to stderr."),
+        no_tui: NoTui = False,
     ) -> None:
         """Start a deployment and run it until Ctrl-C, or detached with -d.
 
         With names of pools and services only these are started, with what they depend on; frontends always are.
         """
-        import functools
-
         from dynamo_cli.cli.pull import fetch_with_progress
-        from dynamo_cli.supervisor import launch, view
-        from dynamo_cli.supervisor.patience import patience_with
-        from dynamo_cli.supervisor.prepare import plan_here, read_topology, topology_digest
-        from dynamo_cli.supervisor.reservation import reservation
-        from dynamo_cli.supervisor.takeover import differs, instead_of_starting, settled
+        from dynamo_cli.supervisor.prepare import read_topology
 
         topology = read_topology(file, sets, names or [], not no_deps, fetch_with_progress)
-        if detach and (taken := instead_of_starting(topology.name)):
-            for words in filter(None, (taken.words, differs(taken.deployment, topology_digest(topology)))):
-                print(f"dynamo: {words}", file=sys.stderr)
-            status = settled(taken.deployment, patience_with(taken.deployment, timeout))
-            if status.state != "READY":
-                print(f"dynamo: {status.deployment} is {status.state}: {status.reason}", file=sys.stderr)
-            print(view.as_json(status) if as_json else view.banner(status))
-            raise typer.Exit(0 if status.state == "READY" else 3)
-        with reservation():
-            plan = plan_here(topology, share_gpus=share_gpus)
-            held = launch.claim(plan, detach)
-        for warning in plan.warnings:
-            print(f"dynamo: warning: {warning}", file=sys.stderr)
-        tell = functools.partial(print, file=sys.stderr, flush=True)
-        outcome = launch.run_detached(held, timeout, tell) if detach else launch.run_foreground(held, as_json)
+        if detach:
+            _take_over_instead(topology, timeout, as_json)
+        held = _claimed(topology, share_gpus, detach)
+        outcome = _run_detached(held, timeout) if detach else _run(held, as_json, no_tui)
         if outcome.complaint:
-            print(outcome.complaint, file=sys.stderr)
-        if detach and outcome.status and as_json:
-            print(view.as_json(outcome.status))
-        elif detach and outcome.status and not outcome.exit_code:
-            print(view.banner(outcome.status))
+            _tell(outcome.complaint)
+        if outcome.farewell:
+            print(outcome.farewell)
+        if detach and outcome.status and (as_json or not outcome.exit_code):
+            _print(outcome, as_json)
         raise typer.Exit(outcome.exit_code)
+
+
+def _take_over_instead(topology: Topology, timeout: float | None, as_json: bool) -> None:
+    """When it lives on without supervisor it gets another one, and this command ends here."""
+    from dynamo_cli.supervisor.launch.outcome import Outcome
+    from dynamo_cli.supervisor.patience import patience_with
+    from dynamo_cli.supervisor.prepare import topology_digest
+    from dynamo_cli.supervisor.takeover import differs, instead_of_starting, settled
+
+    taken = instead_of_starting(topology.name)
+    if taken is None:
+        return
+    for words in filter(None, (taken.words, differs(taken.deployment, topology_digest(topology)))):
+        _tell(f"dynamo: {words}")
+    status = settled(taken.deployment, patience_with(taken.deployment, timeout))
+    if status.state != "READY":
+        _tell(f"dynamo: {status.deployment} is {status.state}: {status.reason}")
+    _print(Outcome(0, status), as_json)
+    raise typer.Exit(0 if status.state == "READY" else 3)
+
+
+def _claimed(topology: Topology, share_gpus: bool, detach: bool) -> Claim:
+    from dynamo_cli.supervisor.launch.claim import claim
+    from dynamo_cli.supervisor.prepare import plan_here
+    from dynamo_cli.supervisor.reservation import reservation
+
+    with reservation():
+        plan = plan_here(topology, share_gpus=share_gpus)
+        held = claim(plan, detach)
+    for warning in plan.warnings:
+        _tell(f"dynamo: warning: {warning}")
+    return held
+
+
+def _run_detached(held: Claim, timeout: float | None) -> Outcome:
+    from dynamo_cli.supervisor.launch.detached import run_detached
+
+    return run_detached(held, timeout, _tell)
+
+
+def _run(held: Claim, as_json: bool, no_tui: bool) -> Outcome:
+    from dynamo_cli.cli.screen import screen
+
+    run = None if as_json else screen(no_tui)
+    if run is None:
+        from dynamo_cli.supervisor.launch.foreground import run_foreground
+
+        return run_foreground(held, as_json)
+    from dynamo_cli.supervisor.launch.screened import run_screened
+
+    return run_screened(held, functools.partial(run, owns=True), _tell)
+
+
+def _print(outcome: Outcome, as_json: bool) -> None:
+    from dynamo_cli.supervisor.banner import brief
+    from dynamo_cli.supervisor.view import as_json as encoded
+
+    assert outcome.status
+    print(encoded(outcome.status) if as_json else brief(outcome.status))

@@ -93,11 +93,21 @@ class Change(msgspec.Struct, kw_only=True):
     failed: str = ""
 
 
+class Access(msgspec.Struct, frozen=True):
+    """What clients of the public port need: one of the `api_keys`, a `client_certificate` of their own."""
+
+    api_keys: bool = False
+    client_certificate: bool = False
+
+
+ModelKind = Literal["chat", "completions", "embeddings"]
+
+
 class DeploymentStatus(msgspec.Struct, kw_only=True):
     """`first_failed`: the service whose process was the first to end by itself.
 
     `notes`: what is wrong beyond the states of services, each with what helps. `changes`: the latest orders, the last
-    one last.
+    one last. `kinds`: how each model is asked, known once it has answered.
     """
 
     deployment: str
@@ -105,6 +115,8 @@ class DeploymentStatus(msgspec.Struct, kw_only=True):
     reason: str = ""
     url: str = ""
     models: list[str] = []
+    kinds: dict[str, ModelKind] = {}
+    access: Access = Access()
     supervisor_pid: int = 0
     detached: bool = False
     uptime_s: float = 0.0
@@ -185,6 +197,13 @@ class ControlClient:
         """Ask for an ordered stop, or for one without patience; returns at once."""
         self._call("POST", "/stop", msgspec.json.encode(StopRequest(force)))
 
+    def detach(self) -> None:
+        """Let it go on without the `up` that shows it, as if it had been started with -d.
+
+        UsageError when it cannot: it is stopping, or runs within its `up`.
+        """
+        self._call("POST", "/detach", b"{}")
+
     def act(self, action: ServiceAction, names: list[str], *, rolling: bool = False, surge: int = 1) -> int:
         """Start, stop or restart services or pools; returns at once, with the id of the change if it is one.
 
@@ -233,7 +252,7 @@ class ControlClient:
             if answer.status != 200:
                 if answer.status == 400:
                     raise UsageError(error_words(answer.read()))
-                raise DynamoError(f"the supervisor refused {path}: {answer.read().decode(errors='replace').strip()}")
+                raise DynamoError(f"the supervisor refused {path}: {error_words(answer.read())}")
             yield answer
         except (OSError, http.client.HTTPException) as error:
             raise NotReady(f"no supervisor answers on {self._socket}: {error or type(error).__name__}") from None

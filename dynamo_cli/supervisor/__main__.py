@@ -1,4 +1,7 @@
-"""A detached supervisor: `python -m dynamo_cli.supervisor NAME`, started by `dynamo up -d`."""
+"""A supervisor as a process of its own: `python -m dynamo_cli.supervisor NAME`.
+
+Started by `dynamo up -d`, by an `up` that shows a screen, and by whatever command finds a deployment without one.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,25 @@ from dynamo_cli.errors import DynamoError
 from dynamo_cli.runtime.logs import configure_logging
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor import adopting
-from dynamo_cli.supervisor.launch import supervise
+from dynamo_cli.supervisor.assignment import Assignment
+from dynamo_cli.supervisor.lifeline import Tether
 from dynamo_cli.supervisor.processes import identify
 from dynamo_cli.supervisor.record import read_plan, read_record
 from dynamo_cli.supervisor.recovery import recovered
-from dynamo_cli.supervisor.supervisor import Assignment
+from dynamo_cli.supervisor.supervise import supervise
 
 
 def main(argv: list[str]) -> int:
     """Supervise the deployment whose plan and record the starter wrote; its lock and socket are inherited.
 
-    With --adopt: the living processes of one whose supervisor died.
+    With --lifeline-fd: until the `up` at its other end has gone. With --adopt: the living processes of one whose
+    supervisor died.
     """
     parser = argparse.ArgumentParser(prog="dynamo_cli.supervisor")
     parser.add_argument("deployment")
     parser.add_argument("--lock-fd", type=int, required=True)
     parser.add_argument("--listen-fd", type=int)
+    parser.add_argument("--lifeline-fd", type=int)
     parser.add_argument("--adopt", action="store_true")
     arguments = parser.parse_args(argv)
     configure_logging(stamped=True)
@@ -60,7 +66,8 @@ def _assignment(arguments: argparse.Namespace) -> Assignment:
     if plan is None or record is None:
         raise DynamoError(f"deployment {arguments.deployment} has no readable plan and state in {paths.root}")
     listener = socket.socket(fileno=arguments.listen_fd) if arguments.listen_fd is not None else None
-    return Assignment(plan, paths, record, listener)
+    tether = Tether(arguments.lifeline_fd) if arguments.lifeline_fd is not None else None
+    return Assignment(plan, paths, record, listener, tether=tether)
 
 
 if __name__ == "__main__":

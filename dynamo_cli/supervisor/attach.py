@@ -9,12 +9,13 @@ from dynamo_cli.logs.files import OWN_LOG, log_file
 from dynamo_cli.logs.tail import LogFollower
 from dynamo_cli.supervisor import view
 from dynamo_cli.supervisor.deployments import Deployment
+from dynamo_cli.supervisor.launch.screen import Ending
 
 LOOK_S = 0.1
 
 
-def attach(deployment: Deployment) -> None:
-    """Until the deployment ends; KeyboardInterrupt leaves it running."""
+def attach(deployment: Deployment) -> Ending:
+    """Until the deployment has ended; KeyboardInterrupt leaves it running."""
     client = deployment.client
     names = [service.name for service in client.status().services]
     follower = LogFollower([(name, log_file(deployment.paths, name)) for name in [*names, OWN_LOG]])
@@ -29,6 +30,7 @@ def attach(deployment: Deployment) -> None:
             time.sleep(LOOK_S)
         for line in follower.read():
             shown.line(line)
+        return "ended"
     finally:
         shown.close()
         follower.close()

@@ -47,6 +47,9 @@ class Controls(Protocol):
 
     def stop(self, force: bool = False) -> None: ...
 
+    def detach(self) -> None:
+        """UsageError when it cannot go on alone, ResourceMissing when that cannot be written down."""
+
     def act(self, action: ServiceAction, names: list[str], rolling: bool = False, surge: int = 1) -> int:
         """The id of a change. UsageError for a name that is not there, and while it is stopping."""
 
@@ -71,6 +74,7 @@ class ControlServer:
         self._server.route("GET", "/requests/", later(self._get_requests))
         self._server.route("GET", "/events", self._get_events)
         self._server.route("POST", "/stop", self._post_stop)
+        self._server.route("POST", "/detach", self._post_detach)
         self._server.route("POST", "/services", self._post_services)
         self._server.route("POST", "/scale", self._post_scale)
         self._server.route("POST", "/apply", self._post_apply)
@@ -109,6 +113,11 @@ class ControlServer:
 
     def _post_stop(self, exchange: Exchange) -> None:
         self._controls.stop(_decoded(exchange, StopRequest).force)
+        exchange.send_json({})
+
+    def _post_detach(self, exchange: Exchange) -> None:
+        with _refused_politely():
+            self._controls.detach()
         exchange.send_json({})
 
     def _post_services(self, exchange: Exchange) -> None:

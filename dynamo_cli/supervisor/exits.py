@@ -16,6 +16,7 @@ CLEAR = (2, 4, 5)
 PERMANENT = (2, 5)
 """Exit codes of our own components after which another start cannot help: wrong usage, missing engine or model."""
 
+INTERRUPTED = 128 + signal.SIGINT
 UNKNOWN = 1 << 8
 """No process ends with this code. How one ended that is not our child is told to its parent alone."""
 

@@ -19,6 +19,7 @@ from dynamo_cli.topology.process import ProcessSpec
 class Launcher:
     """Starts the children of one deployment. `listen_fd` is the public listening socket, None without frontends.
 
+    `guarded`: a guard ends them when we are gone; with `dies_with_us` the kernel does, too, whatever comes later.
     `outputs`: the reading ends of what its living children write to, None when it has none yet.
     """
 
@@ -29,6 +30,7 @@ class Launcher:
         *,
         home: Path,
         listen_fd: int | None,
+        guarded: bool,
         dies_with_us: bool,
         environ: Mapping[str, str] = os.environ,
         outputs: Mapping[str, int] | None = None,
@@ -48,7 +50,7 @@ class Launcher:
             "DYNAMO_DEPLOYMENT": paths.deployment,
             "DYNAMO_DEPLOYMENT_ID": deployment_id,
         }
-        self._guard = Guard(deployment_id) if dies_with_us else None
+        self._guard = Guard(deployment_id) if guarded else None
         self.logs = LogKeeper(paths.logs, home, rotation(environ), paths.keeper_door, outputs)
 
     def start(self, spec: ProcessSpec) -> Child:
@@ -84,11 +86,16 @@ class Launcher:
     def own_pids(self) -> set[int]:
         return self.logs.pids | ({self._guard.pid} if self._guard else set())
 
+    def unguard(self) -> None:
+        """They are to go on when we are gone."""
+        if self._guard:
+            self._guard.close()
+            self._guard = None
+
     def close(self) -> None:
         """Nothing runs any more."""
         self.logs.close()
-        if self._guard:
-            self._guard.close()
+        self.unguard()
 
 
 class Guard:
@@ -114,7 +121,7 @@ class Guard:
         self._write(f"{sign} {child.id.pid} {child.id.start}\n")
 
     def close(self) -> None:
-        """Nothing is left to guard."""
+        """Nothing is to be guarded any more."""
         self._write("done\n")
         assert self._process.stdin is not None
         try:

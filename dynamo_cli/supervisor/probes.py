@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from dynamo_cli.protocol.instance import INSTANCES_PREFIX, MODELS_PREFIX, Instance, ModelCard
+from dynamo_cli.runtime.control import ModelKind
 from dynamo_cli.runtime.discovery.base import Discovery
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.runtime.within import within
@@ -18,12 +19,14 @@ from dynamo_cli.topology.process import ProcessSpec
 
 HEALTH_TIMEOUT_S = 2.0
 TOKEN_TIMEOUT_S = 30.0
+KINDS: tuple[ModelKind, ...] = ("embeddings", "chat")
+"""Of these a model is what its card says first, else it completes."""
 STARTED_S = 0.3
 """A process that only has to be started must still be there after this long."""
 
 
 class Prober:
-    """Asks by admin sockets and discovery; the answers are about now."""
+    """Asks by admin sockets and discovery; the answers are about now. `kinds`: of the models that have answered."""
 
     def __init__(self, paths: DeploymentPaths, discovery: Discovery, wrote: Callable[[str, str], bool]) -> None:
         """`wrote(service, pattern)`: whether its current incarnation has written such a line."""
@@ -31,6 +34,7 @@ class Prober:
         self._discovery = discovery
         self._wrote = wrote
         self.commands = CommandProbes(paths)
+        self.kinds: dict[str, ModelKind] = {}
 
     async def ready(self, spec: ProcessSpec, uptime_s: float) -> Answer:
         """Whether the process shows that it is ready, in the way its probe says."""
@@ -60,13 +64,17 @@ class Prober:
 
     async def first_token(self, frontend: str, model: str) -> Answer:
         """Whether the model gives one token through this frontend."""
-        path, body = await self._shortest_request(model)
+        kind = await self._kind(model)
+        path, body = _shortest_request(kind, model)
         try:
             socket = self._paths.admin_socket(frontend)
             status, answer = await call(socket, "POST", path, body, timeout_s=TOKEN_TIMEOUT_S)
         except (OSError, asyncio.TimeoutError) as error:
             return Answer(False, f"{frontend} does not answer for {model}: {error or 'no answer in time'}")
-        return Answer(status == 200, "" if status == 200 else f"{model}: {_message(answer, status)}")
+        if status != 200:
+            return Answer(False, f"{model}: {_message(answer, status)}")
+        self.kinds[model] = kind
+        return Answer(True)
 
     async def _admin(self, spec: ProcessSpec) -> Answer:
         try:
@@ -94,14 +102,9 @@ class Prober:
                 return Answer(True)
         return Answer(False, f"has not registered {spec.probe.endpoint} yet")
 
-    async def _shortest_request(self, model: str) -> tuple[str, dict[str, Any]]:
-        common = {"model": model, "max_tokens": 1, "temperature": 0}
+    async def _kind(self, model: str) -> ModelKind:
         types = await self._types(model)
-        if "embeddings" in types:
-            return "/v1/embeddings", {"model": model, "input": "Hi"}
-        if "chat" in types:
-            return "/v1/chat/completions", {**common, "messages": [{"role": "user", "content": "Hi"}]}
-        return "/v1/completions", {**common, "prompt": "Hi"}
+        return next((kind for kind in KINDS if kind in types), "completions")
 
     async def _types(self, model: str) -> tuple[str, ...]:
         for value in (await self._discovery.get_prefix(MODELS_PREFIX)).values():
@@ -112,6 +115,15 @@ class Prober:
             if card.name == model:
                 return card.types
         return ("chat",)
+
+
+def _shortest_request(kind: ModelKind, model: str) -> tuple[str, dict[str, Any]]:
+    common = {"model": model, "max_tokens": 1, "temperature": 0}
+    if kind == "embeddings":
+        return "/v1/embeddings", {"model": model, "input": "Hi"}
+    if kind == "chat":
+        return "/v1/chat/completions", {**common, "messages": [{"role": "user", "content": "Hi"}]}
+    return "/v1/completions", {**common, "prompt": "Hi"}
 
 
 def _message(answer: Any, status: int) -> str:

@@ -7,11 +7,11 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from dynamo_cli.errors import ResourceMissing, UsageError
 from dynamo_cli.protocol.routing_view import RoutingStatus
@@ -23,10 +23,12 @@ from dynamo_cli.runtime.control import (
     ServiceStatus,
 )
 from dynamo_cli.runtime.discovery.file import FileDiscovery
-from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
+from dynamo_cli.runtime.paths import dynamo_home
 from dynamo_cli.supervisor import adopting, health, spawn
+from dynamo_cli.supervisor.access import access_of
 from dynamo_cli.supervisor.actions import Crew
 from dynamo_cli.supervisor.adoption import Adoption
+from dynamo_cli.supervisor.assignment import Assignment
 from dynamo_cli.supervisor.control_server import ControlServer
 from dynamo_cli.supervisor.crashes.collect import Collector
 from dynamo_cli.supervisor.crashes.crash import Crash
@@ -47,7 +49,7 @@ from dynamo_cli.supervisor.phases.tracker import Stage
 from dynamo_cli.supervisor.phases.watch import Loads
 from dynamo_cli.supervisor.probes import Prober
 from dynamo_cli.supervisor.processes import ProcessId
-from dynamo_cli.supervisor.record import Record, read_wanted, write
+from dynamo_cli.supervisor.record import read_wanted, write
 from dynamo_cli.supervisor.room import no_room
 from dynamo_cli.supervisor.service import Service
 from dynamo_cli.supervisor.spawn import Child
@@ -61,23 +63,8 @@ logger = logging.getLogger("dynamo.supervisor")
 ASK_AGAIN_S = 0.05
 KNOWN_S, FOREIGN_KNOWN_S = 30.0, 3.0
 """How long frontends may take to know a new worker before the one it replaces ends; not all that are foreign serve."""
-INTERRUPTED = 128 + signal.SIGINT
 LAST_LINES = 200
 """Of a process that ended: what a hint is looked for in, and evidence."""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What a supervisor is given: the plan, the name's lock held by its starter, and the bound public socket.
-
-    `adoption`: what it takes over from a supervisor that died, None when it begins from nothing.
-    """
-
-    plan: Plan
-    paths: DeploymentPaths
-    record: Record
-    listener: socket.socket | None
-    adoption: Adoption | None = None
 
 
 class Supervisor:
@@ -90,6 +77,7 @@ class Supervisor:
         self.failure = ""
         self._listener = assignment.listener
         self._record = assignment.record
+        self._tether = assignment.tether
         self._clock = clock
         self._began = clock()
         self._launcher = Launcher(
@@ -97,7 +85,8 @@ class Supervisor:
             self._record.deployment_id,
             home=dynamo_home(),
             listen_fd=self._listener.fileno() if self._listener else None,
-            dies_with_us=not self._record.detached,
+            guarded=not self._record.detached,
+            dies_with_us=not (self._record.detached or self._tether),
             outputs=adopting.outputs(assignment.adoption) if assignment.adoption else None,
         )
         self._discovery = FileDiscovery(self.paths.discovery)
@@ -160,6 +149,8 @@ class Supervisor:
             reason=self._record.reason,
             url=self._record.url,
             models=list(self.plan.models),
+            kinds=self._prober.kinds,
+            access=access_of(self.plan, os.environ),
             supervisor_pid=os.getpid(),
             detached=self._record.detached,
             uptime_s=round(self._clock() - self._began, 3),
@@ -195,6 +186,26 @@ class Supervisor:
         if force:
             for service in self._services.values():
                 service.force()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set() or self._record.state == "STOPPING"
+
+    def detach(self) -> None:
+        """Go on without the `up` that shows it. UsageError when it cannot, ResourceMissing when no disk takes it."""
+        self._refuse_while_stopping()
+        if self._record.detached:
+            return
+        if self._tether is None:
+            raise UsageError(
+                f"{self.plan.deployment} runs within its `dynamo up`; start it with -d to leave it running"
+            )
+        detached = msgspec.structs.replace(self._record, detached=True)
+        write(self.paths.state, detached)
+        self._record = detached
+        self._launcher.unguard()
+        self._tether.let_go()
+        logger.info("detached: goes on without the `up` that started it")
 
     def act(self, action: ServiceAction, names: list[str], rolling: bool = False, surge: int = 1) -> int:
         """Start, stop or restart services or pools; returns at once, with the id of the change when it is `rolling`.
@@ -368,7 +379,8 @@ class Supervisor:
             frontends = [s.name for s in ready if s.kind == "frontend"]
             served = {s.model for s in ready if s.kind == "worker"}
             for model in self.plan.models:
-                if frontends and model in served and model not in self._answering:
+                asked = model in self._answering and model in self._prober.kinds
+                if frontends and model in served and not asked:
                     await self._ask_model(frontends[0], model)
             await asyncio.sleep(ASK_AGAIN_S)
 
@@ -381,7 +393,7 @@ class Supervisor:
             logger.debug("%s", answer.reason)
 
     def _refuse_while_stopping(self) -> None:
-        if self._stopping.is_set():
+        if self.stopping:
             raise UsageError(f"{self.plan.deployment} is stopping")
 
     async def _stop_in_order(self) -> None:

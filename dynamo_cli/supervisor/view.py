@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -20,7 +19,9 @@ from dynamo_cli.runtime.control import DeploymentStatus
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.runtime.within import within
 from dynamo_cli.supervisor import table
+from dynamo_cli.supervisor.banner import banner
 from dynamo_cli.supervisor.events import EventBus
+from dynamo_cli.supervisor.waiting import Waiting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +43,7 @@ class PlainView:
         self._logs = logs
         self._data = data
         self._state = ""
+        self._waiting = Waiting()
 
     def line(self, line: Line) -> None:
         self._logs.write(f"{line.service.ljust(self._width)} | {line.text}\n")
@@ -54,6 +56,8 @@ class PlainView:
                 self._data.flush()
             elif status.state == "READY":
                 self._logs.write(banner(status) + "\n")
+        for news in self._waiting.lines(status):
+            self._logs.write(f"{'dynamo'.ljust(self._width)} | {news}\n")
         self._logs.flush()
 
     def close(self) -> None:
@@ -179,15 +183,3 @@ async def show(
 def as_json(status: DeploymentStatus) -> str:
     """One line of JSON."""
     return msgspec.json.encode(status).decode()
-
-
-def banner(status: DeploymentStatus) -> str:
-    """The URL and a request to paste."""
-    if not status.url:
-        return f"{status.deployment} is ready"
-    lines = [f"ready at {status.url}/v1"]
-    if status.models:
-        body = {"model": status.models[0], "messages": [{"role": "user", "content": "What color is the sky?"}]}
-        header = "Content-Type: application/json"
-        lines.append(f"  curl {status.url}/v1/chat/completions -H '{header}' -d '{json.dumps(body)}'")
-    return "\n".join(lines)

@@ -31,6 +31,7 @@ from dynamo_cli.topology.names import (
     variable_problem,
 )
 from dynamo_cli.topology.parts import Conditional, Frontend, Pool, Router, Runtime, ServicePart, Topology
+from dynamo_cli.workers.engines.registry import SPECS
 
 MOST_REPLICAS = 1000
 MOST_MIGRATIONS = 1000
@@ -173,7 +174,7 @@ POOL = Table(
     },
     later=("kv_offload", "hosts"),
     docs={
-        "engine": "auto, llamacpp, mock, echo or custom",
+        "engine": f"auto, or one of {', '.join(SPECS)}",
         "model": "instead of the topology's: a Hugging Face name or a path",
         "role": "aggregated, or one half of it: prefill computes prompts, decode the rest of the answer",
         "replicas": "identical workers: NAME-0, NAME-1, ...",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.M | re.S)
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 MENTION = re.compile(r"`(dynamo [^`]+)`")
 
 
@@ -29,6 +30,16 @@ def block_commands(file: Path) -> Iterator[list[Command]]:
     for block in BLOCK.finditer(text):
         line = text.count("\n", 0, block.start(1)) + 1
         yield list(_split(file.name, line, block[1]))
+
+
+def typed(file: Path) -> Iterator[Command]:
+    """What its `console` blocks show as typed: the lines behind `$ `."""
+    text = file.read_text()
+    for block in CONSOLE.finditer(text):
+        line = text.count("\n", 0, block.start(1)) + 1
+        for number, shown in enumerate(block[1].splitlines(), line):
+            if shown.startswith("$ "):
+                yield Command(f"{file.name}:{number}", shown.removeprefix("$ "))
 
 
 def mentions(file: Path) -> Iterator[Command]:

@@ -169,7 +169,7 @@ def test_events_are_followed_to_the_end(two: Dynamo) -> None:
 def test_attach_shows_and_leaves_it_running(two: Dynamo) -> None:
     primary, secondary = pty.openpty()
     with subprocess.Popen(
-        [EXECUTABLE, "attach"], stdin=secondary, stdout=secondary, stderr=secondary, start_new_session=True
+        [EXECUTABLE, "attach", "--no-tui"], stdin=secondary, stdout=secondary, stderr=secondary, start_new_session=True
     ) as attached:
         os.close(secondary)
         shown = b""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli.cli.main import COMMANDS, COMPONENTS
-from tests.integration.documented import Command, block_commands, mentions
+from tests.integration.documented import Command, block_commands, mentions, typed
 from tests.integration.dynamo import EXECUTABLE
 from tests.integration.reader import Reader
 
@@ -44,6 +44,12 @@ def test_the_readme_in_a_fresh_clone(reader: Reader, tmp_path: Path) -> None:
     with reader:
         for block in block_commands(README):
             reader.follow(block, {"<this repository>": str(origin)})
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)
+def test_what_a_page_shows_as_typed_is_run_on_it_or_in_the_readme(page: Path) -> None:
+    run = {tuple(command.words) for file in (README, page) for block in block_commands(file) for command in block}
+    assert not [command for command in typed(page) if tuple(command.words) not in run]
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)

@@ -39,7 +39,7 @@ def test_workers_and_frontends_wait_for_room(disk: SmallDisk, dynamo: Dynamo, cl
         kill(pid)
     # What the dead leave in discovery is removed, which makes room: a frontend, with its one key, may find it first.
     until(lambda: disk.fill() or WAITS in log.read_text(), 10.0, "the worker to wait")
-    assert service_of(dynamo, "decode-0")["reason"] == "registering"
+    until(lambda: service_of(dynamo, "decode-0")["reason"] == "registering", 10.0, "the supervisor to see it")
     until(lambda: service_of(dynamo, "frontend-0")["ready"], 10.0, "the frontend, which needs no room to serve")
     assert ask(url, model).status_code == 200
     assert service_of(dynamo, "decode-0")["restarts"] == 1

@@ -14,10 +14,10 @@ import pytest
 
 from dynamo_cli.supervisor.measuring.families import Reader
 from dynamo_cli.supervisor.measuring.traffic import FIRST_TOKEN, Told, told
-from tests.chat.terminal import Terminal
 from tests.integration.dynamo import EXECUTABLE, TOPOLOGIES, Dynamo, ask, cpu_s_of, kill, metric
 from tests.integration.steady import serve_while
 from tests.supervisor.harness import until
+from tests.terminal import Terminal
 
 pytestmark = pytest.mark.slow
 PROMPT_TOKENS, TOKENS = 64, 16
@@ -184,13 +184,13 @@ def test_what_moves_between_workers_is_told_and_a_probe_is_nobodys_request(
 
 def test_top_in_a_terminal_ends_with_q(dynamo: Dynamo, clean_environment: Path) -> None:
     Deployed(dynamo, clean_environment, "echo.toml")
-    with Terminal("-d", "0.2", command="top") as terminal:
+    with Terminal("top", "-d", "0.2") as terminal:
         terminal.wait_for("no requests yet")
         terminal.wait_for("frontend-0")
         terminal.wait_for("frontend-0")
         terminal.type("q")
         assert terminal.end() == 0
-    with Terminal(command="top") as terminal:
+    with Terminal("top") as terminal:
         terminal.wait_for("decode-0")
         terminal.type("\x03")
         assert terminal.end() == 130

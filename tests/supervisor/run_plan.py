@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from dynamo_cli.errors import DynamoError
-from dynamo_cli.supervisor import launch
+from dynamo_cli.supervisor.launch.claim import claim
+from dynamo_cli.supervisor.launch.detached import run_detached
+from dynamo_cli.supervisor.launch.foreground import run_foreground
 from dynamo_cli.topology.process import Plan
 
 
@@ -16,8 +18,8 @@ def main(argv: list[str]) -> int:
     plan = msgspec.json.decode(Path(argv[0]).read_bytes(), type=Plan)
     timeout = float(argv[argv.index("--timeout") + 1]) if "--timeout" in argv else 20.0
     try:
-        held = launch.claim(plan, "-d" in argv)
-        outcome = launch.run_detached(held, timeout) if "-d" in argv else launch.run_foreground(held, "--json" in argv)
+        held = claim(plan, "-d" in argv)
+        outcome = run_detached(held, timeout) if "-d" in argv else run_foreground(held, "--json" in argv)
     except DynamoError as error:
         print(f"dynamo: {error}", file=sys.stderr)
         return error.exit_code

@@ -14,7 +14,7 @@ import pytest
 from dynamo_cli.errors import NotReady, PortBusy, UsageError
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor.deployments import open_deployment, select, status_of
-from dynamo_cli.supervisor.launch import claim
+from dynamo_cli.supervisor.launch.claim import claim
 from dynamo_cli.supervisor.leftovers import take_down
 from dynamo_cli.supervisor.processes import entry
 from dynamo_cli.supervisor.record import take_lock

@@ -111,15 +111,21 @@ def _argument(path: str, param: Any, types: dict[str, Any]) -> Argument:
 
 
 def _components() -> Iterator[Command]:
+    for name, parser in parsers():
+        kind = name if name in PARSERS else "worker"
+        options = [_argparse_option(kind, action) for action in parser._actions if action.option_strings]
+        yield Command(name, _first_line(parser.description), tuple(options))
+
+
+def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """The components and their command lines."""
     from dynamo_cli.cli.main import COMPONENTS
 
     for name, (_, preset) in COMPONENTS.items():
-        kind = name if name in PARSERS else "worker"
-        module = importlib.import_module(PARSERS[kind])
-        parser: argparse.ArgumentParser = module._parser()
-        options = [_argparse_option(kind, action) for action in parser._actions if action.option_strings]
-        help_text = f"Run a worker with the {preset[1]} engine." if preset else (parser.description or "")
-        yield Command(name, _first_line(help_text), tuple(options))
+        parser: argparse.ArgumentParser = importlib.import_module(PARSERS.get(name, PARSERS["worker"]))._parser()
+        if preset:
+            parser.description = f"Run a worker with the {preset[1]} engine."
+        yield name, parser
 
 
 def _argparse_option(kind: str, action: argparse.Action) -> Option:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -23,10 +25,13 @@ from dynamo_cli.text.bundle import load_bundle
 from dynamo_cli.workers.counts import RequestCounts
 from dynamo_cli.workers.engine import Control, Engine, EngineInfo
 from dynamo_cli.workers.model import PreparedModel
+from tests import support_matrix
 from tests.workers.engines.cases import CASES, CONTEXT, NAMED, Case, collect, said
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+RECORDS = bool(os.environ.get("DYN_TEST_RECORD"))
+"""What engines declare is written down. Read when the tests are collected: a test's own environment has no DYN_*."""
 Started = tuple[Case, Engine, EngineInfo]
 
 
@@ -71,6 +76,14 @@ async def test_it_says_what_it_is(started: Started) -> None:
     if case.takes == "tokens":
         assert info.context_length == CONTEXT
         assert info.max_num_seqs >= 4
+
+
+async def test_what_it_declares_is_what_the_support_matrix_tells(started: Started) -> None:
+    case, _, info = started
+    if RECORDS:
+        support_matrix.record(str(case), info)
+    recorded = json.loads(support_matrix.DECLARED.read_text())
+    assert recorded.get(str(case)) == support_matrix.declared(info), "run `make support`"
 
 
 async def test_greedy_generation_is_deterministic(started: Started) -> None:
