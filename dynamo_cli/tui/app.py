@@ -61,6 +61,7 @@ class DeploymentApp(App[Ending]):
         for theme in (look.DARK, look.LIGHT, look.PLAIN):
             self.register_theme(theme)
         self.theme = (look.PLAIN if no_colour else look.DARK).name
+        self.animation_level = "none"
         self.status = DeploymentStatus(deployment=deployment.name, state="STARTING")
         self._news = News()
         self._history = History()
@@ -153,7 +154,7 @@ class DeploymentApp(App[Ending]):
 
     def action_interrupt(self) -> None:
         """Ctrl-C: of a question it is an answer too."""
-        if isinstance(self.screen, Ask):
+        if isinstance(self.screen, Ask | AskNumber):
             self.screen.action_hurry()
         elif isinstance(self.screen, ModalScreen):
             self.screen.dismiss(None)

@@ -27,13 +27,10 @@ class Choice(NamedTuple):
 class Ask(ModalScreen[str]):
     """Its result is the answer, "" when it was cancelled. The first choice is the one Enter takes."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss('')", "Cancel"),
-        Binding("ctrl+c", "hurry", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss('')", "Cancel")]
 
     def __init__(self, question: str, choices: list[Choice], hurried: str = "") -> None:
-        """`hurried`: the answer that Ctrl-C stands for."""
+        """`hurried`: the answer that Ctrl-C is."""
         super().__init__()
         self._question = question
         self._choices = [*choices, Choice("escape", "", "Cancel")]
@@ -54,6 +51,7 @@ class Ask(ModalScreen[str]):
                 self.dismiss(choice.answer)
 
     def action_hurry(self) -> None:
+        """Ctrl-C, which the app hears first."""
         self.dismiss(self._hurried)
 
 
@@ -62,7 +60,6 @@ class AskNumber(ModalScreen[int]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(-1)", "Cancel"),
-        Binding("ctrl+c", "dismiss(-1)", show=False, priority=True),
         Binding("up,plus", "step(1)", show=False, priority=True),
         Binding("down,minus", "step(-1)", show=False, priority=True),
     ]
@@ -81,6 +78,9 @@ class AskNumber(ModalScreen[int]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.value.isdecimal():
             self.dismiss(int(event.value))
+
+    def action_hurry(self) -> None:
+        self.dismiss(-1)
 
     def action_step(self, step: int) -> None:
         entry = self.query_one(Input)

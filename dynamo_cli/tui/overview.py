@@ -39,7 +39,7 @@ class Overview(Vertical):
     def _show(self, part: str, lines: list[Content]) -> None:
         """Nothing of it when there are no lines."""
         place = self._parts[part]
-        place.display = bool(lines)
+        place.set_class(not lines, "empty")
         place.update(Content("\n").join(lines))
 
 

@@ -270,7 +270,8 @@ def _engine(chosen: random.Random, i: int) -> str:
     return (
         f"INFO {clock(NOON, i, 1.7)} [loggers.py:257] Engine 000: Avg prompt throughput: "
         f"{chosen.randint(58, 69) * 100} tokens/s, Avg generation throughput: {chosen.randint(1150, 1320)} "
-        f"tokens/s, Running: {chosen.randint(26, 35)} reqs, Waiting: 0 reqs, GPU KV cache usage: {chosen.randint(55, 70)} %"
+        f"tokens/s, Running: {chosen.randint(26, 35)} reqs, "
+        f"Waiting: 0 reqs, GPU KV cache usage: {chosen.randint(55, 70)} %"
     )
 
 

@@ -116,6 +116,7 @@ class LogPane(ScrollView, can_focus=True):
 
     def follow(self, following: bool) -> None:
         self.following = following
+        self._current = None
         if following:
             self.refill()
         self.post_message(self.Changed())
@@ -192,11 +193,16 @@ class LogPane(ScrollView, can_focus=True):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        if self._moving or round(old_value) == round(new_value):
-            return
-        at_end = new_value >= self.max_scroll_y
-        if at_end != self.following or (at_end and self.waiting):
-            self.follow(at_end)
+        if not self._moving:
+            self.call_later(self._scrolled, down=new_value > old_value)
+
+    def _scrolled(self, down: bool) -> None:
+        """By the user, to another place."""
+        at_end = self.scroll_y >= self.max_scroll_y
+        if at_end and down and not self.following:
+            self.follow(True)
+        elif not at_end and self.following:
+            self.follow(False)
         self.post_message(self.Changed())
 
     def render_line(self, y: int) -> Strip:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from textual.content import Content
 
 from dynamo_cli.protocol.detail import ProbeResult, ServiceDetail
+from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.runtime.control import ServiceStatus
 from dynamo_cli.supervisor.table import uptime
 from dynamo_cli.supervisor.words import gibibytes
@@ -41,7 +42,10 @@ def detail_lines(service: ServiceStatus, detail: ServiceDetail | None, gpus: str
         return lines
     for fact in _of_start(detail):
         lines += _folded(fact, width)
-    return [*lines, Content(""), *_probe_lines(detail.probes, width)]
+    lines += _probe_lines(detail.probes, width)
+    for fact in (*_variables("environment", detail.env), *_variables("inherited", detail.inherited)):
+        lines += _folded(fact, width)
+    return lines
 
 
 def command(detail: ServiceDetail) -> str:
@@ -68,8 +72,6 @@ def _of_start(detail: ServiceDetail) -> Iterator[Fact]:
     yield Fact("command", command(detail))
     yield Fact("directory", detail.cwd)
     yield Fact("log", detail.log)
-    yield from _variables("environment", detail.env)
-    yield from _variables("inherited", detail.inherited)
 
 
 def _variables(title: str, variables: Mapping[str, str]) -> Iterator[Fact]:
@@ -80,7 +82,8 @@ def _variables(title: str, variables: Mapping[str, str]) -> Iterator[Fact]:
 def _what(service: ServiceStatus) -> str:
     model = f"model {service.model}" if service.model else ""
     place = f"replica {service.replica} of {service.pool}" if service.pool else ""
-    return ", ".join(filter(None, (service.kind, service.engine, service.role, model, place)))
+    half = service.role if service.role in HALVES else ""
+    return ", ".join(filter(None, (service.kind, service.engine, half, model, place)))
 
 
 def _process(service: ServiceStatus) -> str:
