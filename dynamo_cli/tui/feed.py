@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from dynamo_cli.errors import DynamoError, NotReady
 from dynamo_cli.logs.files import log_file
 from dynamo_cli.logs.tail import last_lines
 from dynamo_cli.protocol.detail import ServiceDetail
-from dynamo_cli.runtime.control import DeploymentStatus
+from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
 from dynamo_cli.supervisor.deployments import Deployment, open_deployment, status_of
+from dynamo_cli.supervisor.health import OVER
 from dynamo_cli.tui.panes.trouble import first_failed
 
 CALM_S, EAGER_S = 1.0, 0.4
@@ -43,7 +46,7 @@ class Feed:
         self._client = deployment.client
         self._tell = tell
         self._watched = ""
-        self._heard = False
+        self._last = News()
         self._closed = False
         self._wake = threading.Event()
 
@@ -89,8 +92,8 @@ class Feed:
             return self._without_supervisor()
         except DynamoError as error:
             return News(gone=str(error))
-        self._heard = True
-        return News(status, "", self._detail(), self._last_words(status))
+        self._last = News(status, "", self._detail(), self._last_words(status))
+        return self._last
 
     def _detail(self) -> ServiceDetail | None:
         try:
@@ -106,14 +109,28 @@ class Feed:
         """It starts, it has ended in good order, or it has died: its record tells."""
         name = self._deployment.name
         found = open_deployment(name, self._deployment.paths.root.parent)
-        if found is None:
-            return News(gone=f"{name} has ended")
         try:
-            status = status_of(found)
+            status = status_of(found) if found else None
         except NotReady:
             status = None
-        if status is None or found.record.state == "STOPPED":
-            return News(gone=f"{name} has ended{f': {found.record.reason}' if found.record.reason else ''}")
-        if status.state == "STARTING" and not self._heard:
+        if found is None or status is None or found.record.state == "STOPPED":
+            return self._ended(found.record.reason if found else "")
+        if status.state == "STARTING" and self._last.status is None:
             return News(status)
-        return News(gone=status.reason or f"the supervisor of {name} does not answer", status=status)
+        return self._last._replace(gone=status.reason or f"the supervisor of {name} does not answer", status=status)
+
+    def _ended(self, reason: str) -> News:
+        """As it was at last, with nothing that runs any more."""
+        words = f"{self._deployment.name} has ended{f': {reason}' if reason else ''}"
+        status = self._last.status
+        return self._last._replace(gone=words, status=at_rest(status, reason) if status else None)
+
+
+def at_rest(status: DeploymentStatus, reason: str) -> DeploymentStatus:
+    """The same when its last process has ended."""
+    services = [service if service.state in OVER else _stopped(service) for service in status.services]
+    return replace(status, state="STOPPED", reason=reason, services=services, traffic=None, changes=[], notes=[])
+
+
+def _stopped(service: ServiceStatus) -> ServiceStatus:
+    return replace(service, state="STOPPED", reason="", ready=False, pid=None, use=None, serving=None, phase="")

@@ -13,7 +13,7 @@ from dynamo_cli.protocol.detail import ServiceDetail
 from dynamo_cli.runtime.control import ControlClient, DeploymentStatus, Event
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor.deployments import Deployment
-from dynamo_cli.supervisor.processes import ProcessId
+from dynamo_cli.supervisor.processes import identify
 from dynamo_cli.supervisor.record import Record, write
 
 
@@ -98,7 +98,9 @@ def fake_deployment(status: DeploymentStatus) -> FakeDeployment:
     """In $DYNAMO_HOME, with nothing but its directories and its record."""
     paths = DeploymentPaths(status.deployment)
     paths.ensure()
-    record = Record(deployment=status.deployment, deployment_id="1234", supervisor=ProcessId(os.getpid(), 0))
+    supervisor = identify(os.getpid())
+    assert supervisor
+    record = Record(deployment=status.deployment, deployment_id="1234", supervisor=supervisor, state=status.state)
     write(paths.state, record)
     deployment = FakeDeployment(paths, record)
     deployment.fake = FakeClient(status)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from textual.command import CommandPalette
+from textual.screen import ModalScreen
 
 from dynamo_cli.tui.keys import KEYS, MOVING
 from tests.tui.scenes import all_failed, starting, under_load
@@ -183,39 +183,37 @@ async def test_a_selection_with_the_mouse_is_copied() -> None:
         assert shown.app.clipboard == f"{first[13:]}\n{second[:20]}"
 
 
-async def orders_of(keys: list[str], select: str = "decode-1") -> list[object]:
+async def test_keys_give_orders_and_those_that_hurt_ask_first() -> None:
+    orders: dict[tuple[str, ...], list[object]] = {
+        ("r", "r"): [("restart", "decode-1", "rolling")],
+        ("r", "n"): [("restart", "decode-1")],
+        ("r", "enter"): [("restart", "decode-1", "rolling")],
+        ("r", "escape"): [],
+        ("r", "down", "down", "enter"): [],
+        ("x", "x"): [("stop", "decode-1")],
+        ("x", "escape"): [],
+        ("x", "ctrl+c"): [],
+        ("s",): [("start", "decode-1")],
+        ("plus", "enter"): [{"decode": 5}],
+        ("minus", "enter"): [{"decode": 3}],
+        ("plus", "up", "up", "enter"): [{"decode": 7}],
+        ("plus", "down", "enter"): [],
+        ("plus", "backspace", "9", "enter"): [{"decode": 9}],
+        ("plus", "escape"): [],
+        ("plus", "ctrl+c"): [],
+    }
     async with showing_scene(under_load()) as (shown, client):
-        await shown.select(select)
-        for key in keys:
-            await shown.press(key)
-            await shown.pilot.pause(0.05)
-        await shown.pilot.pause(0.1)
-        return client.orders
-
-
-@pytest.mark.parametrize(
-    ("keys", "orders"),
-    [
-        (["r", "r"], [("restart", "decode-1", "rolling")]),
-        (["r", "n"], [("restart", "decode-1")]),
-        (["r", "enter"], [("restart", "decode-1", "rolling")]),
-        (["r", "escape"], []),
-        (["r", "down", "down", "enter"], []),
-        (["x", "x"], [("stop", "decode-1")]),
-        (["x", "escape"], []),
-        (["s"], [("start", "decode-1")]),
-        (["plus", "enter"], [{"decode": 5}]),
-        (["minus", "enter"], [{"decode": 3}]),
-        (["plus", "up", "up", "enter"], [{"decode": 7}]),
-        (["plus", "down", "enter"], []),
-        (["plus", "backspace", "9", "enter"], [{"decode": 9}]),
-        (["plus", "escape"], []),
-        (["plus", "ctrl+c"], []),
-    ],
-    ids=str,
-)
-async def test_orders(keys: list[str], orders: list[object]) -> None:
-    assert await orders_of(keys) == orders
+        await shown.select("decode-1")
+        for keys, wanted in orders.items():
+            client.orders.clear()
+            for key in keys:
+                asked = shown.app.screen
+                await shown.press(key)
+                if key in ("r", "x", "plus", "minus") and key == keys[0]:
+                    await shown.until(lambda asked=asked: shown.app.screen is not asked, "a question")  # type: ignore[misc]
+            await shown.until(lambda: not isinstance(shown.app.screen, ModalScreen), "the answer")
+            await shown.app.workers.wait_for_complete()
+            assert client.orders == wanted, keys
 
 
 async def test_an_order_that_is_refused_is_told() -> None:

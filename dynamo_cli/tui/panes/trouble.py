@@ -37,8 +37,9 @@ def is_lost(status: DeploymentStatus) -> bool:
 
 def _lines(status: DeploymentStatus, gone: str, last_words: Sequence[str]) -> Iterator[list[Cell]]:
     if gone:
-        yield [Cell("■ ", QUIET), Cell(gone, "bold"), Cell("  q closes this", ACCENT)]
-    if is_lost(status):
+        words = gone.removesuffix(f": {status.reason}") if status.reason else gone
+        yield [Cell("■ ", QUIET), Cell(words, "bold"), Cell("  q closes this", ACCENT)]
+    if is_lost(status) and status.reason != gone:
         yield [
             Cell(f"{mark('FAILED').symbol} ", BAD),
             Cell(status.reason or "nothing can serve any more", f"bold {BAD}"),
