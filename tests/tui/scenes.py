@@ -38,7 +38,7 @@ class Scene(NamedTuple):
 
 
 def frontend(**more: Any) -> ServiceStatus:
-    return ready("frontend-0", "frontend", pool="frontend", pid=48_210, ports={"http": 8000}, **more)
+    return ready("frontend-0", "frontend", **{"pool": "frontend", "pid": 48_210, "ports": {"http": 8000}, **more})
 
 
 def ready(name: str, kind: str, **more: Any) -> ServiceStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.command import CommandPalette
 from textual.screen import ModalScreen
+from textual.widgets import Input
 
 from dynamo_cli.tui.keys import KEYS, MOVING
 from tests.tui.scenes import all_failed, starting, under_load
@@ -187,16 +188,13 @@ async def test_keys_give_orders_and_those_that_hurt_ask_first() -> None:
     orders: dict[tuple[str, ...], list[object]] = {
         ("r", "r"): [("restart", "decode-1", "rolling")],
         ("r", "n"): [("restart", "decode-1")],
-        ("r", "enter"): [("restart", "decode-1", "rolling")],
         ("r", "escape"): [],
         ("r", "down", "down", "enter"): [],
         ("x", "x"): [("stop", "decode-1")],
-        ("x", "escape"): [],
         ("x", "ctrl+c"): [],
         ("s",): [("start", "decode-1")],
         ("plus", "enter"): [{"decode": 5}],
         ("minus", "enter"): [{"decode": 3}],
-        ("plus", "up", "up", "enter"): [{"decode": 7}],
         ("plus", "down", "enter"): [],
         ("plus", "backspace", "9", "enter"): [{"decode": 9}],
         ("plus", "escape"): [],
@@ -223,28 +221,27 @@ async def test_an_order_that_is_refused_is_told() -> None:
         await shown.sees("decode is being changed")
 
 
-async def palette(shown: Shown, *words: str) -> None:
+async def palette(shown: Shown, words: str) -> None:
     await shown.press("ctrl+p")
     await shown.until(lambda: isinstance(shown.app.screen, CommandPalette))
-    await shown.press(*(" " if letter == " " else letter for letter in " ".join(words)))
-    await shown.sees(words[0].capitalize())
-    await shown.pilot.pause(0.3)
+    shown.app.screen.query_one(Input).value = words
+    await shown.sees(words.capitalize())
+    await shown.pilot.pause(0.2)
     await shown.press("enter")
-    await shown.pilot.pause(0.1)
 
 
 async def test_the_palette_acts_on_any_service_and_pool() -> None:
     async with showing_scene(under_load()) as (shown, client):
-        await palette(shown, "stop", "decode-0")
+        await palette(shown, "stop decode-0")
         await shown.sees("Stop decode-0?")
         await shown.press("x")
-        await palette(shown, "restart", "all", "of", "decode")
+        await palette(shown, "restart all of decode")
         await shown.sees("Restart decode?")
         await shown.press("r")
-        await palette(shown, "scale", "decode")
+        await palette(shown, "scale decode")
         await shown.sees("Replicas of decode, now 4")
         await shown.press("up", "enter")
-        await palette(shown, "log", "of", "decode-3")
+        await palette(shown, "log of decode-3")
         await shown.sees("log  decode-3")
         await shown.until(lambda: len(client.orders) == 3)
         assert client.orders == [("stop", "decode-0"), ("restart", "decode", "rolling"), {"decode": 5}]
@@ -252,6 +249,6 @@ async def test_the_palette_acts_on_any_service_and_pool() -> None:
 
 async def test_light_colours_come_and_go() -> None:
     async with showing_scene(starting()) as (shown, _):
-        await palette(shown, "light", "or", "dark")
+        await palette(shown, "light or dark")
         await shown.until(lambda: not shown.app.current_theme.dark)
         await shown.sees("LOADING")

@@ -15,6 +15,8 @@ from dynamo_cli.tui.panes.cells import fit
 
 WIDE = 120
 GAP = 3
+GRAPH_WIDTH = 14
+"""The least cells of a graph."""
 FIGURES = 26
 """Cells of the block of latencies."""
 
@@ -27,9 +29,10 @@ class Graph(NamedTuple):
 
 def traffic_lines(traffic: Traffic | None, history: History, width: int, height: int) -> list[Content]:
     """`height` lines of `width` cells: a line of figures, and graphs below it; latencies at the right."""
-    graphs = _graphs(traffic)[: None if width >= WIDE else 3]
+    room = width - 1 - FIGURES
+    graphs = _graphs(traffic)[: min(4 if width >= WIDE else 3, room // (GRAPH_WIDTH + GAP))]
     figures = _figures(traffic)
-    each = (width - 1 - FIGURES) // len(graphs) - GAP
+    each = room // len(graphs) - GAP if graphs else 0
     drawn = [spark(history.of(graph.series), each, height - 1) for graph in graphs]
     lines = []
     for y in range(height):
@@ -67,9 +70,10 @@ def _figures(traffic: Traffic | None) -> list[tuple[str, str, str]]:
     moved = traffic.transfers
     if moved:
         figures.append(("KV", f"{rate(moved.transfers_s)}/s, {gibibytes(int(moved.bytes_s))}/s moved", ""))
-    words = f"{traffic.requests_total:,} answered"
-    failed = f", {traffic.failed_total:,} failed" if traffic.failed_total else ""
-    figures.append(("all", words + failed, BAD if failed else QUIET))
+    if traffic.failed_total:
+        figures.append(("all", f"{traffic.failed_total:,} of {traffic.requests_total:,} failed", BAD))
+    else:
+        figures.append(("all", f"{traffic.requests_total:,} answered", QUIET))
     return figures
 
 
