@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
     name="dynamo-dark",
@@ -79,7 +79,10 @@ PLAIN = Theme(
     surface="ansi_default",
     panel="ansi_default",
     boost="ansi_default",
-    variables=dict.fromkeys(("rule", "quiet", "cursor", "graph"), "ansi_default"),
+    variables={
+        **BUILTIN_THEMES["ansi-dark"].variables,
+        **dict.fromkeys(("rule", "quiet", "cursor", "graph"), "ansi_default"),
+    },
 )
 """For NO_COLOR: what is to stand out is bold or reversed."""
 

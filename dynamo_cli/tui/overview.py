@@ -14,7 +14,7 @@ from dynamo_cli.tui.history import History
 from dynamo_cli.tui.panes.gpus import gpu_lines
 from dynamo_cli.tui.panes.head import head
 from dynamo_cli.tui.panes.traffic import traffic_lines
-from dynamo_cli.tui.panes.trouble import trouble
+from dynamo_cli.tui.panes.trouble import is_lost, trouble
 
 LOW, TALL = 30, 45
 """Heights of the screen: below the first graphs are one line high, from the second on four."""
@@ -30,11 +30,18 @@ class Overview(Vertical):
 
     def show(self, status: DeploymentStatus, news: News, history: History, size: Size) -> None:
         self._show("head", [head(status, size.width, bool(news.gone))])
-        self._show("trouble", trouble(status, gone=news.gone, last_words=news.last_words, width=size.width - 1))
+        self._show(
+            "trouble",
+            trouble(
+                status, gone=news.gone, last_words=news.last_words, width=size.width - 1, most=size.height * 3 // 8
+            ),
+        )
         height = 2 if size.height < LOW else 3 if size.height < TALL else 5
         lines = traffic_lines(status.traffic, history, size.width - 1, height)
         self._show("traffic", lines if _serves(status) and not news.gone else [])
-        self._show("gpus", gpu_lines(status.measured_gpus, size.width - 1, size.height < LOW))
+        low = size.height < LOW
+        gpus = [] if low and is_lost(status) else status.measured_gpus
+        self._show("gpus", gpu_lines(gpus, size.width - 1, low))
 
     def _show(self, part: str, lines: list[Content]) -> None:
         """Nothing of it when there are no lines."""

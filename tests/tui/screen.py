@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from textual.geometry import Region
 from textual.pilot import Pilot
 
 from dynamo_cli.supervisor.deployments import Deployment
@@ -53,6 +54,11 @@ class Shown(NamedTuple):
     @property
     def lines(self) -> list[str]:
         return [strip.text.rstrip() for strip in self.app.screen._compositor.render_strips()]
+
+    @property
+    def title(self) -> str:
+        """The line above the log, as it is drawn."""
+        return "".join(strip.text for strip in self.app._logs._title.render_lines(Region(0, 0, self.app.size.width, 1)))
 
     @property
     def log(self) -> list[str]:

@@ -98,7 +98,7 @@ async def test_it_stays_when_the_deployment_has_ended_until_a_key() -> None:
     async with showing(deployment, owns=True) as shown:
         await shown.sees("READY")
         deployment.ends("the first of its workers failed")
-        await shown.sees("■ ENDED", "chat has ended  q closes this", "✗ the first of its workers failed")
+        await shown.sees("■ ENDED", "chat has ended (q closes this)", "✗ the first of its workers failed")
         assert [line.split()[2] for line in shown.lines if "frontend-0 " in line and "│" not in line] == ["STOPPED"]
         await shown.press("down", "w", "d")
         await shown.sees("── details")

@@ -60,6 +60,8 @@ class LogPane(ScrollView, can_focus=True):
         self._names: dict[str, int] = {}
         self._current: Entry | None = None
         self._moving = False
+        self._extent = (Size(0, 0), Size(0, 0))
+        """Of screen and lines when we last looked: a place that changes with them is not the user's doing."""
         self._drawn: LRUCache[tuple[int, int], Strip] = LRUCache(DRAWN)
 
     @property
@@ -189,11 +191,12 @@ class LogPane(ScrollView, can_focus=True):
         if self.wrapped and self._view.width != self._room:
             self.refill()
         elif self.following:
-            self._to_end()
+            self.call_after_refresh(self._to_end)
+        self._extent = (self.size, self.virtual_size)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        if not self._moving:
+        if not self._moving and self._extent == (self.size, self.virtual_size):
             self.call_later(self._scrolled, down=new_value > old_value)
 
     def _scrolled(self, down: bool) -> None:
@@ -300,6 +303,7 @@ class LogPane(ScrollView, can_focus=True):
         self._moving = True
         self.virtual_size = Size(width, self._view.rows.total)
         self._moving = False
+        self._extent = (self.size, self.virtual_size)
         self.refresh()
         self.post_message(self.Changed())
 
