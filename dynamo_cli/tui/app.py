@@ -195,7 +195,8 @@ class DeploymentApp(App[Ending]):
 
     def action_zoom(self) -> None:
         self.screen.toggle_class("zoomed")
-        self._logs.pane.focus()
+        if self._logs.display:
+            self._logs.pane.focus()
 
     def action_detail(self) -> None:
         self._detail_wanted = not self._details.display

@@ -23,14 +23,14 @@ def _key(key: str, action: str, name: str, help: str, shown: str = "", *, line: 
 
 
 KEYS = (
-    _key("q", "leave", "Quit", "Quit; asks what becomes of a deployment that this `up` started", line=True),
+    _key("q", "leave", "Quit", "Quit; asks what becomes of what this `up` started", line=True),
     _key("question_mark", "keys", "Keys", "This page", "?", line=True),
     _key("slash", "search", "Search", "Search the log for a regular expression", "/", line=True),
     _key("n", "match(1)", "Next", "The next line that was searched for"),
     _key("N", "match(-1)", "Previous", "The one before"),
     _key("f", "follow", "Follow", "Stay at the last line, or stop that", line=True),
-    _key("l", "level", "Level", "Lines of every level, or from info, warning or error on", line=True),
-    _key("o", "only", "Only", "The log of the selected service only, or of all", line=True),
+    _key("l", "level", "Level", "Every level, or from info, warning or error on", line=True),
+    _key("o", "only", "Only", "The log of the selected service, or of all", line=True),
     _key("w", "wrap", "Wrap", "Fold long lines, or scroll sideways", line=True),
     _key("d", "detail", "Details", "Everything about the selected service", line=True),
     _key("r", "restart", "Restart", "Restart the selected service", line=True),
@@ -38,13 +38,13 @@ KEYS = (
     _key("s", "start", "Start", "Start the selected service", line=True),
     _key("plus,equals_sign", "scale(1)", "Scale", "More replicas of its pool", "+", line=True),
     _key("minus", "scale(-1)", "Fewer", "Fewer replicas of its pool", "-"),
-    _key("c", "copy", "Copy", "Copy the selection, else the command in the details, else the lines seen", line=True),
+    _key("c", "copy", "Copy", "Copy the selection, a command, or the visible lines", line=True),
     _key("ampersand", "filter", "Filter", "Only lines in which a regular expression is found", "&"),
     _key("t", "times", "Times", "When each line arrived, UTC"),
-    _key("z", "zoom", "Zoom", "Only the log, or everything"),
+    _key("z", "zoom", "Zoom", "Only the log or the details, or everything"),
     _key("ctrl+p,colon", "command_palette", "Commands", "Everything that can be done, by name", "^p :"),
     _key("ctrl+z", "suspend_process", "Suspend", "To the shell; `fg` comes back", "^z"),
-    _key("escape", "step_back", "Back", "Drop the search, the filter, the zoom or the details", "esc"),
+    _key("escape", "step_back", "Back", "Drop the search, filter, zoom or details", "esc"),
     _key("ctrl+c,ctrl+q", "interrupt", "Quit", "As q; once it stops: end it at once", "^c"),
 )
 """Of the app, in the order of their use."""

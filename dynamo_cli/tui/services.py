@@ -10,7 +10,10 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from dynamo_cli.runtime.control import DeploymentStatus
+from dynamo_cli.tui.look import ACCENT
 from dynamo_cli.tui.panes.columns import table
+
+SELECTED = "▸"
 
 
 class ServicesPane(Vertical):
@@ -26,6 +29,7 @@ class ServicesPane(Vertical):
         self._list = OptionList(id="services-list")
         self._names: list[str] = []
         self._rows: list[Content] = []
+        self._drawn: list[Content] = []
 
     def compose(self) -> ComposeResult:
         yield self._head
@@ -42,22 +46,29 @@ class ServicesPane(Vertical):
         self._head.update(drawn.head)
         names = [service.name for service in status.services]
         if names != self._names:
-            self._renew(names, drawn.rows)
-        else:
-            for index, row in enumerate(drawn.rows):
-                if row != self._rows[index] or row.spans != self._rows[index].spans:
-                    self._list.replace_option_prompt_at_index(index, row)
+            self._renew(names)
         self._rows = drawn.rows
+        self._draw()
 
-    def _renew(self, names: list[str], rows: list[Content]) -> None:
+    def _renew(self, names: list[str]) -> None:
         selected = self.selected
-        self._names = names
+        self._names, self._drawn = names, [Content("")] * len(names)
         self._list.clear_options()
-        self._list.add_options(Option(row) for row in rows)
+        self._list.add_options(Option("") for _ in names)
         if names:
             self._list.highlighted = names.index(selected) if selected in names else 0
 
+    def _draw(self) -> None:
+        """The rows that have changed; the selected one is marked, for eyes and screens that see no colour."""
+        for index, row in enumerate(self._rows):
+            marked = Content.assemble((SELECTED, ACCENT) if index == self._list.highlighted else " ", row)
+            if not marked.is_same(self._drawn[index]):
+                self._drawn[index] = marked
+                self._list.replace_option_prompt_at_index(index, marked)
+
     def on_option_list_option_highlighted(self) -> None:
+        if len(self._rows) == len(self._names):
+            self._draw()
         self.post_message(self.Selected())
 
     def on_option_list_option_selected(self) -> None:

@@ -13,6 +13,7 @@ async def test_without_colours_no_colour_is_sent_and_states_still_differ(monkeyp
     async with showing(SCENES["one-failed"]().begin()) as shown:
         await shown.sees("● decode-0", "↻ decode-3", "▲ DEGRADED", "following")
         await shown.press("down")
+        await shown.sees("▸● router-0")
         styles = {
             segment.style
             for strip in shown.app.screen._compositor.render_strips()
@@ -20,7 +21,7 @@ async def test_without_colours_no_colour_is_sent_and_states_still_differ(monkeyp
             if segment.style
         }
         assert {str(style.color) for style in styles if style.color} <= {"Color('default', ColorType.DEFAULT)"}
-        assert any(style.reverse for style in styles), "the selected service"
+        assert sum(line.startswith("▸") for line in shown.lines) == 1
         assert any(style.bold for style in styles), "the state of the deployment"
 
 

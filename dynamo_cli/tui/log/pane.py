@@ -238,8 +238,9 @@ class LogPane(ScrollView, can_focus=True):
         prefix = self._prefix(entry)
         if part:
             prefix = " " * (len(prefix) - len(BAR)) + BAR if prefix else ""
-        text = Text(prefix, self.rich_style + self._prefix_style(entry), no_wrap=True, end="")
-        text.append(piece, self.rich_style + self._style(f"log--{level_tone(entry.level)}"))
+        text = Text(style=self.rich_style, no_wrap=True, end="")
+        text.append(prefix, self._prefix_style(entry))
+        text.append(piece, self._style(f"log--{level_tone(entry.level)}"))
         if self.pattern and entry.level is not None:
             style = self._style("log--current" if entry == self._current else "log--match")
             for found in self.pattern.finditer(piece):
