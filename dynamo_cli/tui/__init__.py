@@ -14,7 +14,8 @@ Ending = Literal["stopped", "left", "ended"]
 def run(deployment: Deployment, *, owns: bool) -> Ending:
     """Show it until the user quits or the deployment has ended.
 
-    `owns`: it was started by this `up`; quitting asks: stop, or leave running detached. DynamoError when the UI fails.
+    `owns`: it was started by this `up`; quitting asks: stop, or leave running detached. The standard streams must be a
+    terminal, stderr too: it is drawn there. DynamoError when the UI fails.
     """
     from dynamo_cli.tui.app import DeploymentApp
 

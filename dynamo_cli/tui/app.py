@@ -280,5 +280,5 @@ class DeploymentApp(App[Ending]):
         """Who asks us to end means what we started, too."""
         if self.is_headless or threading.current_thread() is not threading.main_thread():
             return
-        for signum in (signal.SIGTERM, signal.SIGHUP):
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(signum, lambda: self._begin(self._leaving.end_by_signal()))

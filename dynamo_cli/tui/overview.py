@@ -41,7 +41,7 @@ class Overview(Vertical):
         self._show("traffic", lines if _serves(status) and not news.gone else [])
         low = size.height < LOW
         gpus = [] if low and is_lost(status) else status.measured_gpus
-        self._show("gpus", gpu_lines(gpus, size.width - 1, low))
+        self._show("gpus", gpu_lines(gpus, size.width - 1, low or len(gpus) > size.height // 4))
 
     def _show(self, part: str, lines: list[Content]) -> None:
         """Nothing of it when there are no lines."""

@@ -43,10 +43,14 @@ FULL_AFTER = 1.5
 
 
 class Measured(NamedTuple):
-    """`keys_ms`: until each key showed. `grown`: bytes of memory from when the buffers were full to the end."""
+    """`keys_ms`: until each key showed. `cpu`: cores that the UI used.
+
+    `held`: bytes of its memory at the end; `grown`: how many of them since its buffers were full.
+    """
 
     lines: int
     keys_ms: list[float]
+    cpu: float
     held: int
     grown: int
 
@@ -55,7 +59,8 @@ class Measured(NamedTuple):
         middle, worst = statistics.median(self.keys_ms), max(self.keys_ms)
         return (
             f"{self.lines:,} lines; {len(self.keys_ms)} keys, {middle:.0f} ms in the middle, {worst:.0f} ms at worst; "
-            f"{self.held / 2**20:.0f} MiB, {self.grown / 2**20:+.1f} MiB since the buffers were full"
+            f"{self.cpu:.2f} cores; {self.held / 2**20:.0f} MiB, {self.grown / 2**20:+.1f} MiB since its buffers "
+            "were full"
         )
 
 
@@ -75,15 +80,17 @@ async def measure(lines_s: float, seconds: float) -> Measured:
         await shown.until(lambda: shown.app._services.selected)
         with writing(log_file(deployment.paths, "decode-0"), lines_s):
             await shown.until(lambda: shown.app._logs.pane.lines >= 10_000, "full buffers")
-            keys_ms, ends = [], time.monotonic() + seconds
-            full_at, full = time.monotonic() + FULL_AFTER * 20_000 / lines_s, 0
+            began, used = time.monotonic(), time.process_time()
+            keys_ms, ends = [], began + seconds
+            full_at, full = began + FULL_AFTER * 20_000 / lines_s, 0
             while time.monotonic() < ends:
                 keys_ms.append(await one_key(shown))
                 if not full and time.monotonic() > full_at:
                     full = process.memory_info().rss
                 await asyncio.sleep(PRESS_EVERY_S)
             held = process.memory_info().rss
-            return Measured(int(lines_s * seconds), keys_ms, held, held - (full or held))
+            cpu = (time.process_time() - used) / (time.monotonic() - began)
+            return Measured(int(lines_s * seconds), keys_ms, cpu, held, held - (full or held))
 
 
 async def one_key(shown: Shown) -> float:

@@ -20,9 +20,9 @@ BARS = (20, 12, 8)
 """Widths of the bar, as there is room."""
 
 
-def gpu_lines(gpus: Sequence[GpuMeasures], width: int, low: bool) -> list[Content]:
-    """Memory, use, temperature, power, and who has it; on a `low` screen several in a line, without the last three."""
-    if low:
+def gpu_lines(gpus: Sequence[GpuMeasures], width: int, dense: bool) -> list[Content]:
+    """Memory, use, temperature, power, and who has it; `dense`: several in a line, without temperature and power."""
+    if dense:
         return _several_in_a_line(gpus, width)
     name_width = min(NAME_ROOM, max((cell_len(gpu.name) for gpu in gpus), default=0))
     bar_width = next((wide for wide in BARS if width >= 70 + name_width + wide), BARS[-1])

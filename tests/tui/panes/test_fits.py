@@ -29,8 +29,8 @@ def test_nothing_is_wider_than_the_screen(scene: str, width: int) -> None:
     lines += trouble(status, gone="", last_words=["x" * 400], width=width)
     for height in (2, 3, 5):
         lines += traffic_lines(status.traffic, History(), width, height)
-    for low in (True, False):
-        lines += gpu_lines(status.measured_gpus, width, low)
+    for dense in (True, False):
+        lines += gpu_lines(status.measured_gpus, width, dense)
     for service in status.services:
         lines += detail_lines(service, detail(service), "0", width)
     marks = ["/a long pattern 17 of 1234", "error and worse", "wrapped"]
@@ -68,7 +68,7 @@ def test_what_is_not_known_is_a_dash() -> None:
     line = table(deployment("READY", [bare, worker(0, use=ProcessUse(cpu=0.0, memory=0))]), 200).rows[0].plain
     assert line.split()[-7:] == ["-"] * 7
     assert "TTFT -" in traffic_lines(None, History(), 120, 3)[0].plain
-    assert " - " in gpu_lines([gpu(0, utilization=None, power_w=None)], 120, low=False)[0].plain
+    assert " - " in gpu_lines([gpu(0, utilization=None, power_w=None)], 120, dense=False)[0].plain
     empty = worker(0, serving=WorkerMeasures())
     assert table(deployment("READY", [empty]), 200).rows[0].plain.split()[-5:] == ["-"] * 5
 
