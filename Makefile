@@ -14,6 +14,8 @@
 # make bench-transfer  what it costs to move KV between two workers, over TCP and by NIXL
 # make chaos    faults done to a deployment under load, and what its clients see; ARGS names rows
 # make soak     the same for 20 minutes with a random fault every 10 s
+# make flood    the terminal UI while a log floods: how soon keys are answered, and what memory it takes
+# make pictures  the pictures of docs/tui.md, taken of the terminal UI
 # make completions  regenerate completions/
 # make schema   regenerate the JSON schema of topologies
 # make flags    regenerate docs/flags.md
@@ -37,7 +39,7 @@ TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .PHONY: up install model test test-engines test-index test-kills check bench bench-router bench-events
 .PHONY: bench-engine bench-scale bench-disagg bench-transfer chaos soak completions schema flags troubleshooting
-.PHONY: cli topology support clean
+.PHONY: cli topology support flood pictures clean
 
 up: install
 	@$(BIN)/dynamo up topologies/agg.toml $(ARGS) || { code=$$?; [ $$code = 130 ] || exit $$code; }
@@ -91,6 +93,12 @@ chaos: $(READY) model
 
 soak: $(READY) model
 	@$(BIN)/python -m dynamo_cli.bench.chaos soak $(ARGS)
+
+flood: $(READY_DEV)
+	@$(BIN)/python -m tests.tui.flood $(ARGS)
+
+pictures: $(READY_DEV)
+	@$(BIN)/python -m tests.tui.pictures
 
 completions: $(READY)
 	@for shell in bash zsh fish; do file=completions/dynamo.$$shell; \

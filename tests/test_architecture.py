@@ -19,7 +19,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 GROUND = {"protocol", "runtime"}
 PARTS = {"text", "hub", "estimate", "router", "disagg", "routing", "workers", "frontend"}
 OPERATION = GROUND | {"hub", "estimate", "router", "disagg", "gpus", "topology", "workers"}
-EVERYTHING = GROUND | PARTS | {"gpus", "topology", "logs", "supervisor", "doctor", "bench", "chat"}
+EVERYTHING = GROUND | PARTS | {"gpus", "topology", "logs", "supervisor", "doctor", "bench", "chat", "tui"}
 
 MAY_IMPORT = {
     "protocol": set(),
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "topology": OPERATION - {"topology"},
     "logs": GROUND,
     "supervisor": OPERATION | {"logs"},
+    "tui": OPERATION | {"supervisor", "logs"},
     "doctor": OPERATION | {"supervisor"},
     "bench": OPERATION | {"supervisor", "text"},
     "chat": OPERATION | {"supervisor", "bench"},
@@ -57,10 +58,11 @@ ONLY_HERE: dict[str, str | tuple[str, ...]] = {
     "gguf": "hub/",
     "tokenizers": "text/",
     "minijinja": "text/",
+    "textual": "tui/",
     "typer": "cli/",
     "opentelemetry": "runtime/otel.py",
 }
-NEVER_IN_A_COMPONENT = ("typer", "rich", "httpx", "huggingface_hub", "pynvml", "opentelemetry", "difflib")
+NEVER_IN_A_COMPONENT = ("typer", "rich", "textual", "httpx", "huggingface_hub", "pynvml", "opentelemetry", "difflib")
 
 
 def name_of(path: Path) -> str:
@@ -96,7 +98,7 @@ def test_a_file_imports_its_own_package_and_what_is_below(path: Path) -> None:
     modules = {name for name in own_imports(path) if package_of(name) in packages()}
     upward = {name for name in modules if package_of(name) not in MAY_IMPORT[package] | {package}}
     assert not upward, f"{name_of(path)} must not import {sorted(upward)}"
-    if package in ("topology", "supervisor", "doctor", "bench", "chat"):
+    if package in ("topology", "supervisor", "doctor", "bench", "chat", "tui"):
         engines = {name for name in modules if package_of(name) == "workers"}
         assert all(map(free_of_engines, engines)), f"{name_of(path)} imports {sorted(engines)}"
 

@@ -28,6 +28,20 @@ QUOTED = re.compile(r'"level(?:name)?"\s*:\s*"(\w+)"', re.IGNORECASE)
 UVICORN = re.compile(r"^(debug|info|warning|error|critical):\s", re.IGNORECASE)
 
 
+class Levels:
+    """The level of one line after another: one that says none belongs to the line before it of the same service."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def of(self, service: str, text: str) -> int:
+        level = level_of(text)
+        if level is None:
+            return self._last.get(service, NAMES["info"])
+        self._last[service] = level
+        return level
+
+
 def level_of(text: str) -> int | None:
     """As `logging` counts; None for a line that says none: it belongs to the one before."""
     if text.startswith("{"):

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from dynamo_cli.errors import UsageError
-from dynamo_cli.logs.levels import NAMES, level_of
+from dynamo_cli.logs.levels import NAMES, Levels, level_of
 from dynamo_cli.logs.moment import moment
 from dynamo_cli.logs.tail import Line
 
@@ -54,17 +54,13 @@ class Filter:
 
     def __init__(self, query: Query) -> None:
         self._query = query
-        self._levels: dict[str, int] = {}
+        self._levels = Levels()
         self._times: dict[str, str] = {}
 
     def wants(self, line: Line) -> bool:
         query = self._query
-        if query.level is not None:
-            level = level_of(line.text)
-            if level is not None:
-                self._levels[line.service] = level
-            if self._levels.get(line.service, NAMES["info"]) < query.level:
-                return False
+        if query.level is not None and self._levels.of(line.service, line.text) < query.level:
+            return False
         if query.since or query.until:
             time = self._times[line.service] = line.time or self._times.get(line.service, "")
             if time < query.since or (query.until and time > query.until):

@@ -19,6 +19,8 @@ MAX_LINE = 8192
 """Bytes of a line that are shown; the rest of a longer one is dropped."""
 CHUNK = 1 << 16
 CHUNKS_A_LOOK = 8
+SKIPPED = 1 << 20
+"""Bytes that are passed over at a time."""
 
 
 class Line(NamedTuple):
@@ -53,6 +55,21 @@ class Tail:
                 chunk = self._read()
         return self._split(chunk) if chunk else []
 
+    def skip(self, keep: int) -> int:
+        """Pass over what is unread but for its last `keep` bytes or fewer; how many lines are left out by that."""
+        if not self._open():
+            return 0
+        assert self._file
+        here = self._file.tell()
+        target = os.fstat(self._file.fileno()).st_size - keep
+        if target <= here:
+            return 0
+        lines, last = 0, b""
+        while here < target and (chunk := self._file.read(min(SKIPPED, target - here))):
+            lines, here, last = lines + chunk.count(b"\n"), here + len(chunk), chunk[-1:]
+        self._partial, self._skipping = b"", last != b"\n"
+        return lines + self._skipping
+
     @property
     def unfinished(self) -> str:
         """The line that is being written, such as a progress bar that is drawn anew again and again."""
@@ -64,14 +81,20 @@ class Tail:
             self._file = None
 
     def _read(self) -> bytes:
+        if not self._open():
+            return b""
+        assert self._file
+        return self._file.read(CHUNK)
+
+    def _open(self) -> bool:
         if self._file is None:
             try:
                 self._file = self._path.open("rb", buffering=0)
             except FileNotFoundError:
-                return b""
+                return False
             size = os.fstat(self._file.fileno()).st_size
             self._file.seek(self._offset if self._offset <= size else 0)
-        return self._file.read(CHUNK)
+        return True
 
     def _moved_on(self) -> bool:
         """Whether the name stands for another file now, or this one was cut short: then its start is next."""

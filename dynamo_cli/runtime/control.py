@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from dynamo_cli.errors import DynamoError, NotReady, UsageError
+from dynamo_cli.protocol.detail import ServiceDetail
 from dynamo_cli.protocol.explained import Remembered
 from dynamo_cli.protocol.measures import GpuMeasures, ProcessUse, Traffic, WorkerMeasures
 from dynamo_cli.protocol.routing_view import RoutingStatus
@@ -192,6 +193,10 @@ class ControlClient:
 
     def status(self) -> DeploymentStatus:
         return msgspec.json.decode(self._call("GET", "/status"), type=DeploymentStatus)
+
+    def detail(self, name: str) -> ServiceDetail:
+        """How a service is started, and what its probes found. UsageError for one that is not there."""
+        return msgspec.json.decode(self._call("GET", f"/services/{quote(name, safe='')}"), type=ServiceDetail)
 
     def stop(self, force: bool = False) -> None:
         """Ask for an ordered stop, or for one without patience; returns at once."""

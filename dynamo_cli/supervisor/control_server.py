@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from dynamo_cli.errors import InvalidRequest, UsageError
+from dynamo_cli.protocol.detail import ServiceDetail
 from dynamo_cli.protocol.routing_view import RoutingStatus
 from dynamo_cli.runtime.admin import AdminServer
 from dynamo_cli.runtime.control import (
@@ -40,6 +41,9 @@ class Controls(Protocol):
 
     async def fresh(self) -> None:
         """Somebody looks: return when the numbers of the status are not old, or in a moment."""
+
+    def detail(self, name: str) -> ServiceDetail:
+        """UsageError for a service that is not there."""
 
     async def routing(self) -> RoutingStatus: ...
 
@@ -69,6 +73,7 @@ class ControlServer:
         self._listeners: set[asyncio.Task[None]] = set()
         self._server = AdminServer(path)
         self._server.route("GET", "/status", later(self._get_status))
+        self._server.route("GET", "/services/", self._get_service)
         self._server.route("GET", "/router", later(self._get_router))
         self._server.route("GET", "/requests", later(self._get_requests))
         self._server.route("GET", "/requests/", later(self._get_requests))
@@ -91,6 +96,10 @@ class ControlServer:
     async def _get_status(self, exchange: Exchange) -> None:
         await self._controls.fresh()
         exchange.send_json(self._controls.status)
+
+    def _get_service(self, exchange: Exchange) -> None:
+        with _refused_politely():
+            exchange.send_json(self._controls.detail(exchange.request.path.removeprefix("/services/")))
 
     async def _get_router(self, exchange: Exchange) -> None:
         exchange.send_json(await self._controls.routing())

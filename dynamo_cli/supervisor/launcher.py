@@ -38,7 +38,7 @@ class Launcher:
         self._paths = paths
         self._listen_fd = listen_fd
         self._dies_with_us = dies_with_us
-        self._environ = {
+        self.inherited = {
             **environ,
             **engine_levels(environ),
             "PYTHONUNBUFFERED": "1",
@@ -55,19 +55,14 @@ class Launcher:
 
     def start(self, spec: ProcessSpec) -> Child:
         """Start one incarnation; its output goes to its log file. OSError when it cannot be started."""
-        passed = self._listen_fd if spec.inherits_listener else None
-        argv = [word.replace("{listen_fd}", str(passed)) for word in spec.argv]
-        environ = {**self._environ, **spec.env, **self._marks, "DYNAMO_SERVICE": spec.name}
-        if spec.generation:
-            environ["DYNAMO_GENERATION"] = str(spec.generation)
         output = self.logs.pipe(spec.name)
         try:
             child = spawn.start(
-                argv,
-                environ,
+                self.command(spec),
+                {**self.inherited, **self.added(spec)},
                 cwd=spec.cwd,
                 output=output,
-                pass_fds=() if passed is None else (passed,),
+                pass_fds=() if self._listen_fd is None or not spec.inherits_listener else (self._listen_fd,),
                 dies_with_us=self._dies_with_us,
             )
         finally:
@@ -75,6 +70,16 @@ class Launcher:
         if self._guard:
             self._guard.tell("+", child)
         return child
+
+    def command(self, spec: ProcessSpec) -> list[str]:
+        """The words it is started with."""
+        passed = self._listen_fd if spec.inherits_listener else None
+        return [word.replace("{listen_fd}", str(passed)) for word in spec.argv]
+
+    def added(self, spec: ProcessSpec) -> dict[str, str]:
+        """The variables that only its processes have."""
+        generation = {"DYNAMO_GENERATION": str(spec.generation)} if spec.generation else {}
+        return {**spec.env, **self._marks, "DYNAMO_SERVICE": spec.name, **generation}
 
     def ended(self, spec: ProcessSpec, child: Child) -> None:
         """Its group has been swept: the guard forgets it, and nobody writes to its log any more."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from dynamo_cli.errors import ResourceMissing, UsageError
+from dynamo_cli.protocol.detail import ServiceDetail
 from dynamo_cli.protocol.routing_view import RoutingStatus
 from dynamo_cli.runtime.control import (
     DeploymentState,
@@ -33,6 +34,7 @@ from dynamo_cli.supervisor.control_server import ControlServer
 from dynamo_cli.supervisor.crashes.collect import Collector
 from dynamo_cli.supervisor.crashes.crash import Crash
 from dynamo_cli.supervisor.dependencies import Wait, unmet
+from dynamo_cli.supervisor.detail import detail_of
 from dynamo_cli.supervisor.events import EventBus
 from dynamo_cli.supervisor.exits import CLEAR, Ending, ending, exit_class
 from dynamo_cli.supervisor.gpu_memory import GpuMemory
@@ -47,6 +49,7 @@ from dynamo_cli.supervisor.outside_probes import Answer
 from dynamo_cli.supervisor.phases.tables import family
 from dynamo_cli.supervisor.phases.tracker import Stage
 from dynamo_cli.supervisor.phases.watch import Loads
+from dynamo_cli.supervisor.probe_history import ProbeHistory
 from dynamo_cli.supervisor.probes import Prober
 from dynamo_cli.supervisor.processes import ProcessId
 from dynamo_cli.supervisor.record import read_wanted, write
@@ -94,6 +97,7 @@ class Supervisor:
         self._loads = Loads(self.paths)
         self._crashes = Collector(self.paths)
         self._prober = Prober(self.paths, self._discovery, self._output.wrote)
+        self._probed = ProbeHistory()
         self._lookout = Lookout(self.paths, self._statuses)
         self._sampler = Sampler(self.paths, lambda: self._services, clock)
         self._gpu_memory = GpuMemory(self._record.deployment_id, impatient=lambda: self._force)
@@ -166,6 +170,12 @@ class Supervisor:
     async def fresh(self) -> None:
         """Somebody looks: return when the numbers of the status are not old, or in a moment."""
         await self._sampler.fresh()
+
+    def detail(self, name: str) -> ServiceDetail:
+        """How a service is started, and what its probes found. UsageError for one that is not there."""
+        if name not in self._services:
+            raise UsageError(f"{self.plan.deployment} has no service {name}")
+        return detail_of(self._services[name].spec, self._launcher, self.paths, self._probed.of(name))
 
     async def routing(self) -> RoutingStatus:
         """What the frontends know of the workers."""
@@ -276,10 +286,11 @@ class Supervisor:
         await self._gpu_memory.freed(spec, say)
 
     async def probe(self, spec: ProcessSpec, uptime_s: float) -> Answer:
-        return await self._prober.ready(spec, uptime_s)
+        return await self._probed.note(spec.name, spec.probe.kind, self._prober.ready(spec, uptime_s))
 
     async def alive(self, spec: ProcessSpec) -> bool:
-        return await self._prober.alive(spec, spec.liveness.timeout_s if spec.liveness else 0.0)
+        asking = self._prober.alive(spec, spec.liveness.timeout_s if spec.liveness else 0.0)
+        return await self._probed.note(spec.name, "live", asking)
 
     def memory(self, child: Child) -> int:
         return tree_memory(child.id.pid)
@@ -329,6 +340,7 @@ class Supervisor:
         for known in (self._record.processes, self._record.services):
             for name in known.keys() - self._services.keys():
                 del known[name]
+        self._probed.keep(self._services)
         self._save()
         self._changed.set()
 

@@ -54,6 +54,42 @@ def test_an_endless_line_is_cut_and_its_rest_dropped(tmp_path: Path, closing: Ex
     assert shown[-1] == "next"
 
 
+@pytest.mark.parametrize(
+    ("keep", "lines_left_out", "shown"),
+    [
+        (100, 0, ["one", "two", "three"]),
+        (len("two\nthree\n"), 1, ["two", "three"]),
+        (len("wo\nthree\n"), 2, ["three"]),
+        (1, 3, []),
+        (0, 3, []),
+    ],
+)
+def test_what_is_unread_can_be_passed_over(
+    keep: int, lines_left_out: int, shown: list[str], tmp_path: Path, closing: ExitStack
+) -> None:
+    path = tmp_path / "a.log"
+    tail = Tail("a", path)
+    closing.callback(tail.close)
+    assert tail.skip(keep) == 0
+    append(path, "one\ntwo\nthree\n")
+    assert tail.skip(keep) == lines_left_out
+    assert texts(tail) == shown
+    append(path, "four\n")
+    assert texts(tail) == ["four"]
+
+
+def test_passing_over_half_a_line_leaves_out_all_of_it(tmp_path: Path, closing: ExitStack) -> None:
+    path = tmp_path / "a.log"
+    tail = Tail("a", path)
+    closing.callback(tail.close)
+    append(path, "begun ")
+    assert tail.read() == []
+    append(path, "and gone on, with ")
+    assert tail.skip(0) == 1
+    append(path, "an end\nnext\n")
+    assert texts(tail) == ["next"]
+
+
 def test_a_truncated_file_is_read_from_its_start(tmp_path: Path, closing: ExitStack) -> None:
     path = tmp_path / "a.log"
     append(path, "old old old\n")

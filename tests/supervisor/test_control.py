@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli.errors import NotReady, UsageError
+from dynamo_cli.protocol.detail import ServiceDetail
 from dynamo_cli.runtime.control import ControlClient, DeploymentStatus, ServiceAction, ServiceStatus
 from dynamo_cli.runtime.http import connection
 from dynamo_cli.runtime.http.peer import peer_uid
@@ -37,6 +38,11 @@ class Controls:
 
     async def fresh(self) -> None:
         pass
+
+    def detail(self, name: str) -> ServiceDetail:
+        if name == "decode 0/1":
+            return ServiceDetail(name=name, argv=["true"])
+        raise UsageError(f"agg has no service {name}")
 
     def stop(self, force: bool = False) -> None:
         self.notes.append(force)
@@ -83,6 +89,18 @@ async def test_verbs_arrive_and_a_wrong_name_comes_back_as_a_usage_error(clean_e
         assert notes[2:] == [("restart", ["decode"], 2), (b'{"a": 1}', "digest", 1)]
         with pytest.raises(UsageError, match="agg has no service decod; did you mean decode"):
             await asyncio_thread(lambda: client.act("stop", ["decod"]))
+    finally:
+        await server.close()
+
+
+async def test_one_service_is_asked_for_by_any_name(clean_environment: Path) -> None:
+    server = ControlServer(clean_environment / "c.sock", Controls([]), EventBus())
+    await server.start()
+    try:
+        client = ControlClient(clean_environment / "c.sock")
+        assert (await asyncio_thread(lambda: client.detail("decode 0/1"))).argv == ["true"]
+        with pytest.raises(UsageError, match="agg has no service decode-7"):
+            await asyncio_thread(lambda: client.detail("decode-7"))
     finally:
         await server.close()
 
