@@ -29,6 +29,7 @@ from dynamo_cli.supervisor import adopting, health, spawn
 from dynamo_cli.supervisor.access import access_of
 from dynamo_cli.supervisor.actions import Crew
 from dynamo_cli.supervisor.adoption import Adoption
+from dynamo_cli.supervisor.answering import Answering
 from dynamo_cli.supervisor.assignment import Assignment
 from dynamo_cli.supervisor.control_server import ControlServer
 from dynamo_cli.supervisor.crashes.collect import Collector
@@ -63,7 +64,6 @@ from dynamo_cli.topology.twins import place_of
 
 logger = logging.getLogger("dynamo.supervisor")
 
-ASK_AGAIN_S = 0.05
 KNOWN_S, FOREIGN_KNOWN_S = 30.0, 3.0
 """How long frontends may take to know a new worker before the one it replaces ends; not all that are foreign serve."""
 LAST_LINES = 200
@@ -102,11 +102,11 @@ class Supervisor:
         self._sampler = Sampler(self.paths, lambda: self._services, clock)
         self._gpu_memory = GpuMemory(self._record.deployment_id, impatient=lambda: self._force)
         self._oom_kills: dict[str, OomKills] = {}
-        self._answering: set[str] = set()
         self._was_ready = False
         self._unsaved = False
         self._first_failed = ""
         self._changed = asyncio.Event()
+        self._answering = Answering(self._prober, lambda: self.plan.models, self._statuses, self._changed.set)
         self._stopping = asyncio.Event()
         self._force = False
         self._crew = Crew(
@@ -126,7 +126,7 @@ class Supervisor:
     def _adopt(self, adoption: Adoption) -> None:
         self._strays, self._was_ready = adoption.strays, adoption.was_ready
         self._began = self._clock() - max(0.0, time.time() - self._record.started)
-        self._answering = set(self.plan.models) if adoption.was_ready else set()
+        self._answering.models = set(self.plan.models) if adoption.was_ready else set()
         for name, resumed in adoption.services.items():
             adopting.resume(self._services[name], resumed)
             if resumed.process and resumed.past.ready:
@@ -245,7 +245,7 @@ class Supervisor:
         self._prepare()
         control = ControlServer(self.paths.control_socket, self, self.bus)
         self._crew.begin()
-        asking = asyncio.gather(self._ask_models(), self._lookout.run(), self._sampler.run(), self._end_strays())
+        asking = asyncio.gather(self._answering.run(), self._lookout.run(), self._sampler.run(), self._end_strays())
         try:
             await asyncio.sleep(0)  # the children start before we import a web server
             await control.start()
@@ -326,7 +326,7 @@ class Supervisor:
         if not (status.replaces or status.leaving):
             if status.state in ("BACKOFF", "FAILED") and not self._first_failed:
                 self._first_failed = status.name
-            self._answering -= set(self.plan.models) if status.kind == "frontend" else {status.model}
+            self._answering.forget(self.plan.models if status.kind == "frontend" else [status.model])
         if self._record.services.get(status.name) != (past := service.past):
             self._record.services[status.name] = past
             self._save()
@@ -370,7 +370,7 @@ class Supervisor:
         stopped = asyncio.ensure_future(self._stopping.wait())
         while not self._stopping.is_set():
             self._changed.clear()
-            verdict = health.judge(self._statuses(), self.plan.models, self._answering, self._was_ready)
+            verdict = health.judge(self._statuses(), self.plan.models, self._answering.models, self._was_ready)
             self._was_ready = self._was_ready or verdict.state == "READY"
             self._publish(verdict.state, verdict.reason)
             if verdict.state == "FAILED" and not self._record.detached:
@@ -384,25 +384,6 @@ class Supervisor:
     def _failed_exit_code(self) -> int:
         failed = self._services.get(self._first_failed)
         return exit_class(failed.status.exit_code if failed else None)
-
-    async def _ask_models(self) -> None:
-        while True:
-            ready = [status for status in self._statuses() if status.ready]
-            frontends = [s.name for s in ready if s.kind == "frontend"]
-            served = {s.model for s in ready if s.kind == "worker"}
-            for model in self.plan.models:
-                asked = model in self._answering and model in self._prober.kinds
-                if frontends and model in served and not asked:
-                    await self._ask_model(frontends[0], model)
-            await asyncio.sleep(ASK_AGAIN_S)
-
-    async def _ask_model(self, frontend: str, model: str) -> None:
-        answer = await self._prober.first_token(frontend, model)
-        if answer.ready:
-            self._answering.add(model)
-            self._changed.set()
-        else:
-            logger.debug("%s", answer.reason)
 
     def _refuse_while_stopping(self) -> None:
         if self.stopping:
