@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from dynamo_cli.supervisor.deployments import Deployment
@@ -29,10 +29,12 @@ def screen(no_tui: bool) -> Run | None:
         return None
     try:
         importlib.import_module(PACKAGE)
-        return cast(Run, importlib.import_module("dynamo_cli.tui").run)
     except ImportError as error:
         print(f"dynamo: lines instead of a screen, as {error}; `pip install {PACKAGE}` helps", file=sys.stderr)
         return None
+    from dynamo_cli.tui import run
+
+    return run
 
 
 def wanted(environ: Mapping[str, str]) -> bool:
@@ -45,7 +47,7 @@ def wanted(environ: Mapping[str, str]) -> bool:
 
 def _is_ours() -> bool:
     """A terminal to write to and to read from, which nobody does who runs in the background."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         return False
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()

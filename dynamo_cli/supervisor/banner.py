@@ -98,7 +98,7 @@ def _next(status: DeploymentStatus) -> str:
     answers = bool(status.models) and status.kinds.get(status.models[0]) != "embeddings"
     steps = [
         *(["`dynamo chat` talks to it"] if answers else []),
-        f"`dynamo status {name}` shows it",
+        f"`dynamo top {name}` shows what it does",
         *(["`dynamo bench` measures it"] if answers else []),
         f"{'' if status.detached else 'Ctrl-C or '}`dynamo down {name}` stops it",
     ]

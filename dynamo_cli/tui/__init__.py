@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dynamo_cli.supervisor.deployments import Deployment
-
-Ending = Literal["stopped", "left", "ended"]
-"""A stop was asked for and has happened; it was left running; it ended by itself."""
+    from dynamo_cli.supervisor.launch.screen import Ending
 
 
 def run(deployment: Deployment, *, owns: bool) -> Ending:

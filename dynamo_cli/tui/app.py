@@ -21,7 +21,8 @@ from dynamo_cli.errors import DynamoError
 from dynamo_cli.logs.files import OWN_LOG, log_file
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
 from dynamo_cli.supervisor.deployments import Deployment
-from dynamo_cli.tui import Ending, look
+from dynamo_cli.supervisor.launch.screen import Ending
+from dynamo_cli.tui import look
 from dynamo_cli.tui.ask import Ask, AskNumber
 from dynamo_cli.tui.commands import commands
 from dynamo_cli.tui.details import DetailSection
@@ -81,7 +82,7 @@ class DeploymentApp(App[Ending]):
         """Run until it is over. DynamoError when the UI itself failed."""
         ending = self.run()
         if ending is None:
-            raise DynamoError("the terminal UI failed; why stands above")
+            raise DynamoError("the terminal UI failed; why stands above") from self._exception
         return ending
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -280,5 +281,9 @@ class DeploymentApp(App[Ending]):
         """Who asks us to end means what we started, too."""
         if self.is_headless or threading.current_thread() is not threading.main_thread():
             return
+        loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(signum, lambda: self._begin(self._leaving.end_by_signal()))
+            loop.add_signal_handler(signum, self._end_by_signal, signum == signal.SIGINT)
+
+    def _end_by_signal(self, interrupted: bool) -> None:
+        self._begin(self._leaving.end_by_signal(interrupted))

@@ -1,15 +1,16 @@
-"""Numbers as people read them; "-" for what is not known."""
+"""Numbers in few cells, beside those of supervisor/measuring/words.py; "-" for what is not known."""
 
 from __future__ import annotations
 
-UNKNOWN = "-"
+from dynamo_cli.supervisor.measuring.words import NOTHING
+
 FULL, EMPTY = "━", "─"
 
 
 def rate(value: float | None) -> str:
     """`0`, `4.2`, `845`, `12.3k`, `1.2M`: at most five characters."""
     if value is None:
-        return UNKNOWN
+        return NOTHING
     if value < 9.95:
         return f"{value:.1f}" if value else "0"
     if value < 9_999.5:
@@ -18,20 +19,11 @@ def rate(value: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    return UNKNOWN if share is None else f"{share * 100:.0f}"
-
-
-def seconds(value: float | None) -> str:
-    """`0.4 ms`, `120 ms`, `1.2 s`."""
-    if value is None:
-        return UNKNOWN
-    if value < 0.9995:
-        return f"{value * 1e3:.0f} ms" if value >= 0.01 else f"{value * 1e3:.1f} ms"
-    return f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
+    return NOTHING if share is None else f"{share * 100:.0f}"
 
 
 def cores(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    return NOTHING if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
 def bar(share: float, width: int) -> tuple[str, str]:

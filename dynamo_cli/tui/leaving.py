@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from dynamo_cli.errors import DynamoError
 from dynamo_cli.runtime.control import ControlClient
-from dynamo_cli.tui import Ending
 from dynamo_cli.tui.ask import Ask, Choice
+
+if TYPE_CHECKING:
+    from dynamo_cli.supervisor.launch.screen import Ending
 
 STOP, LEAVE = "stop", "leave"
 
@@ -24,11 +26,6 @@ class Host(Protocol):
     def end(self, ending: Ending) -> None: ...
 
 
-class Detachable(Protocol):
-    def detach(self) -> None:
-        """The deployment goes on without the `up` that started it."""
-
-
 class Leaving:
     """`owns`: the deployment was started by this `up`. `stopping`: a stop was asked for from here."""
 
@@ -39,12 +36,13 @@ class Leaving:
         self._host = host
         self._owns = owns
         self._gone = False
+        self._meant: Ending = "stopped"
 
     def note(self, gone: bool) -> None:
         """Whether its supervisor has gone; after a stop that is what was waited for."""
         self._gone = gone
         if gone and self.stopping:
-            self._host.end("stopped")
+            self._host.end(self._meant)
 
     async def quit(self, interrupted: bool) -> None:
         """`interrupted`: by Ctrl-C, which while it stops means at once."""
@@ -67,9 +65,10 @@ class Leaving:
         if await self._host.ask(Ask(f"Stop all of {self._name}?", [Choice("s", STOP, "Stop it in order")])):
             await self.stop()
 
-    async def end_by_signal(self) -> None:
-        """Who started it is told to end: the deployment ends with it, a guest only goes."""
+    async def end_by_signal(self, interrupted: bool) -> None:
+        """Who started it is told to end: the deployment ends with it, a guest only goes. `interrupted`: as Ctrl-C."""
         if self._owns and not self._gone:
+            self._meant = "stopped" if interrupted else "ended"
             await self.stop()
         else:
             self._host.end("ended" if self._gone else "left")
@@ -82,7 +81,7 @@ class Leaving:
         answer = await self._host.ask(Ask(f"Quit: what becomes of {self._name}?", choices, hurried=STOP))
         if answer == STOP:
             await self.stop()
-        elif answer == LEAVE and await self._do(cast(Detachable, self._client).detach):
+        elif answer == LEAVE and await self._do(self._client.detach):
             self._host.end("left")
 
     async def _do(self, order: Callable[[], object], words: str = "") -> bool:

@@ -55,7 +55,7 @@ def test_tls_keys_and_client_certificates() -> None:
 
 
 def test_what_to_try_next() -> None:
-    talk = "next: `dynamo chat` talks to it, `dynamo status agg` shows it, `dynamo bench` measures it, "
+    talk = "next: `dynamo chat` talks to it, `dynamo top agg` shows what it does, `dynamo bench` measures it, "
     assert banner(ready()).endswith(f"{talk}Ctrl-C or `dynamo down agg` stops it")
     assert brief(ready(detached=True)).splitlines()[-1] == f"{talk}`dynamo down agg` stops it"
     assert "dynamo chat" not in banner(ready(kinds={"org/m": "embeddings"}))

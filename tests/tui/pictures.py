@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from textual.pilot import Pilot
 
-from dynamo_cli.tui import Ending
+from dynamo_cli.supervisor.launch.screen import Ending
 from dynamo_cli.tui.app import DeploymentApp
 from dynamo_cli.tui.history import History
 from tests.tui.scenes import SCENES, Scene

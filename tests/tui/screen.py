@@ -11,7 +11,7 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 
 from dynamo_cli.supervisor.deployments import Deployment
-from dynamo_cli.tui import Ending
+from dynamo_cli.supervisor.launch.screen import Ending
 from dynamo_cli.tui.app import DeploymentApp
 from tests.tui.fake import FakeClient, FakeDeployment
 from tests.tui.scenes import Scene

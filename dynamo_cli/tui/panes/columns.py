@@ -10,9 +10,10 @@ from textual.content import Content
 
 from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
+from dynamo_cli.supervisor.measuring.words import NOTHING, latency
 from dynamo_cli.supervisor.table import uptime
 from dynamo_cli.supervisor.words import gibibytes
-from dynamo_cli.tui.figures import UNKNOWN, bar, cores, percent, rate, seconds
+from dynamo_cli.tui.figures import bar, cores, percent, rate
 from dynamo_cli.tui.look import ACCENT, BAD, BUSY, GOOD, QUIET, RULE, mark
 from dynamo_cli.tui.panes.cells import GAP, Cell, cut, fit
 
@@ -55,19 +56,19 @@ def _health(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
         return Cell("done", QUIET)
     if service.state == "DEGRADED":
         return Cell("failing", BAD)
-    return Cell("not yet", BUSY) if service.pid else Cell(UNKNOWN, QUIET)
+    return Cell("not yet", BUSY) if service.pid else Cell(NOTHING, QUIET)
 
 
 def _gpu(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
-    return _known(gpus.get(service.name) or ",".join(uuid[:8] for uuid in service.gpus) or UNKNOWN)
+    return _known(gpus.get(service.name) or ",".join(uuid[:8] for uuid in service.gpus) or NOTHING)
 
 
 def _pid(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
-    return Cell(str(service.pid or UNKNOWN), QUIET)
+    return Cell(str(service.pid or NOTHING), QUIET)
 
 
 def _uptime(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
-    return _known(uptime(service.uptime_s) if service.pid else UNKNOWN)
+    return _known(uptime(service.uptime_s) if service.pid else NOTHING)
 
 
 def _restarts(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
@@ -80,14 +81,14 @@ def _cpu(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
 
 def _memory(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
     held = service.use.memory if service.use else service.memory
-    return _known(gibibytes(held) if held else UNKNOWN)
+    return _known(gibibytes(held) if held else NOTHING)
 
 
 def _requests(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
     serving = service.serving
     if serving is None or (serving.running is None and serving.waiting is None):
-        return _known(UNKNOWN)
-    running, waiting = (UNKNOWN if n is None else str(n) for n in (serving.running, serving.waiting))
+        return _known(NOTHING)
+    running, waiting = (NOTHING if n is None else str(n) for n in (serving.running, serving.waiting))
     return Cell(f"{running}/{waiting}", BUSY if serving.waiting else "")
 
 
@@ -105,11 +106,11 @@ def _tokens(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
 
 
 def _ttft(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
-    return _known(seconds(service.serving.ttft_p50_s if service.serving else None))
+    return _known(latency(service.serving.ttft_p50_s if service.serving else None))
 
 
 def _known(text: str) -> Cell:
-    return Cell(text, QUIET if text == UNKNOWN else "")
+    return Cell(text, QUIET if text == NOTHING else "")
 
 
 COLUMNS = (
@@ -178,7 +179,7 @@ def reason(service: ServiceStatus, width: int) -> list[Cell]:
 
 def _fitting(lines: Sequence[Sequence[Cell]], widths: Sequence[int], width: int, reasons: int) -> tuple[list[int], int]:
     """The columns that leave the reasons their room, and how much that is then."""
-    unknown = {i for i in range(len(COLUMNS)) if all(line[i].text == UNKNOWN for line in lines)}
+    unknown = {i for i in range(len(COLUMNS)) if all(line[i].text == NOTHING for line in lines)}
     chosen = [i for i in range(len(COLUMNS)) if i not in unknown or COLUMNS[i].title != "GPU"]
     spared = sorted(chosen, key=lambda i: (i not in unknown, COLUMNS[i].spared))
 

@@ -15,9 +15,10 @@ from textual.content import Content
 from dynamo_cli.protocol.detail import ProbeResult, ServiceDetail
 from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.runtime.control import ServiceStatus
+from dynamo_cli.supervisor.measuring.words import NOTHING, latency
 from dynamo_cli.supervisor.table import uptime
 from dynamo_cli.supervisor.words import gibibytes
-from dynamo_cli.tui.figures import UNKNOWN, cores, percent, rate, seconds
+from dynamo_cli.tui.figures import cores, percent, rate
 from dynamo_cli.tui.look import ACCENT, BAD, BUSY, GOOD, QUIET, mark
 from dynamo_cli.tui.panes.cells import Cell, row
 
@@ -108,7 +109,7 @@ def _serves(service: ServiceStatus) -> str:
     said += [f"{what} {percent(share)} %" for share, what in shares if share is not None]
     rates = ((of.requests_s, "requests/s"), (of.prompt_tokens_s, "prompt tokens/s"), (of.output_tokens_s, "tokens/s"))
     said += [f"{rate(value)} {what}" for value, what in rates if value is not None]
-    return ", ".join([*said, *([f"TTFT {seconds(of.ttft_p50_s)}"] if of.ttft_p50_s is not None else [])])
+    return ", ".join([*said, *([f"TTFT {latency(of.ttft_p50_s)}"] if of.ttft_p50_s is not None else [])])
 
 
 def _folded(fact: Fact, width: int) -> list[Content]:
@@ -143,7 +144,7 @@ def _probe_lines(probes: list[ProbeResult], width: int) -> Iterator[Content]:
         )
         label = ""
     if not probes:
-        yield row([Cell(label.ljust(LABEL), QUIET), Cell(UNKNOWN)], width)
+        yield row([Cell(label.ljust(LABEL), QUIET), Cell(NOTHING)], width)
 
 
 def _alike(probes: list[ProbeResult]) -> Iterator[list[ProbeResult]]:

@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from dynamo_cli.protocol.measures import GpuMeasures
-from dynamo_cli.tui.figures import UNKNOWN, bar, percent
+from dynamo_cli.supervisor.measuring.words import NOTHING
+from dynamo_cli.tui.figures import bar, percent
 from dynamo_cli.tui.look import ACCENT, BUSY, QUIET, RULE
 from dynamo_cli.tui.panes.cells import GAP, Cell, fit, row
 
@@ -42,7 +43,7 @@ def _several_in_a_line(gpus: Sequence[GpuMeasures], width: int) -> list[Content]
 
 def _small(gpu: GpuMeasures, width: int) -> list[Cell]:
     memory = f"{gpu.memory_used / 2**30:.0f}/{gpu.memory_total / 2**30:.0f}G"
-    use = f"{percent(gpu.utilization)}%" if gpu.utilization is not None else UNKNOWN
+    use = f"{percent(gpu.utilization)}%" if gpu.utilization is not None else NOTHING
     return [
         Cell(f" GPU {gpu.index:<2} ", "bold"),
         *_memory(gpu, BARS[-1]),
@@ -67,7 +68,7 @@ def _cells(gpu: GpuMeasures, name_width: int, bar_width: int) -> list[Cell]:
         Cell(f"{GAP}"),
         *_memory(gpu, bar_width),
         Cell(fit(f"{gpu.memory_used / 2**30:.1f}/{gpu.memory_total / 2**30:.0f} GiB", 13, right=True)),
-        Cell(fit(f"{percent(gpu.utilization)} %" if gpu.utilization is not None else UNKNOWN, 7, right=True), "bold"),
+        Cell(fit(f"{percent(gpu.utilization)} %" if gpu.utilization is not None else NOTHING, 7, right=True), "bold"),
         Cell(fit(_with_unit(gpu.temperature_c, "°C"), 7, right=True), BUSY if hot else QUIET),
         Cell(fit(_with_unit(gpu.power_w, "W"), 7, right=True), QUIET),
         Cell(f"{GAP}{', '.join(gpu.services)}"),
@@ -75,4 +76,4 @@ def _cells(gpu: GpuMeasures, name_width: int, bar_width: int) -> list[Cell]:
 
 
 def _with_unit(value: float | None, unit: str) -> str:
-    return UNKNOWN if value is None else f"{value:.0f} {unit}"
+    return NOTHING if value is None else f"{value:.0f} {unit}"

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from textual.content import Content
 
 from dynamo_cli.protocol.measures import Traffic
+from dynamo_cli.supervisor.measuring.words import NOTHING, latency
 from dynamo_cli.supervisor.words import gibibytes
-from dynamo_cli.tui.figures import UNKNOWN, rate, seconds
+from dynamo_cli.tui.figures import rate
 from dynamo_cli.tui.history import History, spark
 from dynamo_cli.tui.look import BAD, GRAPH, QUIET
 from dynamo_cli.tui.panes.cells import fit
@@ -54,7 +55,7 @@ def _graphs(traffic: Traffic | None) -> list[Graph]:
     return [
         Graph("tokens/s", "output_tokens_s", rate(traffic.output_tokens_s if traffic else None)),
         Graph("requests/s", "requests_s", rate(traffic.requests_s if traffic else None)),
-        Graph("in flight", "in_flight", str(traffic.in_flight) if traffic else UNKNOWN),
+        Graph("in flight", "in_flight", str(traffic.in_flight) if traffic else NOTHING),
         Graph("prompt tokens/s", "prompt_tokens_s", rate(traffic.prompt_tokens_s if traffic else None)),
     ]
 
@@ -62,7 +63,7 @@ def _graphs(traffic: Traffic | None) -> list[Graph]:
 def _figures(traffic: Traffic | None) -> list[tuple[str, str, str]]:
     """(title, words, style) of what has no graph, the most wanted first."""
     if traffic is None:
-        return [("TTFT", UNKNOWN, QUIET), ("ITL", UNKNOWN, QUIET)]
+        return [("TTFT", NOTHING, QUIET), ("ITL", NOTHING, QUIET)]
     figures = [
         ("TTFT", _percentiles(traffic.ttft_p50_s, traffic.ttft_p99_s), ""),
         ("ITL", _percentiles(traffic.itl_p50_s, traffic.itl_p99_s), ""),
@@ -78,4 +79,4 @@ def _figures(traffic: Traffic | None) -> list[tuple[str, str, str]]:
 
 
 def _percentiles(p50: float | None, p99: float | None) -> str:
-    return UNKNOWN if p50 is None and p99 is None else f"{seconds(p50)}  p99 {seconds(p99)}"
+    return NOTHING if p50 is None and p99 is None else f"{latency(p50)}  p99 {latency(p99)}"
