@@ -22,10 +22,6 @@ def percent(share: float | None) -> str:
     return NOTHING if share is None else f"{share * 100:.0f}"
 
 
-def cores(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
-
-
 def bar(share: float, width: int) -> tuple[str, str]:
     """The part of `width` cells that is done of a whole, 0 to 1, and the rest."""
     full = min(width, max(0, round(share * width)))

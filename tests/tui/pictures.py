@@ -1,4 +1,4 @@
-"""`python -m tests.tui.pictures [DIRECTORY]`: the pictures of docs/tui.md, taken of the real app. `make pictures`."""
+"""`python -m tests.tui.pictures [DIRECTORY]`: the pictures of the terminal UI, taken of the app. `make pictures`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from textual.pilot import Pilot
 from dynamo_cli.supervisor.launch.screen import Ending
 from dynamo_cli.tui.app import DeploymentApp
 from dynamo_cli.tui.history import History
+from tests.tui.real_picture import take_real
 from tests.tui.scenes import SCENES, Scene
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+REAL = "ready"
+"""That of the README, of a deployment; the others are of prepared states."""
 
 
 class Picture(NamedTuple):
@@ -71,6 +74,7 @@ async def take_all(directory: Path) -> None:
         with tempfile.TemporaryDirectory() as home:
             os.environ["DYNAMO_HOME"] = os.environ["XDG_RUNTIME_DIR"] = home
             await take(picture, directory / f"{name}.svg")
+    await take_real(directory / f"{REAL}.svg")
 
 
 if __name__ == "__main__":

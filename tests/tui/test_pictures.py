@@ -6,13 +6,15 @@ from pathlib import Path
 
 from dynamo_cli.tui.keys import KEYS
 from dynamo_cli.tui.look import MARKS
-from tests.tui.pictures import PICTURES, TAKEN, take
+from tests.tui.pictures import PICTURES, REAL, TAKEN, take
 
 PAGE = (PICTURES.parent / "tui.md").read_text()
+README = (PICTURES.parents[1] / "README.md").read_text()
 
 
 def test_every_picture_is_there_and_on_the_page() -> None:
-    assert {file.stem for file in PICTURES.glob("*.svg")} == set(TAKEN)
+    assert {file.stem for file in PICTURES.glob("*.svg")} == {*TAKEN, REAL}
+    assert f"(docs/pictures/{REAL}.svg)" in README
     assert all(f"(pictures/{name}.svg)" in PAGE for name in TAKEN)
 
 

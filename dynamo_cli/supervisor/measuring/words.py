@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dynamo_cli.protocol.measures import GpuMeasures, Traffic, Transfers
+from dynamo_cli.supervisor.words import gibibytes
 
 NOTHING = "-"
 
@@ -64,9 +65,9 @@ def _transfers(transfers: Transfers) -> Iterator[str]:
 
 
 def gpu_line(gpu: GpuMeasures) -> str:
-    """`GPU 0 NVIDIA H100  37%  40 GB of 80 GB  61 C  250 W  decode-0`; what the driver does not tell is left out."""
+    """`GPU 0 NVIDIA H100  37%  37.3 GiB of 79.6 GiB  61 C  250 W  decode-0`; nothing of what the driver does not tell."""
     parts = [f"GPU {gpu.index} {gpu.name}".rstrip(), share(gpu.utilization) if gpu.utilization is not None else ""]
-    parts.append(f"{amount(gpu.memory_used, 'B')} of {amount(gpu.memory_total, 'B')}")
+    parts.append(f"{gibibytes(gpu.memory_used)} of {gibibytes(gpu.memory_total)}")
     parts.append("" if gpu.temperature_c is None else f"{gpu.temperature_c} C")
     parts.append("" if gpu.power_w is None else f"{gpu.power_w:.0f} W")
     return "  ".join(part for part in [*parts, ", ".join(gpu.services)] if part)

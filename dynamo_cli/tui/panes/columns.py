@@ -10,10 +10,10 @@ from textual.content import Content
 
 from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
-from dynamo_cli.supervisor.measuring.words import NOTHING, latency
+from dynamo_cli.supervisor.measuring.words import NOTHING, latency, share
 from dynamo_cli.supervisor.table import uptime
 from dynamo_cli.supervisor.words import gibibytes
-from dynamo_cli.tui.figures import bar, cores, percent, rate
+from dynamo_cli.tui.figures import bar, percent, rate
 from dynamo_cli.tui.look import ACCENT, BAD, BUSY, GOOD, QUIET, RULE, mark
 from dynamo_cli.tui.panes.cells import GAP, Cell, cut, fit
 
@@ -76,7 +76,7 @@ def _restarts(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
 
 
 def _cpu(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
-    return _known(cores(service.use.cpu if service.use else None))
+    return _known(share(service.use.cpu if service.use else None))
 
 
 def _memory(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
