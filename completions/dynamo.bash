@@ -4,7 +4,7 @@
 # The commands below the command $1.
 __dynamo_commands() {
     case $1 in
-    '') list='apply attach bench chat completions doctor down events explain frontend logs mocker plan ps pull replay restart router scale sglang start status stop top topology trtllm up vllm worker' ;;
+    '') list='apply attach bench chat completions doctor down events explain frontend init logs mocker plan ps pull replay restart router scale sglang start status stop top topology trtllm up vllm worker' ;;
     completions) list='bash zsh fish install uninstall' ;;
     topology) list='list show schema' ;;
     *) list= ;;
@@ -30,6 +30,7 @@ __dynamo_options() {
     events) list='--json -h --help' ;;
     explain) list='-n --json -d --deployment -h --help' ;;
     frontend) list='-h --help --version --http-host --http-port --listen-fd --tls-cert-path --tls-key-path --tls-client-ca-cert-path --api-keys-file --cors-allow-origin --router-mode --model-name --served-model-name --router-service --no-router-service --router-kv-policy --router-kv-overlap-score-credit --router-kv-overlap-score-weight --kv-overlap-score-weight --router-host-cache-hit-weight --router-disk-cache-hit-weight --router-temperature --router-kv-overlap-score-credit-decay --router-prefill-load-scale --router-decode-active-request-weight --router-ttl-secs --router-max-tree-size --router-prune-target-ratio --router-predicted-ttl-secs --router-session-affinity-ttl-secs --kv-cache-block-size --router-kv-events --kv-events --no-router-kv-events --no-kv-events --router-track-active-blocks --track-active-blocks --no-router-track-active-blocks --no-track-active-blocks --router-track-output-blocks --track-output-blocks --no-router-track-output-blocks --no-track-output-blocks --router-replica-sync --no-router-replica-sync --router-approximate-cache-policy --router-session-affinity-mode --migration-limit --migration-max-seq-len --active-decode-blocks-threshold --busy-threshold --active-prefill-tokens-threshold --active-prefill-tokens-threshold-frac --enforce-disagg --no-enforce-disagg --router-conditional-disagg --no-router-conditional-disagg --router-conditional-disagg-config --metrics-prefix --request-trace --explain-requests --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
+    init) list='--gpus --engine --context --disagg --agg -o --output --force -h --help' ;;
     logs) list='-f --follow -n --tail --since --until --grep --level -t --timestamps --json --crash -d --deployment -h --help' ;;
     mocker) list='-h --help --version --engine --model --model-path --model-name --served-model-name --endpoint --options --tensor-parallel-size --tp --custom-jinja-template --text-input --no-text-input --use-vllm-tokenizer --no-use-vllm-tokenizer --use-sglang-tokenizer --no-use-sglang-tokenizer --adapter --logits-processor --disaggregation-mode --is-prefill-worker --no-is-prefill-worker --is-decode-worker --no-is-decode-worker --headless --no-headless --health-check-payload --engine-request-limit --namespace --namespace-prefix --discovery-backend --store-kv --request-plane --event-plane' ;;
     plan) list='--set --gpus --json --commands -h --help' ;;
@@ -159,6 +160,10 @@ __dynamo_option() {
     'frontend --discovery-backend' | 'frontend --store-kv') kind='=file mem' ;;
     'frontend --request-plane') kind='=tcp' ;;
     'frontend --event-plane') kind='=tcp mem' ;;
+    'init --gpus') : ;;
+    'init --engine') kind='=auto llamacpp vllm mock' ;;
+    'init --context') : ;;
+    'init -o' | 'init --output') kind='file' ;;
     'logs -n' | 'logs --tail') : ;;
     'logs --since') : ;;
     'logs --until') : ;;
@@ -318,6 +323,7 @@ __dynamo_argument() {
     doctor/1) kind='topology' ;;
     down/1) kind='deployment' ;;
     events/1) kind='deployment' ;;
+    init/1) kind='model' ;;
     logs/*) kind='log-source' ;;
     plan/1) kind='topology' ;;
     pull/1) kind='model' ;;

@@ -34,6 +34,7 @@ __dynamo() {
         'events:Follow what happens in a deployment.'
         'explain:Tell how a request went.'
         'frontend:`dynamo frontend`: the OpenAI-compatible server of a deployment.'
+        'init:Write a topology for a model and this machine.'
         'logs:Show what its processes wrote.'
         'mocker:Run a worker with the mock engine.'
         'plan:Show what `up` would start.'
@@ -326,7 +327,7 @@ __dynamo_frontend() {
         '(--enforce-disagg --no-enforce-disagg)--no-enforce-disagg[refuse requests while no prefill worker can take them (DYN_ENFORCE_DISAGG; default off\: workers do it all)]' \
         '(--router-conditional-disagg --no-router-conditional-disagg)--router-conditional-disagg[let decode workers compute short prompts themselves (DYN_ROUTER_CONDITIONAL_DISAGG; default off)]' \
         '(--router-conditional-disagg --no-router-conditional-disagg)--no-router-conditional-disagg[let decode workers compute short prompts themselves (DYN_ROUTER_CONDITIONAL_DISAGG; default off)]' \
-        '(--router-conditional-disagg-config)--router-conditional-disagg-config=[when they do\: policy, eff_isl_threshold, eff_isl_ratio_threshold, prefill_busy_threshold, decode_busy_threshold (DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG)]:value: ' \
+        '(--router-conditional-disagg-config)--router-conditional-disagg-config=[when they do\: policy, eff_isl_threshold, eff_isl_ratio_threshold, prefill_busy_threshold, decode_busy_threshold, prefill_answers_after_s (DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG)]:value: ' \
         '(--metrics-prefix)--metrics-prefix=[what the names of metrics begin with (DYN_METRICS_PREFIX; dynamo_frontend)]:value: ' \
         '(--request-trace)--request-trace=[write a record of each request to PREFIX.*.jsonl.gz (DYN_REQUEST_TRACE=1, DYN_REQUEST_TRACE_FILE_PATH; default\: none)]:value: ' \
         '(--explain-requests)--explain-requests=[requests to remember for `dynamo explain` (DYN_EXPLAIN_REQUESTS; default 2000; 0\: none)]:value: ' \
@@ -336,6 +337,21 @@ __dynamo_frontend() {
         '(--discovery-backend --store-kv)--store-kv=[where processes find each other (DYN_DISCOVERY_BACKEND; default file)]:value:(file mem)' \
         '(--request-plane)--request-plane=[how requests travel (DYN_REQUEST_PLANE; default tcp)]:value:(tcp)' \
         '(--event-plane)--event-plane=[how KV and load events travel (DYN_EVENT_PLANE; default tcp)]:value:(tcp mem)'
+}
+
+__dynamo_init() {
+    _arguments -s -S \
+        '(--gpus)--gpus=[For a machine with these GPUs\: 8xH100-80GB, 2xL40S, or a .json file.]:value: ' \
+        '(--engine)--engine=[Default\: what suits the model.]:value:(auto llamacpp vllm mock)' \
+        '(--context)--context=[Tokens of the longest request.]:value: ' \
+        '(--disagg --agg)--disagg[Prompts on workers of their own, or not.]' \
+        '(--disagg --agg)--agg[Prompts on workers of their own, or not.]' \
+        '(-o --output)-o+[Default\: NAME.toml; - prints it.]:value:_files' \
+        '(-o --output)--output=[Default\: NAME.toml; - prints it.]:value:_files' \
+        '(--force)--force[Overwrite the file.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:model: __dynamo_ask model model'
 }
 
 __dynamo_logs() {

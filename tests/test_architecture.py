@@ -17,8 +17,8 @@ ROOT = Path(dynamo_cli.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 GROUND = {"protocol", "runtime"}
-PARTS = {"text", "hub", "router", "disagg", "routing", "workers", "frontend"}
-OPERATION = GROUND | {"hub", "router", "disagg", "gpus", "topology", "workers"}
+PARTS = {"text", "hub", "estimate", "router", "disagg", "routing", "workers", "frontend"}
+OPERATION = GROUND | {"hub", "estimate", "router", "disagg", "gpus", "topology", "workers"}
 EVERYTHING = GROUND | PARTS | {"gpus", "topology", "logs", "supervisor", "doctor", "bench", "chat"}
 
 MAY_IMPORT = {
@@ -26,10 +26,11 @@ MAY_IMPORT = {
     "runtime": {"protocol"},
     "text": GROUND | {"hub"},
     "hub": GROUND,
+    "estimate": GROUND | {"hub"},
     "router": GROUND,
     "disagg": GROUND,
     "routing": GROUND | {"router", "disagg"},
-    "workers": GROUND | {"hub", "text", "disagg"},
+    "workers": GROUND | {"hub", "estimate", "text", "disagg"},
     "api": GROUND | {"workers"},
     "frontend": GROUND | {"routing", "text", "hub", "disagg"},
     "gpus": GROUND,

@@ -31,7 +31,7 @@ COMPLETE = "__complete"
 COMMANDS = (
     *("up", "down", "ps", "status", "top", "explain", "logs", "events", "attach"),
     *("restart", "stop", "start", "scale", "apply"),
-    *("plan", "topology", "doctor", "chat", "bench", "replay", "pull", "completions"),
+    *("init", "plan", "topology", "doctor", "chat", "bench", "replay", "pull", "completions"),
 )
 
 

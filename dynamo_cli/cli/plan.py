@@ -69,8 +69,9 @@ def _print_table(plan: Plan) -> None:
         _print_rich(plan)
     else:
         print("\n".join(render.table_lines(plan)))
-    if lines := render.gpu_lines(plan):
-        print("", *lines, sep="\n")
+    for lines in (render.gpu_lines(plan), render.memory_lines(plan)):
+        if lines:
+            print("", *lines, sep="\n")
     for process in plan.processes:
         print(f"\n{process.name}:\n  {render.command_line(process)}")
 

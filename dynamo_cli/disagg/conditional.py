@@ -22,6 +22,9 @@ class ConditionalDisagg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     be computed (a ratio above 1 is no bound); prefill_load: the prefill worker has `prefill_busy_threshold` times the
     tokens of one of its steps, or more, before it; isl_or_load: either. But while the decode worker has more than
     `decode_busy_threshold` of its KV blocks in use, it computes nothing that can be computed elsewhere.
+
+    `prefill_answers_after_s`: prefill workers to which no prompt was sent for so long answer prompts that stay local
+    too, where they have less to do than those that decode; None is never.
     """
 
     policy: ConditionalPolicy = "isl_bounding"
@@ -29,6 +32,7 @@ class ConditionalDisagg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     eff_isl_ratio_threshold: Annotated[float, Meta(ge=0)] = 0.7
     prefill_busy_threshold: Annotated[float, Meta(ge=0)] = 1.0
     decode_busy_threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
+    prefill_answers_after_s: Annotated[float, Meta(ge=0)] | None = None
 
 
 class Outlook(NamedTuple):
@@ -53,6 +57,12 @@ def stays_local(options: ConditionalDisagg, outlook: Outlook) -> bool:
     if options.policy == "isl_bounding":
         return short
     return waits if options.policy == "prefill_load" else short or waits
+
+
+def burden(prompt_tokens: int, blocks: int, block_size: int) -> int:
+    """How much a worker has to do, in KV blocks, as the reference's router weighs it: those of the `prompt_tokens` that
+    are to be computed there, and those in use."""
+    return blocks + (-(-prompt_tokens // block_size) if block_size else 0)
 
 
 def _is_short(options: ConditionalDisagg, outlook: Outlook) -> bool:

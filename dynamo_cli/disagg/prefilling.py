@@ -22,6 +22,11 @@ def prefill_request(request: EngineRequest) -> EngineRequest:
     return replace(request, prefill_only=True, handover=None, stop=stop)
 
 
+def letting_go(model: str, handover: Handover) -> EngineRequest:
+    """Tells a prefill worker that nobody will fetch what it keeps."""
+    return EngineRequest(model, let_go=handover)
+
+
 def bootstrap_handover(card: ModelCard, rng: random.Random) -> Handover | None:
     """What both workers of a request are told beforehand; None when that worker hands over what it has computed."""
     if not card.bootstrap_port:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dynamo_cli.doctor.check import Check, Question, error, ok, size, warn
 from dynamo_cli.doctor.machine import Machine
-from dynamo_cli.supervisor.cgroup import group_files
+from dynamo_cli.runtime.cgroup import group_files
 
 FILES_WANTED, FILES_NEEDED = 4096, 256
 """A frontend holds a descriptor per client, and one per worker."""

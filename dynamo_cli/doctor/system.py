@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dynamo_cli.doctor.check import Check, Question, counted, error, ok, warn
 from dynamo_cli.doctor.machine import Machine
-from dynamo_cli.supervisor.cgroup import group_files
+from dynamo_cli.runtime.cgroup import group_files
 
 WELL_KNOWN = ("x86_64", "amd64", "aarch64", "arm64")
 

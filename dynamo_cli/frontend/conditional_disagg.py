@@ -33,6 +33,7 @@ class ConditionalChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
     eff_isl_ratio_threshold: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
     prefill_busy_threshold: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
     decode_busy_threshold: Annotated[float, Meta(ge=0, le=1)] | UnsetType | None = UNSET
+    prefill_answers_after_s: Annotated[float, Meta(ge=0)] | UnsetType | None = UNSET
 
     def applied_to(self, setting: Setting) -> Setting:
         """Raises InvalidRequest for details of what is off."""

@@ -8,7 +8,7 @@ import msgspec
 
 from dynamo_cli.gpus.gpu import Gpu, Holder
 
-GIB, MIB = 2**30, 2**20
+GIB, MIB, KIB = 2**30, 2**20, 2**10
 CROWDED = 0.1
 """A GPU with less of its memory free than this share has no room for an engine."""
 CLEAR = 0.85
@@ -59,8 +59,10 @@ def holder_words(holder: Holder) -> str:
 
 
 def memory_words(count: int) -> str:
-    """Bytes in GiB, few ones in MiB."""
-    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"
+    """Bytes in GiB, few ones in MiB, very few in KiB."""
+    if count >= GIB:
+        return f"{count / GIB:.1f} GiB"
+    return f"{count / KIB:.1f} KiB" if 0 < count < MIB else f"{count / MIB:.0f} MiB"
 
 
 def without(gpu: Gpu, pids: Sequence[int] | frozenset[int]) -> Gpu:

@@ -22,7 +22,7 @@ def fetch_file(source: HubFile, size: int, folder: Path, progress: Progress) -> 
     import httpx
 
     target = folder / Path(source.path).name
-    url = f"{_endpoint()}/{source.repo}/resolve/{source.revision}/{source.path}"
+    url = f"{hub_endpoint()}/{source.repo}/resolve/{source.revision}/{source.path}"
     timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=timeout) as answer, disk_errors(folder):
@@ -46,7 +46,7 @@ def fetch_repository(name: str, progress: Progress) -> None:
 
     Raises ModelMissing (offline, unknown, gated, nothing to load) or ResourceMissing (disk).
     """
-    endpoint = _endpoint()
+    endpoint = hub_endpoint()
     try:
         _fetch_repository(name, endpoint, progress)
     except DynamoError:
@@ -89,7 +89,8 @@ def choose_files(name: str, files: list[str]) -> list[str]:
     raise ModelMissing(f"model {name} has no .safetensors or .gguf weights")
 
 
-def _endpoint() -> str:
+def hub_endpoint() -> str:
+    """Raises ModelMissing when the user has switched it off."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

@@ -79,6 +79,7 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
 
     `prefill_only`: compute the prompt's KV, keep it for whoever fetches it, and answer one last delta that has the
     `handover`. `handover` on a worker that decodes: fetch the KV from there instead of computing it.
+    `let_go`: nothing to generate; nobody will fetch what the worker keeps under that hand-over.
 
     `probe`: the supervisor asks whether there is an answer at all; nobody counts it as a user's.
     """
@@ -94,6 +95,7 @@ class EngineRequest(msgspec.Struct, omit_defaults=True):
     generated: int = 0
     prefill_only: bool = False
     handover: Handover | None = None
+    let_go: Handover | None = None
     embedding: Embedding | None = None
     media: list[Media] = []
     probe: bool = False

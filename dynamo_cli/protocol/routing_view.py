@@ -58,11 +58,13 @@ class Asks(msgspec.Struct):
 class PrefillCounts(msgspec.Struct, kw_only=True):
     """What prefill workers did for one model: `prefills` of prompts, and `transfers` of their KV in `seconds`.
 
-    `kept_local` prompts were computed where they were decoded on purpose, `fallbacks` because there was no other way.
+    `kept_local` prompts were computed where they were decoded on purpose, of which prefill workers `answered` so many,
+    `fallbacks` because there was no other way.
     """
 
     prefills: int = 0
     kept_local: int = 0
+    answered: int = 0
     fallbacks: int = 0
     transfers: int = 0
     tokens: int = 0

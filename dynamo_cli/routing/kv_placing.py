@@ -147,13 +147,12 @@ class KvPlacer(Placer):
         hit_rate = found / len(tokens) if tokens else 0.0
         return worker, KvPlaced(self, router, request_id, worker if hashes else None, booking, hit_rate, weighed)
 
-    def best_found(self, request: EngineRequest, candidates: Sequence[int]) -> tuple[int, int]:
-        """Tokens of the prompt at the candidate that has most of them, and that one; nothing is recorded."""
+    def found(self, request: EngineRequest, candidates: Sequence[int]) -> dict[int, int]:
+        """Tokens of the prompt that each candidate is thought to have; nothing is recorded."""
         router, tokens = self.router, request.token_ids
         hashes = block_hashes(tokens, router.block_size, adapter=self.adapter_of(request))
         prospects = router.prospects(RoutingRequest(hashes, len(tokens)), candidates, self.clock())
-        best = max(prospects, key=lambda one: one.device)
-        return best.device * router.block_size, best.worker
+        return {one.worker: one.device * router.block_size for one in prospects}
 
     def workers_changed(self) -> None:
         """A worker that is gone takes its blocks, requests and sessions with it; a new one holds nothing yet."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from dynamo_cli.disagg.prefilling import MOST_TRANSFERS, may_recompute
-from dynamo_cli.errors import DynamoError, NotReady, TransferFailed
+from dynamo_cli.errors import Draining, DynamoError, NotReady, TransferFailed
 from dynamo_cli.protocol.engine import EngineRequest, EngineUsage
 from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.routing.flight import Flight, Outfit, Reader
 from dynamo_cli.routing.hints import RoutingHints
-from dynamo_cli.routing.migration import is_refusal
+from dynamo_cli.routing.migration import is_refusal, migratable
 from dynamo_cli.routing.remote_prefill import FallbackReason, RemoteLeg, RemotePrefill
 from dynamo_cli.runtime.trail import Trail
 
@@ -31,12 +31,15 @@ class PrefilledFlight(Flight):
     Workers that meet by themselves both get it at once. What fails before the first token of an answer is prefilled
     once more, by another worker, then computed where it is decoded. A worker that is lost later is replaced as always:
     the prompt and its answer so far are a prompt again.
+
+    A prefill worker with nothing else to do may answer it, until it is needed: then it goes on at one that decodes.
     """
 
     __slots__ = (
         "_avoid",
         "_before",
         "_handover",
+        "_home",
         "_leg",
         "_remote",
         "_reusable",
@@ -60,6 +63,7 @@ class PrefilledFlight(Flight):
     ) -> None:
         super().__init__(dispatcher, request, sink, request_id, wanted, accepted, trail, hints, avoid, outfit)
         self.prefilled = None
+        self._home = dispatcher
         self._remote = remote
         self._leg: RemoteLeg | None = None
         self._handover: Handover | None = None
@@ -69,10 +73,13 @@ class PrefilledFlight(Flight):
         self._transfers_failed = 0
 
     def launch(self, request: EngineRequest) -> None:
-        if self._goes_remote(request):
+        candidates = self._candidates()
+        if self._goes_remote(request, candidates):
             self._prefill(request)
-        else:
+        elif self._wanted is not None or not self._remote.answers(request, self._home.placer, candidates):
             super().launch(request)
+        else:
+            self._visit(request)
 
     def start(self, request: EngineRequest, advised: int | None = None) -> None:
         handover = self._handover = request.handover
@@ -103,12 +110,18 @@ class PrefilledFlight(Flight):
 
     def _resend(self, request: EngineRequest, error: DynamoError) -> None:
         """A worker that refused it has fetched nothing."""
+        self._dispatcher = self._home
         if self._handover is not None and self._reusable and is_refusal(error):
             self.start(replace(request, handover=self._handover))
-        elif self._goes_remote(request):
+        elif self._goes_remote(request, self._candidates()):
             self._prefill(request)
         else:
             self.start(request)
+
+    def _release(self) -> None:
+        super()._release()
+        self._remote.lending.leave(self)
+        self._forsake()
 
     def _note_usage(self, usage: EngineUsage) -> None:
         """What the prefill worker had in its cache nobody had to compute, either."""
@@ -136,11 +149,35 @@ class PrefilledFlight(Flight):
 
     # Prefill workers
 
-    def _goes_remote(self, request: EngineRequest) -> bool:
-        """Raises as Dispatcher.send."""
-        remote, dispatcher = self._remote, self._dispatcher
-        candidates = dispatcher.candidates(self._wanted, self._tried, self._progress.needs, self._accepted)
-        return remote.wants(request, dispatcher.placer, candidates)
+    def _candidates(self) -> list[int]:
+        """Of those that decode. Raises as Dispatcher.send."""
+        return self._home.candidates(self._wanted, self._tried, self._progress.needs, self._accepted)
+
+    def _goes_remote(self, request: EngineRequest, candidates: list[int]) -> bool:
+        return self._remote.wants(request, self._home.placer, candidates)
+
+    def _visit(self, request: EngineRequest) -> None:
+        """Have it answered by a prefill worker, or, if none takes it, by those who always answer."""
+        self._dispatcher = self._remote.dispatcher
+        try:
+            self.start(request)
+        except DynamoError:
+            self._dispatcher = self._home
+            super().launch(request)
+        else:
+            self._remote.counts_of(request).answered += 1
+            self._remote.lending.enter(self)
+
+    def go_home(self) -> None:
+        """Leave the prefill worker that answers it, which is needed; not what could not go on elsewhere."""
+        if self._dispatcher is not self._home and not self._finished and self._may_move():
+            self.on_error(Draining("the prefill worker is needed for prompts"))
+
+    def _may_move(self) -> bool:
+        progress, home = self._progress, self._home
+        longest = home.options.max_seq_len
+        fits = longest is None or len(progress.request.token_ids) + progress.count <= longest
+        return not progress.count or (home.options.limit > 0 and fits and migratable(progress.request, home.model))
 
     def _prefill(self, request: EngineRequest) -> None:
         """Have the prompt computed by a prefill worker; raises what nobody can help."""
@@ -176,7 +213,18 @@ class PrefilledFlight(Flight):
             else:
                 self._recompute(request, error, "prefill_failed")
         except DynamoError as final:
+            self._forsake()
             self._fail(final)
+
+    def _forsake(self) -> None:
+        """If no worker fetches what is kept for it, it need not be kept."""
+        handover, prefilled = self._handover, self.prefilled
+        if handover is not None and prefilled is not None and self._reusable and not self._has_begun:
+            in_use = partial(self._is_fetching, handover)
+            self._remote.forsake(prefilled.worker, handover, in_use)
+
+    def _is_fetching(self, handover: Handover) -> bool:
+        return self._handover is handover and self._placed is not None
 
     def _note_prefill(self, leg: RemoteLeg) -> None:
         flight = leg.flight

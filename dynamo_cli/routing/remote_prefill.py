@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,13 +15,14 @@ from msgspec.structs import replace
 
 from dynamo_cli.disagg.conditional import ConditionalDisagg, Outlook, stays_local
 from dynamo_cli.disagg.options import DisaggOptions
-from dynamo_cli.disagg.prefilling import bootstrap_handover, prefill_request
+from dynamo_cli.disagg.prefilling import bootstrap_handover, letting_go, prefill_request
 from dynamo_cli.errors import DynamoError, EngineFailed, NotReady, TransferFailed
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage
 from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.routing.hints import RoutingHints
 from dynamo_cli.routing.kv_placing import KvPlacer
 from dynamo_cli.routing.legs import Prefilled
+from dynamo_cli.routing.lending import Lending
 from dynamo_cli.routing.placing import Placer
 from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.runtime.trail import Trail
@@ -36,13 +40,19 @@ FALLBACK_REASONS: tuple[FallbackReason, ...] = (
 )
 
 
+FORSAKEN_S = 2.0
+"""After this a decode worker that is lost has stopped to read, if it ever began."""
+
+
 class RemoteCounts:
-    """`prefills` that ended with a hand-over; prompts `kept_local` on purpose; `fallbacks` by why a decode worker had
-    to compute what should have been computed elsewhere. KV that was transferred: `tokens`, `bytes`, `seconds`."""
+    """`prefills` that ended with a hand-over; prompts `kept_local` on purpose, of which prefill workers `answered` so
+    many; `fallbacks` by why a decode worker had to compute what should have been computed elsewhere. KV that was
+    transferred: `tokens`, `bytes`, `seconds`."""
 
     def __init__(self) -> None:
         self.prefills = 0
         self.kept_local = 0
+        self.answered = 0
         self.fallbacks: Counter[FallbackReason] = Counter()
         self.transfers = 0
         self.tokens = 0
@@ -51,7 +61,7 @@ class RemoteCounts:
 
     def view(self) -> dict[str, Any]:
         """See protocol.routing_view.PrefillCounts."""
-        told = ("prefills", "kept_local", "transfers", "tokens", "bytes", "seconds")
+        told = ("prefills", "kept_local", "answered", "transfers", "tokens", "bytes", "seconds")
         return {name: getattr(self, name) for name in told} | {"fallbacks": self.fallbacks.total()}
 
     def transferred(self, usage: EngineUsage) -> None:
@@ -75,6 +85,8 @@ class RemotePrefill:
         self.dispatcher = dispatcher
         self.options = options
         self.counts = RemoteCounts()
+        self.lending = Lending(dispatcher.placer)
+        self.later: Callable[[float, Callable[[], None]], object] = _later
         self._conditional = conditional or (lambda model: options.conditional)
         self._rng = random.Random()
         self._seen = False
@@ -113,6 +125,10 @@ class RemotePrefill:
             return False
         return True
 
+    def answers(self, request: EngineRequest, decode: Placer, candidates: Sequence[int]) -> bool:
+        """Whether a prefill worker is to answer what stays local, instead of one of `candidates`."""
+        return self.lending.takes(self._conditional(self.model.name), request, decode, candidates)
+
     def begin(
         self,
         request: EngineRequest,
@@ -126,6 +142,7 @@ class RemotePrefill:
 
         Raises NoInstances, or Overloaded, when nobody can take it.
         """
+        self.lending.needed()
         leg = RemoteLeg(self, done, self.counts_of(request))
         leg.flight = self.dispatcher.send(
             prefill_request(request),
@@ -142,6 +159,17 @@ class RemotePrefill:
     def counts_of(self, request: EngineRequest) -> RemoteCounts:
         """Where this request counts: a probe counts nowhere."""
         return RemoteCounts() if request.probe else self.counts
+
+    def forsake(self, worker: int, handover: Handover, in_use: Callable[[], bool]) -> None:
+        """Nobody fetches any more what that worker keeps, unless it turns out to be `in_use` after a while."""
+        self.later(FORSAKEN_S, partial(self._let_go, worker, handover, in_use))
+
+    def _let_go(self, worker: int, handover: Handover, in_use: Callable[[], bool]) -> None:
+        client = self.model.clients.get(worker)
+        if client is None or worker not in self.model.candidates or in_use():
+            return
+        with suppress(DynamoError):
+            client.send(letting_go(self.model.name, handover), worker, _Deaf())
 
     def others(self, avoid: Collection[int]) -> bool:
         """Whether there is a prefill worker that is not to be avoided."""
@@ -166,7 +194,9 @@ class RemotePrefill:
         """Of the decode worker that has most of the prompt, and of the prefill worker with least before it."""
         tokens, found, best = len(request.token_ids), 0, candidates[0]
         if isinstance(decode, KvPlacer):
-            found, best = decode.best_found(request, candidates)
+            had = decode.found(request, candidates)
+            best = max(had, key=had.__getitem__)
+            found = had[best]
         pool = self.model
         waits = min(_steps(pool, worker) for worker in pool.candidates)
         blocks = decode.model.capacity(best).blocks
@@ -177,6 +207,20 @@ class RemotePrefill:
 def _steps(pool: RoutedModel, worker: int) -> float:
     batch = pool.capacity(worker).batch
     return pool.loads.of(worker).active_prefill_tokens / batch if batch else 0.0
+
+
+def _later(seconds: float, do: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(seconds, do)
+
+
+class _Deaf:
+    """The sink of what needs no answer."""
+
+    def on_frame(self, deltas: list[Any]) -> None: ...
+
+    def on_end(self) -> None: ...
+
+    def on_error(self, error: DynamoError) -> None: ...
 
 
 class RemoteLeg:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from dynamo_cli.supervisor.cgroup import group_files
+from dynamo_cli.runtime.cgroup import group_files
 
 
 class OomKills(NamedTuple):

@@ -54,6 +54,8 @@ def _prefill_words(counts: PrefillCounts) -> str:
         words += f" in {counts.seconds:.1f} s ({counts.bytes / counts.seconds / 1e9:.2f} GB/s)"
     if counts.kept_local:
         words += f", {counts.kept_local:,} kept local"
+    if counts.answered:
+        words += f" ({counts.answered:,} answered by prefill workers)"
     return f"{words}, {counts.fallbacks:,} fallbacks"
 
 

@@ -9,11 +9,14 @@ from typing import NamedTuple
 import msgspec
 
 from dynamo_cli.errors import ModelMissing
+from dynamo_cli.estimate.read import remembered_shape, shape_or_reason
+from dynamo_cli.estimate.shape import ModelShape
 from dynamo_cli.gpus.asking import read_gpus
 from dynamo_cli.gpus.described import described_gpus
 from dynamo_cli.gpus.gpu import GpuInventory
 from dynamo_cli.gpus.usable import without
-from dynamo_cli.hub.resolve import resolve_model
+from dynamo_cli.hub.resolve import ModelFiles, resolve_model
+from dynamo_cli.runtime.main_memory import read_memory
 from dynamo_cli.topology.parts import Topology
 from dynamo_cli.topology.plan import Inventory
 from dynamo_cli.topology.ports import free_ports
@@ -46,7 +49,7 @@ def gather(
     driver = read_gpus() if driver is None else driver
     used = {pool.engine for pool in topology.workers.values()}
     wanted = {name: registry.SPECS[name] for name in registry.SPECS if name in used or "auto" in used}
-    kinds, missing = _models(topology)
+    models = _models(topology)
     kept = {place_of(spec.name): spec for spec in running.processes} if running else {}
     own = {port for spec in kept.values() for port in spec.ports.values()}
     return Inventory(
@@ -58,8 +61,10 @@ def gather(
         specs=registry.SPECS,
         choose=registry.choose,
         unavailable={name: reason for name, spec in wanted.items() if (reason := spec.available())},
-        model_kinds=kinds,
-        missing_models=missing,
+        model_kinds={name: files.kind for name, files in models.found.items()},
+        missing_models=models.missing,
+        shapes=models.shapes,
+        main_memory=0 if running else read_memory().usable,  # of which it holds a part itself
         kept=kept,
     )
 
@@ -70,23 +75,28 @@ def gather_described(topology: Topology, words: str) -> Inventory:
     UsageError for what describes none.
     """
     here = gather(topology, driver=described_gpus(words))
-    return msgspec.structs.replace(here, unavailable={}, missing_models={})
+    return msgspec.structs.replace(here, unavailable={}, missing_models={}, main_memory=0)
 
 
-def _models(topology: Topology) -> tuple[dict[str, str], dict[str, str]]:
-    kinds: dict[str, str] = {}
-    missing: dict[str, str] = {}
-    for model in {pool.model or topology.model for pool in topology.workers.values()} - {""}:
-        kind, problem = _look_up(model)
-        if problem:
-            missing[model] = problem
+class _Models(NamedTuple):
+    """By name: files on this disk, the line for each that has none, and what its memory depends on or why not."""
+
+    found: dict[str, ModelFiles]
+    missing: dict[str, str]
+    shapes: dict[str, ModelShape | str]
+
+    def look_up(self, model: str) -> None:
+        try:
+            self.found[model] = files = resolve_model(model)
+        except ModelMissing as error:
+            self.missing[model] = str(error)
+            self.shapes[model] = remembered_shape(model) or str(error)
         else:
-            kinds[model] = kind
-    return kinds, missing
+            self.shapes[model] = shape_or_reason(files)
 
 
-def _look_up(model: str) -> tuple[str, str]:
-    try:
-        return resolve_model(model).kind, ""
-    except ModelMissing as error:
-        return "", str(error)
+def _models(topology: Topology) -> _Models:
+    models = _Models({}, {}, {})
+    for model in {pool.model or topology.model for pool in topology.workers.values()} - {""}:
+        models.look_up(model)
+    return models

@@ -39,6 +39,7 @@ class Conditional(msgspec.Struct, frozen=True, kw_only=True):
     eff_isl_ratio_threshold: float | None = None
     prefill_busy_threshold: float | None = None
     decode_busy_threshold: float | None = None
+    prefill_answers_after_s: float | None = None
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from dynamo_cli.errors import DynamoError, EngineMissing, ResourceMissing, TopologyError
+from dynamo_cli.estimate.shape import ModelShape
 from dynamo_cli.gpus.gpu import Gpu
 from dynamo_cli.topology.assign import Given, GpuAssigner
 from dynamo_cli.topology.check import no_role
+from dynamo_cli.topology.memory import check_gpus, check_main_memory, more_gpus, pool_memory
 from dynamo_cli.topology.options import option_problems
 from dynamo_cli.topology.parts import Managed, Pool, ServicePart, Topology
 from dynamo_cli.topology.process import (
@@ -21,6 +23,7 @@ from dynamo_cli.topology.process import (
     GpuAssignment,
     Liveness,
     Plan,
+    PoolMemory,
     Probe,
     ProcessSpec,
     RestartPolicy,
@@ -42,7 +45,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     by name and `unavailable` the reason of each that cannot start here; `choose` resolves engine = "auto" from the
     GPUs a replica could have and the kind of its model. `model_kinds`: gguf or hf of each model on this disk;
     `missing_models`: the line for each that is not. `held_gpus`: the deployment that has a GPU already, by its UUID.
-    `kept`: what runs of this deployment, by the names of replicas; where it can it keeps its ports and GPUs.
+    `shapes`: of each model what its memory depends on, or why that is not known. `main_memory`: bytes available, 0 when
+    not known. `kept`: what runs of this deployment, by the names of replicas; where it can it keeps its ports and GPUs.
     """
 
     gpus: tuple[Gpu, ...] = ()
@@ -55,6 +59,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     unavailable: Mapping[str, str] = {}
     model_kinds: Mapping[str, str] = {}
     missing_models: Mapping[str, str] = {}
+    shapes: Mapping[str, ModelShape | str] = {}
+    main_memory: int = 0
     kept: Mapping[str, ProcessSpec] = {}
 
 
@@ -81,6 +87,7 @@ class _Planner:
             groups[name] = list(self._pool(pool))
         for name, service in self.topology.services.items():
             groups[name] = [self._service(service)]
+        memory = tuple(self._memory(groups))
         processes = [self._with_dependencies(process, groups) for name in self._order() for process in groups[name]]
         return Plan(
             deployment=self.topology.name,
@@ -92,7 +99,22 @@ class _Planner:
             processes=tuple(processes),
             gpu_notes=self.gpus.notes,
             warnings=tuple(dict.fromkeys([*self.warnings, *self.gpus.warnings])),
+            memory=memory,
+            main_memory=self.inventory.main_memory,
         )
+
+    def _memory(self, groups: Mapping[str, list[ProcessSpec]]) -> Iterator[PoolMemory]:
+        """Of each pool that holds a model, with warnings about those that will not fit."""
+        found = []
+        for pool in self.topology.workers.values():
+            spec, _ = self.engines[pool.name]
+            gpus = [gpu for process in groups[pool.name] for gpu in process.gpus]
+            memory = pool_memory(pool, spec, pool.model or self.topology.model, gpus, self.inventory.shapes)
+            if memory:
+                self.warnings += check_gpus(memory, more_gpus(pool, spec, memory, self.inventory.shapes))
+                found.append(memory)
+        self.warnings += check_main_memory(found, self.inventory.main_memory)
+        yield from found
 
     def _choose_engines_and_gpus(self) -> None:
         """All pools first: the GPUs of one bear on those of the others."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from dynamo_cli.estimate.result import MemoryEstimate
 from dynamo_cli.protocol.instance import Role
 
 ServiceKind = Literal["frontend", "router", "worker", "service"]
@@ -114,9 +115,27 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     foreign: bool = False
 
 
+class PoolMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker of a pool will hold, on each of its `gpus` or in main memory. `device`: bytes of one such GPU.
+
+    `note`: why there is no estimate.
+    """
+
+    pool: str
+    engine: str
+    model: str
+    place: Literal["GPU", "RAM"]
+    workers: int
+    gpus: int = 0
+    device: int = 0
+    estimate: MemoryEstimate | None = None
+    note: str = ""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Ordered by start. `models`: the names that must answer before the deployment is READY. `gpu_notes`: why GPUs
-    were left out of the choice, a line each.
+    were left out of the choice, a line each. `memory` of the pools that hold a model; `main_memory`: bytes available, 0
+    when not known.
 
     `port` 0 lets the kernel choose; with `tls` it speaks https. `source` is the topology file, `digest` tells one
     content of it from another.
@@ -132,3 +151,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[ProcessSpec, ...]
     gpu_notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    memory: tuple[PoolMemory, ...] = ()
+    main_memory: int = 0

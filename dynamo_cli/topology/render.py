@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from dynamo_cli.estimate.result import MemoryEstimate
+from dynamo_cli.gpus.usable import memory_words
 from dynamo_cli.runtime.redact import redact_command, redact_environment
-from dynamo_cli.topology.process import GpuAssignment, Plan, ProcessSpec
+from dynamo_cli.topology.process import GpuAssignment, Plan, PoolMemory, ProcessSpec
 
 COLUMNS = ("process", "engine", "gpus", "ports", "why this engine")
 
@@ -44,13 +46,43 @@ def gpu_lines(plan: Plan) -> list[str]:
     return [*(f"{p.name}: {p.gpus_reason}" for p in plan.processes if p.gpus_reason), *plan.gpu_notes]
 
 
+MEMORY_COLUMNS = ("memory", "each", "weights", "KV cache", "beside", "of", "per token", "KV tokens", "at a time")
+
+
+def memory_lines(plan: Plan) -> list[str]:
+    """What each worker of a pool will hold, and what that is enough for; a line of words where nobody knows."""
+    known = [_memory_row(each, each.estimate, plan.main_memory) for each in plan.memory if each.estimate]
+    unknown = [f"memory of {each.pool} is not known: {each.note}" for each in plan.memory if not each.estimate]
+    return [*(aligned([MEMORY_COLUMNS, *known]) if known else ()), *unknown]
+
+
+def _memory_row(memory: PoolMemory, estimate: MemoryEstimate, main_memory: int) -> tuple[str, ...]:
+    room = memory.device or main_memory
+    return (
+        memory.pool,
+        f"{memory.gpus} GPUs" if memory.gpus > 1 else memory.place,
+        memory_words(estimate.weights),
+        memory_words(estimate.kv_cache),
+        memory_words(estimate.overhead),
+        memory_words(room) if room else "-",
+        memory_words(estimate.kv_bytes_per_token),
+        f"{estimate.kv_tokens:,}",
+        f"{estimate.concurrency:.1f} of {estimate.context:,} tokens",
+    )
+
+
 def ports_text(ports: dict[str, int]) -> str:
     return ", ".join(f"{name} {port}" for name, port in ports.items()) or "-"
 
 
 def table_lines(plan: Plan) -> list[str]:
     """The rows under their headings in aligned columns."""
-    cells = [Row(*(name.upper() for name in COLUMNS)), *rows(plan)]
+    return aligned([COLUMNS, *rows(plan)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Columns under their headings, which are the first line."""
+    cells = [[name.upper() for name in lines[0]], *lines[1:]]
     widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 

@@ -91,12 +91,14 @@ CONDITIONAL = Table(
         "eff_isl_ratio_threshold": Share(most=1000),
         "prefill_busy_threshold": Share(most=1000),
         "decode_busy_threshold": Share(),
+        "prefill_answers_after_s": Seconds(),
     },
     docs={
         "policy": "by length (isl_bounding), by the queues of prefill workers (prefill_load), or either (isl_or_load)",
         "eff_isl_threshold": "fewer tokens than these to be computed are few",
         "eff_isl_ratio_threshold": "so is less than this share of the prompt; both must be; above 1: any share",
         "prefill_busy_threshold": "a prefill worker with so many steps of it before it is busy",
+        "prefill_answers_after_s": "prefill workers that nobody needed for so long answer short prompts meanwhile",
         "decode_busy_threshold": "a decode worker with more of its KV blocks in use computes no prompts",
     },
 )

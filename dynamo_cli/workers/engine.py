@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.instance import InputKind
 from dynamo_cli.protocol.kv import KvEvent
 from dynamo_cli.protocol.load import WorkerLoad
@@ -85,6 +86,9 @@ class Engine(ABC):
         Raises what `generate` raises, and Cancelled when `context` is stopped.
         """
         raise NotImplementedError
+
+    async def let_go(self, handover: Handover) -> None:  # noqa: B027
+        """Nobody will fetch what it has kept under this name: free it. Idempotent; takes any hand-over."""
 
     def load(self) -> WorkerLoad | None:
         """How loaded it is now, None when it cannot tell; what it does not know is 0.

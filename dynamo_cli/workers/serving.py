@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from dynamo_cli.errors import Draining, EngineFailed
 from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.instance import Instance, ModelCard
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
@@ -24,6 +25,7 @@ from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.canary import Canary, canary_request
 from dynamo_cli.workers.counts import RequestCounts
 from dynamo_cli.workers.embedding import answering
+from dynamo_cli.workers.engine import Engine
 from dynamo_cli.workers.handling import handled
 from dynamo_cli.workers.kv_events import BLOCKS_PATH, KvEventTeller
 from dynamo_cli.workers.limit import RequestLimit
@@ -164,6 +166,8 @@ class Serving:
         with_media = fetching(generate, self._arguments.media)
 
         def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
+            if request.let_go is not None:
+                return _let_go(loaded.engine, request.let_go)
             self._counts.requests += not request.probe
             _log.debug("request %s: %d prompt tokens", context.id, len(request.token_ids))
             load.begin()
@@ -196,3 +200,8 @@ class Serving:
             _log.info("draining: %d requests in flight have %g s", running, self._arguments.grace_s)
         await self._loaded.engine.drain()
         await until(signals.forced, served.drain(self._arguments.grace_s))
+
+
+async def _let_go(engine: Engine, handover: Handover) -> AsyncIterator[Delta]:
+    await engine.let_go(handover)
+    yield Delta(finish_reason="stop")

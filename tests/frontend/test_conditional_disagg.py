@@ -24,6 +24,7 @@ from tests.frontend.toy import MODEL, Deployment
 PATH = "/conditional_disagg"
 OFF = {"model": MODEL, "enabled": False, "policy": "isl_bounding", "eff_isl_threshold": 2048}
 OFF |= {"eff_isl_ratio_threshold": 0.7, "prefill_busy_threshold": 1.0, "decode_busy_threshold": None}
+OFF["prefill_answers_after_s"] = None
 
 
 @asynccontextmanager

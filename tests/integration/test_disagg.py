@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.integration.answers import Answer, Load
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PROMPT, TOKENS, STREAMS = 600, 20, 8
-OPTIONS = "num_gpu_blocks = 512\nkv_bytes_per_token = 1000\nkv_keep_s = 2.0"
+OPTIONS = "num_gpu_blocks = 512\nkv_bytes_per_token = 1000"
 TOPOLOGY = f"""
 name  = "halves"
 model = "{MODEL}"
@@ -30,6 +31,7 @@ role     = "prefill"
 replicas = COUNT
 [workers.prefill.options]
 speedup_ratio = 0.05           # half a second a prompt
+bootstrap     = BOOTSTRAP
 {OPTIONS}
 [workers.decode]
 engine   = "mock"
@@ -47,9 +49,10 @@ BODIES = [
 
 
 class Halves:
-    def __init__(self, dynamo: Dynamo, home: Path, count: int) -> None:
+    def __init__(self, dynamo: Dynamo, home: Path, count: int, bootstrap: bool) -> None:
         self.dynamo = dynamo
-        started = dynamo.run("up", "-d", dynamo.write(TOPOLOGY.replace("COUNT", str(count))))
+        topology = TOPOLOGY.replace("COUNT", str(count)).replace("BOOTSTRAP", str(bootstrap).lower())
+        started = dynamo.run("up", "-d", dynamo.write(topology))
         assert started.code == 0, started
         status = dynamo.status()
         self.url: str = status["url"]
@@ -80,6 +83,10 @@ class Halves:
             lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name)]
         return sum(float(line.rpartition(" ")[2]) for line in lines if 'failed"' in line)
 
+    def set_conditional(self, **fields: object) -> None:
+        answer = httpx.post(f"{self.url}/conditional_disagg", json={"model": MODEL, **fields}, trust_env=False)
+        assert answer.status_code == 200, answer.text
+
     def active(self) -> list[float]:
         """KV blocks in use, by worker."""
         return [self.of(worker, "mock_kv_blocks_active") for worker in (*self.prefill, *self.decode)]
@@ -90,11 +97,11 @@ class Halves:
 
 
 @contextmanager
-def up(home: Path, count: int) -> Iterator[Halves]:
+def up(home: Path, count: int, bootstrap: bool = False) -> Iterator[Halves]:
     (home / "run").mkdir(parents=True, mode=0o700)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("DYN_", "DYNAMO_"))}
     environ |= {"DYNAMO_HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run")}
-    halves = Halves(Dynamo(home, environ), home, count)
+    halves = Halves(Dynamo(home, environ), home, count, bootstrap)
     yield halves
     assert halves.dynamo.run("down").code == 0
     gone(home, 3.0)
@@ -109,6 +116,13 @@ def pair(session_home: Path) -> Iterator[Halves]:
 @pytest.fixture(scope="module")
 def four(session_home: Path) -> Iterator[Halves]:
     with up(session_home / "four", 2) as halves:
+        yield halves
+
+
+@pytest.fixture(scope="module")
+def met(session_home: Path) -> Iterator[Halves]:
+    """Both workers of a request get it at once, as SGLang's."""
+    with up(session_home / "met", 2, bootstrap=True) as halves:
         yield halves
 
 
@@ -143,6 +157,20 @@ def test_decode_workers_compute_nothing_of_any_prompt(four: Halves) -> None:
     four.until_free()
 
 
+def test_workers_that_meet_are_both_asked_at_once(met: Halves, texts: list[str]) -> None:
+    computed, transfers = "mock_prompt_tokens_computed_total", met.told("kv_transfer_total")
+    before = sum(met.of(worker, computed) for worker in met.decode)
+
+    def disturb(answers: list[Answer]) -> None:
+        until(lambda: all(met.of(worker, "mock_kv_blocks_active") for worker in met.decode))
+        assert not any(met.of(worker, "mock_kv_kept_sequences") for worker in met.prefill)
+
+    assert_whole(met.loaded(disturb), texts)
+    assert sum(met.of(worker, computed) for worker in met.decode) == before
+    assert met.told("kv_transfer_total") == transfers + STREAMS
+    met.until_free()
+
+
 def test_an_answer_tells_who_prefilled_it_and_how_long_that_took(four: Halves) -> None:
     fields = {"nvext": {"extra_fields": ["worker_id", "timing"]}}
     nvext = ask(four.url, MODEL, "once upon a time " * 50, **fields).json()["nvext"]
@@ -172,20 +200,24 @@ def reach(halves: Halves, stage: str, answers: list[Answer]) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("victim", ["prefill-0", "decode-0"])
-def test_kill_9_of_one_of_two_is_no_more_than_a_pause(four: Halves, texts: list[str], stage: str, victim: str) -> None:
-    for worker in (*four.prefill, *four.decode):
-        forget_caches(four, worker)
-    pid = four.dynamo.pid(victim)
-    transfers = four.told("kv_transfer_total")
+@pytest.mark.parametrize("family", ["four", "met"])
+def test_kill_9_of_one_of_two_is_no_more_than_a_pause(
+    request: pytest.FixtureRequest, texts: list[str], family: str, stage: str, victim: str
+) -> None:
+    halves: Halves = request.getfixturevalue(family)
+    for worker in (*halves.prefill, *halves.decode):
+        forget_caches(halves, worker)
+    pid = halves.dynamo.pid(victim)
+    transfers = halves.told("kv_transfer_total")
 
     def disturb(answers: list[Answer]) -> None:
-        reach(four, stage, answers)
+        reach(halves, stage, answers)
         kill(pid)
 
-    answers = four.loaded(disturb)
+    answers = halves.loaded(disturb)
     assert_whole(answers, texts)
-    assert four.told("kv_transfer_total") > transfers
-    four.until_free()
+    assert halves.told("kv_transfer_total") > transfers
+    halves.until_free()
 
 
 def forget_caches(halves: Halves, worker: str) -> None:
@@ -225,3 +257,41 @@ def test_without_another_decode_worker_each_stream_says_so(pair: Halves, stage: 
     if stage == "answering":
         assert any(answer.error for answer in answers)
     pair.until_free()
+
+
+# Prefill workers that nobody needs
+
+
+@pytest.fixture
+def lent(four: Halves) -> Iterator[Halves]:
+    for worker in (*four.prefill, *four.decode):
+        forget_caches(four, worker)
+    four.until_free()
+    short = {"eff_isl_threshold": PROMPT + 1, "eff_isl_ratio_threshold": 2.0, "prefill_answers_after_s": 0.0}
+    four.set_conditional(enabled=True, **short)
+    yield four
+    four.set_conditional(enabled=False)
+
+
+def test_prefill_workers_that_nobody_needs_answer_too(lent: Halves, texts: list[str]) -> None:
+    name, transfers = "dynamo_component_requests_total", lent.told("kv_transfer_total")
+    before = {worker: lent.of(worker, name) for worker in (*lent.prefill, *lent.decode)}
+    assert_whole(lent.loaded(), texts)
+    assert all(lent.of(worker, name) > before[worker] for worker in before)
+    assert lent.told("kv_transfer_total") == transfers
+    assert 0 < lent.told("prefill_workers_answered_total") < STREAMS
+    lent.until_free()
+
+
+def test_when_somebody_does_what_they_answer_goes_on_elsewhere(lent: Halves, texts: list[str]) -> None:
+    moved = "dynamo_frontend_model_migration_total"
+
+    def disturb(answers: list[Answer]) -> None:
+        until(lambda: all(answer.text for answer in answers))
+        assert any(lent.of(worker, "dynamo_component_inflight_requests") for worker in lent.prefill)
+        assert ask(lent.url, MODEL, "once upon a time " * 300).status_code == 200
+
+    migrations = metric(lent.run / "frontend-0.sock", moved)
+    assert_whole(lent.loaded(disturb), texts)
+    assert metric(lent.run / "frontend-0.sock", moved) > migrations
+    lent.until_free()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,8 @@ def test_one_worker_prefills_another_decodes_and_the_answers_are_those_of_one(
         seconds = both.counted("decode-0", "nixl_xfer_time_seconds_sum")
         with capsys.disabled():
             print(f"\n{len(LENGTHS)} transfers, {size / 1e6:.0f} MB in {seconds * 1e3:.0f} ms")
+        check_lending(both, asked[:4], apart[:4])
+        check_letting_go(both)
         check_deaths(both)
     with served(dynamo, "agg_vllm.toml", "decode") as one:
         alone = [logprobs_of(one.complete(prompt)) for prompt in asked]
@@ -141,6 +144,37 @@ def check_what_listens(both: Served) -> None:
     tcp = listening(family(both.dynamo.status()["supervisor_pid"])).tcp
     public = int(both.url.rpartition(":")[2])
     assert {address for port, address in tcp.items() if port != public} == {"127.0.0.1"}
+
+
+def check_lending(both: Served, asked: list[list[int]], apart: list[dict[str, Any]]) -> None:
+    """A prefill worker that nobody needs answers too."""
+    name, settings = "conditional_disagg", {"eff_isl_threshold": 2000, "eff_isl_ratio_threshold": 2.0}
+    both.post(f"/{name}", {"enabled": True, "prefill_answers_after_s": 0.0, **settings})
+    transfers = both.told("kv_transfer_total")
+    with ThreadPoolExecutor(len(asked)) as threads:
+        lent = [logprobs_of(answer) for answer in threads.map(both.complete, asked)]
+    assert both.told("prefill_workers_answered_total") > 0
+    assert both.told("kv_transfer_total") == transfers
+    for one, other in zip(apart, lent, strict=True):
+        parts_at_a_tie(one, other)
+    both.post(f"/{name}", {"enabled": False})
+
+
+def check_letting_go(both: Served) -> None:
+    """Blocks that nobody fetches are free long before vLLM's lease of them ends."""
+    pid, ids = both.dynamo.pid("decode-0"), both.tokens(TEXT)
+    prefills, freed = both.told("remote_prefill_total"), "nixl_num_kv_expired_reqs_total"
+    before = both.counted("prefill-0", freed)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        body = {"model": both.model, "prompt": ids[500:1500], "max_tokens": 4}
+        with suppress(httpx.ReadTimeout):  # or the frontend has noticed first that the worker says nothing
+            answer = httpx.post(f"{both.url}/v1/completions", json=body, timeout=8.0, trust_env=False)
+            assert answer.status_code in (503, 504), answer.text
+        assert both.told("remote_prefill_total") > prefills
+        until(lambda: both.counted("prefill-0", freed) > before, 8.0, "the blocks to be free")
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def check_deaths(both: Served) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -28,152 +26,8 @@ from dynamo_cli.errors import (
 )
 from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage, StopConditions
 from dynamo_cli.protocol.handover import Handover
-from dynamo_cli.protocol.instance import EndpointId, Instance, ModelCard, ModelIdentity, Role
 from dynamo_cli.protocol.load import BusyThresholds, WorkerLoad
-from dynamo_cli.routing.dispatch import Dispatcher
-from dynamo_cli.routing.flight import Flight
-from dynamo_cli.routing.migration import MigrationOptions
-from dynamo_cli.routing.modes import Disagg, make_dispatcher
-from dynamo_cli.routing.registry import RoutedModel
-from dynamo_cli.routing.thresholds import Thresholds
-from dynamo_cli.runtime.requests.base import Stream, StreamSink
-
-PROMPT = list(range(100, 164))
-ANSWER = 6
-PREFILL, DECODE = (1, 2), (11, 12)
-
-
-class Leg(Stream):
-    """What one worker was asked. Token n of an answer depends on nothing but its position."""
-
-    def __init__(self, worker: int, request: EngineRequest, sink: StreamSink) -> None:
-        self.worker, self.request, self.sink = worker, request, sink
-        self.cancelled = False
-        self.over = False
-        self.said = 0
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-
-    @property
-    def live(self) -> bool:
-        return not (self.cancelled or self.over)
-
-    def hand_over(self, usage: EngineUsage | None = None) -> None:
-        handover = Handover("mock", {"id": f"{self.worker}"})
-        self.over = True
-        self.sink.on_frame([Delta([], "length", usage=usage or EngineUsage(64, 1), handover=handover)])
-        self.sink.on_end()
-
-    def say(self, count: int = 1) -> None:
-        most = self.request.stop.max_tokens or 0
-        done = len(self.request.token_ids) - len(PROMPT) + self.said
-        count = min(count, most - self.said)
-        self.said += count
-        finish = "length" if self.said == most else None
-        usage = EngineUsage(64, self.said, 0, 64, 640, 0.5) if finish else None
-        self.sink.on_frame([Delta(list(range(done, done + count)), finish, usage=usage)])
-        if finish:
-            self.over = True
-            self.sink.on_end()
-
-    def fail(self, error: DynamoError) -> None:
-        self.over = True
-        self.sink.on_error(error)
-
-
-class Client:
-    def __init__(self, world: World, model: RoutedModel) -> None:
-        self.world, self.model = world, model
-
-    def send(self, request: Any, worker: int, sink: StreamSink, request_id: str = "", trail: Any = None) -> Leg:
-        if worker in self.world.refusing:
-            raise NoInstances("gone")
-        leg = Leg(worker, request, sink)
-        self.world.legs.append(leg)
-        return leg
-
-    def report_down(self, worker: int) -> None:
-        self.model.candidates = [one for one in self.model.candidates if one != worker]
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-        self.usage: EngineUsage | None = None
-        self.ended = 0
-        self.errors: list[DynamoError] = []
-
-    def on_frame(self, deltas: list[Any]) -> None:
-        for delta in deltas:
-            self.tokens += delta.token_ids
-            self.usage = delta.usage or self.usage
-
-    def on_end(self) -> None:
-        self.ended += 1
-
-    def on_error(self, error: DynamoError) -> None:
-        self.errors.append(error)
-
-    def forget(self) -> bool:
-        return False
-
-
-class World:
-    def __init__(
-        self,
-        mode: str = "round-robin",
-        options: DisaggOptions = DisaggOptions(),  # noqa: B008
-        thresholds: BusyThresholds | None = None,
-        decode_role: Role = "decode",
-        bootstrap: int = 0,
-        migrations: int = 3,
-        timeout: bool = False,
-    ) -> None:
-        self.legs: list[Leg] = []
-        self.refusing: set[int] = set()
-        self.model = RoutedModel("m")
-        assert self.model.prefill is not None
-        self.pool = self.model.prefill
-        self.staff(self.model, DECODE, decode_role, 0)
-        self.staff(self.pool, PREFILL, "prefill", bootstrap)
-        self.dispatcher: Dispatcher = make_dispatcher(
-            self.model,
-            mode,
-            MigrationOptions(migrations),
-            Thresholds(thresholds) if thresholds else None,
-            disagg=Disagg(options if timeout else dataclasses.replace(options, prefill_timeout_s=0)),
-        )
-        assert self.dispatcher.remote is not None
-        self.remote = self.dispatcher.remote
-        self.heard = Heard()
-
-    def staff(self, model: RoutedModel, workers: tuple[int, ...], role: Role, bootstrap: int) -> None:
-        model.identity = ModelIdentity(kv_block_size=16)
-        endpoint = EndpointId("dynamo", "backend", "generate")
-        for worker in workers:
-            instance = Instance(endpoint, worker, "", service=f"{role}-{worker}")
-            about = {"total_kv_blocks": 100, "max_num_batched_tokens": 1000}
-            place = {"bootstrap_host": "h", "bootstrap_port": bootstrap} if bootstrap else {}
-            model.cards[worker] = ModelCard("m", model.identity, instance, role, "sglang", **about, **place)  # type: ignore[arg-type]
-        model.candidates = list(workers)
-        model.clients = dict.fromkeys(workers, Client(self, model))  # type: ignore[arg-type]
-
-    def send(self, prompt: list[int] = PROMPT) -> Flight:
-        request = EngineRequest("m", prompt, stop=StopConditions(max_tokens=ANSWER))
-        return self.dispatcher.send(request, self.heard, request_id="r")
-
-    @property
-    def last(self) -> Leg:
-        return self.legs[-1]
-
-    def is_free(self) -> bool:
-        flights = self.dispatcher.inflight or self.remote.dispatcher.inflight
-        loads = [model.loads.of(worker) for model in (self.model, self.pool) for worker in model.cards]
-        return not flights and not any(any(load) for load in loads)
+from tests.routing.halves import ANSWER, DECODE, PREFILL, PROMPT, Leg, World
 
 
 @pytest.mark.parametrize("mode", ["round-robin", "least-loaded", "power-of-two", "random", "kv", "direct"])
@@ -302,6 +156,61 @@ def test_a_failed_transfer_is_prefilled_elsewhere_then_computed_where_it_is_deco
     assert world.remote.counts.fallbacks == {"transfer_failed": 1}
     assert world.model.candidates == list(DECODE)
     assert world.is_free()
+
+
+def kept_by(leg: Leg) -> tuple[int, Handover]:
+    return leg.worker, Handover("mock", {"id": f"{leg.worker}"})
+
+
+def test_what_has_been_fetched_is_nobodys_any_more() -> None:
+    world = World()
+    world.send()
+    world.last.hand_over()
+    world.last.say(1)
+    world.last.say(ANSWER)
+    assert world.wait() == []
+
+
+def test_what_nobody_fetches_need_not_be_kept() -> None:
+    world = World()
+    flight = world.send()
+    prefill = world.last
+    prefill.hand_over()
+    flight.cancel()
+    assert world.wait() == [kept_by(prefill)]
+
+
+def test_what_a_lost_decode_worker_was_to_fetch_need_not_be_kept() -> None:
+    world = World()
+    world.send()
+    first = world.last
+    first.hand_over()
+    world.last.fail(Disconnected("lost"))
+    world.last.hand_over()
+    assert world.wait() == [kept_by(first)]
+    world.last.say(ANSWER)
+    assert (world.wait(), world.heard.errors) == ([kept_by(first)], [])
+
+
+def test_what_another_decode_worker_fetches_is_kept() -> None:
+    world = World()
+    world.send()
+    world.last.hand_over()
+    world.last.fail(Draining("bye"))
+    assert world.last.worker in DECODE
+    assert world.wait() == []
+    world.last.say(ANSWER)
+    assert world.wait() == []
+
+
+def test_when_nobody_can_fetch_it_it_need_not_be_kept() -> None:
+    world = World()
+    world.send()
+    prefill = world.last
+    world.refusing = set(DECODE)
+    prefill.hand_over()
+    assert len(world.heard.errors) == 1
+    assert kept_by(prefill) in world.wait()
 
 
 def test_a_decode_worker_lost_in_the_middle_is_replaced_after_another_prefill() -> None:

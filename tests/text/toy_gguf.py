@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from math import prod
 from pathlib import Path
 
 WIDTH = 32
@@ -10,21 +11,24 @@ WIDTH = 32
 
 def write_gguf(path: Path, metadata: dict, tensors: dict[str, tuple[int, ...]] | None = None, version: int = 3) -> Path:
     """`tensors`: name -> shape, all zeros of float32 (ones where the name ends with norm.weight)."""
-    tensors = tensors or {}
-    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(metadata))
-    head += b"".join(_string(key) + _value(value) for key, value in metadata.items())
-    offset, bodies = 0, []
-    for name, shape in tensors.items():
-        items = 1
-        for side in shape:
-            items *= side
-        head += _string(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape)
-        head += struct.pack("<IQ", 0, offset)
-        body = struct.pack("<f", 1.0 if name.endswith("norm.weight") else 0.0) * items
+    offset, infos, bodies = 0, [], []
+    for name, shape in (tensors or {}).items():
+        infos.append((name, shape, 0, offset))
+        body = struct.pack("<f", 1.0 if name.endswith("norm.weight") else 0.0) * prod(shape)
         bodies.append(body + bytes(-len(body) % 32))
         offset += len(bodies[-1])
-    path.write_bytes(head + bytes(-len(head) % 32) + b"".join(bodies))
+    path.write_bytes(header(metadata, infos, version) + b"".join(bodies))
     return path
+
+
+def header(metadata: dict, tensors: list[tuple[str, tuple[int, ...], int, int]], version: int = 3) -> bytes:
+    """All that stands before the weights. `tensors`: name, shape, type and offset of each."""
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(metadata))
+    head += b"".join(_string(key) + _value(value) for key, value in metadata.items())
+    for name, shape, kind, offset in tensors:
+        head += _string(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape)
+        head += struct.pack("<IQ", kind, offset)
+    return head + bytes(-len(head) % 32)
 
 
 def write_model(path: Path, tokenizer: dict) -> Path:

@@ -69,6 +69,7 @@ def test_what_it_says_of_prefill_workers_is_an_option_of_the_frontend() -> None:
         "eff_isl_ratio_threshold": 0.5,
         "prefill_busy_threshold": 2.5,
         "decode_busy_threshold": 0.25,
+        "prefill_answers_after_s": 7.5,
     }
     options = disagg_options(parsed(Router(conditional_disagg=Conditional(**given))), {})
     assert options.conditional == ConditionalDisagg(**given)

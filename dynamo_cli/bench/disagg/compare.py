@@ -24,6 +24,8 @@ NEVER_REMOTE = ConditionalDisagg(eff_isl_threshold=2**53, eff_isl_ratio_threshol
 MARGIN = 0.03
 """What is no more than that is no difference."""
 STREAM_PROMPT = 256
+ANSWERS_AFTER_S = 10.0
+"""Of conditional: prefill workers that nobody needed for so long answer, too."""
 PROMPT_OUTPUT = 16
 
 
@@ -55,14 +57,15 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """`behind`: how much more conditional's p99 is, as a share, than the better one of always and never remote."""
+    """`behind`: how much more conditional's p99 is, as a share, than that of the better one of as many aggregated and
+    disaggregated workers."""
 
     prompt_tokens: int
     figures: dict[str, Figures]
 
     @property
     def behind(self) -> float:
-        better = min(self.figures[kind].itl_p99_ms for kind in ("disaggregated", "local"))
+        better = min(self.figures[kind].itl_p99_ms for kind in ("aggregated", "disaggregated"))
         return self.figures["conditional"].itl_p99_ms / better - 1
 
 
@@ -96,7 +99,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 def compare(lengths: Sequence[int], workers: int, load: Load, threshold: int | None = None) -> Comparison:
     """As many workers each; half of them prefill where the work is split. `threshold`: of conditional, in tokens; None
-    is where always remote begins to have a lower p99 than never."""
+    is where disaggregated workers begin to have a lower p99 than aggregated ones."""
     prefill = workers // 2
     decode = workers - prefill
     shapes = {
@@ -105,14 +108,17 @@ def compare(lengths: Sequence[int], workers: int, load: Load, threshold: int | N
         "local": Shape(decode, prefill, NEVER_REMOTE),
     }
     found = {length: {kind: measure(shape, load, length) for kind, shape in shapes.items()} for length in lengths}
+    crossover = lower_from(found, "disaggregated", "aggregated")
     if threshold is None:
-        threshold = lower_from(found, "disaggregated", "local")
+        threshold = crossover
     chosen = 2**53 if threshold is None else threshold
-    conditional = ConditionalDisagg(eff_isl_threshold=chosen, eff_isl_ratio_threshold=2.0)
+    conditional = ConditionalDisagg(
+        eff_isl_threshold=chosen, eff_isl_ratio_threshold=2.0, prefill_answers_after_s=ANSWERS_AFTER_S
+    )
     for length, figures in found.items():
         figures["conditional"] = measure(Shape(decode, prefill, conditional), load, length)
     rows = [Row(prompt_tokens=length, figures=figures) for length, figures in found.items()]
-    return Comparison(rows=rows, threshold=chosen, crossover=lower_from(found, "disaggregated", "aggregated"))
+    return Comparison(rows=rows, threshold=chosen, crossover=crossover)
 
 
 def measure(shape: Shape, load: Load, prompt_tokens: int) -> Figures:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 
-from dynamo_cli.disagg.conditional import ConditionalDisagg, Outlook, stays_local
+from dynamo_cli.disagg.conditional import ConditionalDisagg, Outlook, burden, stays_local
 from dynamo_cli.workers.engines.mock.simulation.blocks import BlockPool
 from dynamo_cli.workers.engines.mock.simulation.sequence import Sequence as Simulated
 from dynamo_cli.workers.engines.mock.simulation.simulator import Simulator
@@ -68,6 +69,8 @@ class Halves:
         self._order = count()
         self._running: dict[int, Step] = {}
         self._kept: dict[Simulated, tuple[int, Simulated]] = {}
+        self._needed_at = -float("inf")
+        self._guests: dict[Simulated, int] = {}
 
     def run(self, arrivals: Sequence[Arrival], until: float = float("inf")) -> Outcome:
         """All requests from arrival to end, or what happens before that moment."""
@@ -85,15 +88,46 @@ class Halves:
     def _arriving(self, arrival: Arrival) -> Callable[[float], None]:
         def arrive(now: float) -> None:
             if self._goes_remote(arrival):
+                self._send_home(now)
                 self.outcome.remote += 1
                 sequence = Simulated(arrival.prompt_tokens, 1, owner=arrival)
                 sequence.keeps = True
                 self._add(self._idlest(self._prefill), sequence, now)
             else:
                 sequence = Simulated(arrival.prompt_tokens, arrival.output_tokens, owner=arrival)
-                self._add(self._idlest(self._decode), sequence, now)
+                worker = self._answering(arrival.prompt_tokens, now)
+                if worker in self._prefill:
+                    self._guests[sequence] = worker
+                self._add(worker, sequence, now)
 
         return arrive
+
+    def _answering(self, prompt_tokens: int, now: float) -> int:
+        """Who answers a prompt that stays local."""
+        at_home = self._idlest(self._decode)
+        conditional = self._shape.conditional
+        after_s = None if conditional is None else conditional.prefill_answers_after_s
+        if not self._prefill or after_s is None or now - self._needed_at < after_s:
+            return at_home
+        visited = self._idlest(self._prefill)
+        return visited if self._burden(visited) < self._burden(at_home) else at_home
+
+    def _burden(self, worker: int) -> int:
+        load = self.simulators[worker].load()
+        return burden(load.prefill_tokens, load.active_blocks, self._shape.block_size)
+
+    def _send_home(self, now: float) -> None:
+        """Prefill workers are needed: what they answer goes on at a decode worker, as a prompt again."""
+        self._needed_at = now
+        guests, self._guests = self._guests, {}
+        for sequence, worker in guests.items():
+            if sequence.phase != "done":
+                self._disturb(worker, now, partial(self.simulators[worker].end, sequence))
+                done = self.simulators[worker].generated(sequence)
+                left = Simulated(sequence.prompt_tokens + done, sequence.max_tokens - done, owner=sequence.owner)
+                if done:
+                    left.first_token_at, left.preempted_at = sequence.first_token_at, now
+                self._add(self._idlest(self._decode), left, now)
 
     def _goes_remote(self, arrival: Arrival) -> bool:
         conditional = self._shape.conditional
@@ -153,15 +187,15 @@ class Halves:
         return end
 
     def _account(self, worker: int, step: Step, now: float) -> None:
-        if worker in self._prefill:
-            for kept in step.finished:
-                self._hand_over(worker, kept, now)
-            return
         outcome = self.outcome
         outcome.gaps.add(step)
-        outcome.finished += len(step.finished)
+        for sequence in step.finished:
+            if sequence.keeps:
+                self._hand_over(worker, sequence, now)
+            else:
+                outcome.finished += 1
         for sequence in step.began:
-            if sequence.owner.counted:
+            if sequence.owner.counted and not sequence.keeps:
                 outcome.ttft_s.append(now - sequence.owner.at)
 
     def _hand_over(self, source: int, kept: Simulated, now: float) -> None:

@@ -70,6 +70,7 @@ BY_PARAMETER = {
     ("frontend", "router_session_affinity_mode"): Values(choices=AFFINITY_MODES),
     ("router", "router_kv_policy"): Values(choices=KV_POLICIES),
     ("router", "router_session_affinity_mode"): Values(choices=AFFINITY_MODES),
+    ("init", "model"): Values("model"),
     ("logs", "deployment"): Values("any-deployment"),
     ("logs", "level"): Values(choices=LOG_LEVELS),
     ("logs", "services"): Values("log-source"),

@@ -124,6 +124,7 @@ def _add_remote(samples: Samples, remote: RemotePrefill) -> None:
     labels, counts = (remote.model.name,), remote.counts
     add(samples, "remote_prefill_total", labels, counts.prefills)
     add(samples, "remote_prefill_kept_local_total", labels, counts.kept_local)
+    add(samples, "prefill_workers_answered_total", labels, counts.answered)
     for reason in FALLBACK_REASONS:
         add(samples, "remote_prefill_fallback_total", (*labels, reason), counts.fallbacks[reason])
     add(samples, "kv_transfer_total", labels, counts.transfers)

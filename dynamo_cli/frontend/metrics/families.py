@@ -105,6 +105,7 @@ FAMILIES = (
     _counter("model_migration_max_seq_len_exceeded_total", _MODEL, "Requests that were too long to move"),
     _counter("remote_prefill_total", _MODEL, "Prompts computed by a prefill worker"),
     _counter("remote_prefill_kept_local_total", _MODEL, "Prompts left to a decode worker on purpose"),
+    _counter("prefill_workers_answered_total", _MODEL, "Whole requests sent to prefill workers that nobody needed"),
     _counter(
         "remote_prefill_fallback_total",
         ("model", "reason"),

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from dynamo_cli.disagg.conditional import ConditionalPolicy
 from dynamo_cli.frontend.openapi.fields.load import (
+    ANSWERS_AFTER,
     BLOCKS,
     DECODE_BUSY,
     FRACTION,
@@ -236,6 +237,7 @@ class Conditional(msgspec.Struct):
     eff_isl_ratio_threshold: Annotated[float, _about(RATIO, 0.7)]
     prefill_busy_threshold: Annotated[float, _about(PREFILL_BUSY, 1.0)]
     decode_busy_threshold: Annotated[float | None, _about(f"{DECODE_BUSY} Null: none.", 0.9)]
+    prefill_answers_after_s: Annotated[float | None, _about(f"{ANSWERS_AFTER} Null: never.", 10.0)]
 
 
 class ConditionalList(msgspec.Struct):

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from dynamo_cli.gpus.health import Driver
-from dynamo_cli.supervisor.cgroup import group_files
+from dynamo_cli.runtime.cgroup import group_files
 from dynamo_cli.supervisor.words import gibibytes
 
 DRIVER_S = 5.0

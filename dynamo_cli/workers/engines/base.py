@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
 from dynamo_cli.protocol.instance import Role
 
 if TYPE_CHECKING:
+    from dynamo_cli.estimate.result import MemoryEstimate
+    from dynamo_cli.estimate.shape import ModelShape
     from dynamo_cli.workers.engine import Engine
 
 ModelFormat = Literal["gguf", "hf"]
@@ -48,6 +50,16 @@ class EngineLaunch(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = "aggregated"
     headless: bool = False
     logits_processors: tuple[str, ...] = ()
+
+
+class MemoryQuestion(NamedTuple):
+    """A worker as a topology describes it. `device`: bytes of each of its GPUs, 0 when it has none."""
+
+    shape: ModelShape
+    args: tuple[str, ...] = ()
+    options: Mapping[str, Any] = {}
+    tensor_parallel: int = 1
+    device: int = 0
 
 
 class EngineSpec(ABC):
@@ -88,6 +100,13 @@ class EngineSpec(ABC):
     def ports_of(self, role: Role) -> tuple[str, ...]:
         """`ports` of a worker of this role."""
         return self.ports
+
+    def memory(self, asked: MemoryQuestion) -> MemoryEstimate | None:
+        """What a worker will hold, None of an engine that holds no model.
+
+        Raises ShapeUnknown for settings whose memory is not estimated, UsageError for ones the engine would refuse.
+        """
+        return None
 
     @abstractmethod
     def create(self, launch: EngineLaunch) -> Engine:

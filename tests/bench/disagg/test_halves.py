@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +45,32 @@ def test_everything_ends_and_nothing_is_left(
         assert sum(outcome.computed) == sum(arrival.prompt_tokens for arrival in arrivals)
 
 
+@settings(deadline=None)
+@given(ARRIVALS, st.integers(1, 2), st.integers(1, 2), st.floats(0, 0.3), st.integers(16, 40))
+def test_whoever_answers_and_moves_everything_ends_and_nothing_is_left(
+    given_arrivals: list[tuple[float, int, int]], decode: int, prefill: int, after_s: float, blocks: int
+) -> None:
+    arrivals = [Arrival(at, prompt, output) for at, prompt, output in given_arrivals]
+    lent = msgspec.structs.replace(SHORT, prefill_answers_after_s=after_s)
+    cluster = Halves(Shape(decode, prefill, lent, blocks, 64, 512, Link(1.0, 1000)))
+    outcome = cluster.run(arrivals)
+    assert outcome.finished == len(outcome.ttft_s) == len(arrivals)
+    assert all(ttft > 0 for ttft in outcome.ttft_s)
+    assert all(simulator.pool.free == simulator.pool.total for simulator in cluster.simulators)
+    assert outcome.remote == sum(arrival.prompt_tokens >= 300 for arrival in arrivals)
+
+
+def test_a_prefill_worker_that_nobody_needs_answers_until_somebody_does() -> None:
+    streams = [Arrival(0.0, 256, 400) for _ in range(8)]
+    lent = msgspec.structs.replace(SHORT, prefill_answers_after_s=10.0)
+    alone = Halves(Shape(1, 1, lent)).run(streams)
+    assert min(alone.computed) == max(alone.computed) == 1024
+    disturbed = Halves(Shape(1, 1, lent)).run([*streams, Arrival(0.2, 8192, 1)])
+    assert disturbed.computed[0] == 1024 + 8192
+    assert 1024 + 4 * 256 < disturbed.computed[1] < 1024 + 4 * (256 + 100)
+    assert disturbed.finished == 9
+
+
 def test_a_transfer_takes_the_time_of_its_bytes() -> None:
     arrival = [Arrival(0.0, 1000, 1)]
     fast = Halves(Shape(1, 1, link=Link(64.0))).run(arrival).ttft_s[0]
@@ -57,7 +84,7 @@ def test_streams_are_not_stalled_by_prompts_that_others_compute() -> None:
     assert apart.itl_p99_ms < together.itl_p99_ms / 3
 
 
-def test_conditional_is_as_good_as_the_better_of_always_and_never() -> None:
+def test_conditional_is_as_good_as_the_better_of_aggregated_and_disaggregated_workers() -> None:
     comparison = compare((256, 1024, 4096), 2, Load(seconds=20.0))
     assert all(row.behind <= 0.03 for row in comparison.rows)
     assert comparison.crossover is not None

@@ -137,6 +137,7 @@ OURS_ALONE = {
     "dynamo_component_router_unseen_workers": "the reference leaves it to find out",
     "remote_prefill_total": "the reference counts no prefills",
     "remote_prefill_kept_local_total": "the reference counts no prefills",
+    "prefill_workers_answered_total": "the reference's prefill workers answer nothing",
     "remote_prefill_fallback_total": "the reference counts no prefills",
     "kv_transfer_total": "the reference's engines tell it, each in its way",
     "kv_transfer_tokens_total": "the reference's engines tell it",

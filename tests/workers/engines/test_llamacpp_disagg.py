@@ -136,6 +136,24 @@ async def test_what_is_prefilled_answers_one_delta_without_tokens(pair: Pair) ->
     transfer_of(pair.prefill).offers.clear()
 
 
+async def test_what_nobody_will_fetch_is_free_at_once(pair: Pair) -> None:
+    handover = await handover_of(pair.prefill, greedy(PROMPT))
+    assert transfer_of(pair.prefill).counts.held == 1
+    for _ in range(2):
+        await pair.prefill.let_go(handover)
+    assert transfer_of(pair.prefill).counts.held == 0
+    await pair.prefill.let_go(Handover("mock", {"id": "1"}))
+    with pytest.raises(TransferFailed):
+        await collect(pair.decode, msgspec.structs.replace(greedy(PROMPT), handover=handover))
+    await nothing_is_held(*pair)
+
+
+async def test_a_prefill_worker_answers_whole_requests_too(alone: LlamaCppEngine, pair: Pair) -> None:
+    request = greedy(PROMPT[-33:])
+    assert said(await collect(pair.prefill, request)) == said(await collect(alone, request))
+    await nothing_is_held(*pair)
+
+
 async def test_many_at_once_do_not_take_each_others_slots(alone: LlamaCppEngine, pair: Pair) -> None:
     requests = [greedy([1, 300 + n, *PROMPT[: 3 + n]]) for n in range(10)]
     got = await asyncio.gather(*(pair.both(request) for request in requests))

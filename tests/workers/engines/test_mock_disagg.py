@@ -25,11 +25,16 @@ BLOCKS, SIZE = 64, 16
 PROMPT = list(range(100))
 
 
-@asynccontextmanager
-async def engine(role: Role, **options: Any) -> AsyncIterator[MockEngine]:
+def create(role: Role, **options: Any) -> MockEngine:
     chosen = MockOptions(**{"speedup_ratio": 0.0, "num_gpu_blocks": BLOCKS, "block_size": SIZE, **options})
     made = registry.spec("mock").create(EngineLaunch(model_name="m", options=chosen, role=role))
     assert isinstance(made, MockEngine)
+    return made
+
+
+@asynccontextmanager
+async def engine(role: Role, **options: Any) -> AsyncIterator[MockEngine]:
+    made = create(role, **options)
     await made.start()
     try:
         yield made
@@ -124,6 +129,19 @@ async def test_what_nobody_fetches_is_free_after_a_while() -> None:
         with pytest.raises(TransferFailed, match="nothing is kept"):
             await collect(decode, replace(request(), handover=last.handover))
         assert active(decode) == 0
+
+
+async def test_what_nobody_will_fetch_is_free_at_once() -> None:
+    async with engine("prefill") as prefill:
+        one, two = [await prefilled(prefill, request(PROMPT[n:])) for n in (0, 1)]
+        assert one.handover is not None and two.handover is not None
+        held = active(prefill)
+        for _ in range(2):
+            await prefill.let_go(one.handover)
+        await until(lambda: 0 < active(prefill) < held)
+        await prefill.let_go(two.handover)
+        await until(lambda: active(prefill) == 0)
+        await prefill.let_go(Handover("vllm", {}))
 
 
 SLOW = {"speedup_ratio": 1.0, "kv_transfer_bandwidth": len(PROMPT) * 131072 / 60 / 1e9}

@@ -13,6 +13,7 @@ ISL = "Fewer tokens than these to be computed are few."
 RATIO = "So is less than this share of the prompt; both must be. Above 1: any share."
 PREFILL_BUSY = "A prefill worker with so many steps of it before it is busy."
 DECODE_BUSY = "A decode worker with more than this share of its KV blocks in use computes no prompts."
+ANSWERS_AFTER = "Prefill workers that nobody needed for so many seconds answer short prompts until somebody does."
 CONDITIONAL_CHANGE = {
     "model": Field("A model that is served here."),
     "enabled": Field("False: every prompt goes to a prefill worker, while there is one.", example=True),
@@ -21,6 +22,7 @@ CONDITIONAL_CHANGE = {
     "eff_isl_ratio_threshold": Field(RATIO, example=0.7),
     "prefill_busy_threshold": Field(PREFILL_BUSY, example=1.0),
     "decode_busy_threshold": Field(DECODE_BUSY, example=0.9),
+    "prefill_answers_after_s": Field(ANSWERS_AFTER, example=10.0),
 }
 THRESHOLD_CHANGE = {
     "model": Field("A model that is served here."),

@@ -11,6 +11,7 @@ from dynamo_cli.disagg.transfer.metrics import transfer_metrics
 from dynamo_cli.disagg.transfer.open import open_transfer
 from dynamo_cli.errors import EngineDied, EngineFailed, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
@@ -140,6 +141,10 @@ class LlamaCppEngine(Engine):
 
     def metrics(self) -> str:
         return transfer_metrics(self.transfer.counts) if self.transfer else ""
+
+    async def let_go(self, handover: Handover) -> None:
+        if self._started is not None and self._started.handing is not None:
+            self._started.handing.let_go(handover)
 
     async def stop(self) -> None:
         self._started = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -56,6 +57,11 @@ class HandingOver:
             self._transfer.release(ticket)
             return None
         return Handover(FAMILY, {"ticket": msgspec.to_builtins(ticket)})
+
+    def let_go(self, handover: Handover) -> None:
+        """Nobody will fetch it. Idempotent."""
+        with contextlib.suppress(TransferFailed):
+            self._transfer.release(_ticket(handover))
 
     async def fetch(self, handover: Handover, slot: int, context: Context) -> Transferred | None:
         """Fill the slot with what another worker has computed; None when the request is stopped meanwhile.

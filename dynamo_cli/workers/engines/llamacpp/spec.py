@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
-from dynamo_cli.workers.engines.base import EngineLaunch, EngineOptions, EngineSpec
+from dynamo_cli.workers.engines.base import EngineLaunch, EngineOptions, EngineSpec, MemoryQuestion
 
 if TYPE_CHECKING:
+    from dynamo_cli.estimate.result import MemoryEstimate
     from dynamo_cli.workers.engine import Engine
 
 
@@ -39,6 +40,12 @@ class LlamaCppSpec(EngineSpec):
         if importlib.util.find_spec("xllamacpp") is None:
             return "engine llamacpp is not installed; run `pip install 'dynamo-cli[cpu]'`"
         return None
+
+    def memory(self, asked: MemoryQuestion) -> MemoryEstimate:
+        from dynamo_cli.estimate.llamacpp import llamacpp_memory
+        from dynamo_cli.workers.engines.llamacpp.sizing import sizing
+
+        return llamacpp_memory(asked.shape, sizing(asked))
 
     def create(self, launch: EngineLaunch) -> Engine:
         from dynamo_cli.workers.engines.llamacpp.engine import LlamaCppEngine

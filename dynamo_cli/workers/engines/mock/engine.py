@@ -12,12 +12,13 @@ from msgspec.structs import replace
 
 from dynamo_cli.errors import Cancelled, EngineDied, EngineFailed, InvalidRequest
 from dynamo_cli.protocol.engine import Delta, EngineRequest, FinishReason, StopConditions, TokenLogprob
+from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.kv import adapter_seed
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Adapter, Control, Engine, EngineInfo
 from dynamo_cli.workers.engines.base import EngineLaunch
-from dynamo_cli.workers.engines.mock.fetching import check_family
+from dynamo_cli.workers.engines.mock.fetching import check_family, room_of
 from dynamo_cli.workers.engines.mock.handing import Handing
 from dynamo_cli.workers.engines.mock.logprobs import logprobs_of
 from dynamo_cli.workers.engines.mock.simulation.blocks import BlockPool
@@ -70,6 +71,7 @@ class MockEngine(Engine):
             await self._handing.start()
         await asyncio.sleep(options.startup_time)
         self._task = asyncio.create_task(self._run(self._simulator), name="mock-engine")
+        host, port = self._handing.address if options.bootstrap else ("", 0)
         return EngineInfo(
             input="tokens",
             context_length=self._context_length,
@@ -84,6 +86,8 @@ class MockEngine(Engine):
             max_adapters=options.max_loras,
             embedding_size=options.embedding_size,
             dimensions=options.embedding_size > 0,
+            bootstrap_host=host,
+            bootstrap_port=port,
         )
 
     async def generate(self, request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
@@ -110,11 +114,15 @@ class MockEngine(Engine):
             if request.prefill_only:
                 tokens, logprobs = [], None
                 if stream.sequence.phase == "kept":
-                    handover = handing.keep(stream.sequence)
+                    handover = handing.keep(stream.sequence, room_of(request.handover))
                     self._streams.discard(stream)
             yield Delta(tokens, stream.finish, logprobs=logprobs, usage=usage, handover=handover)
         finally:
             self._end(stream, "cancelled")
+
+    async def let_go(self, handover: Handover) -> None:
+        if self._handing is not None:
+            self._handing.let_go(handover)
 
     async def embed(self, request: EngineRequest, context: Context) -> list[float]:
         """Takes the time of a prefill. The vector is that of the tokens, and of the adapter."""
@@ -205,7 +213,7 @@ class MockEngine(Engine):
         )
         stream.sequence.owner = stream
         stream.sequence.keeps = request.prefill_only
-        if request.handover is not None:
+        if request.handover is not None and not request.prefill_only:
             check_family(request.handover)
             stream.handover, stream.sequence.remote = request.handover, True
         simulator.add(stream.sequence)

@@ -11,8 +11,10 @@ import msgspec
 
 from dynamo_cli.errors import TransferFailed
 from dynamo_cli.protocol.handover import Handover
-from dynamo_cli.workers.engines.mock.keeping import ANSWER_S, FAMILY, Kept, KvForm
+from dynamo_cli.workers.engines.mock.keeping import ANSWER_S, DROP, FAMILY, ROOM, Kept, KvForm
 
+MEETING_S = 120.0
+"""How long a prompt may take to be computed; who asked for it hears of a failure long before."""
 _decode = msgspec.json.Decoder(Kept).decode
 
 
@@ -20,6 +22,22 @@ class _Place(msgspec.Struct, frozen=True):
     host: str
     port: int
     id: str
+    patience_s: float = ANSWER_S
+
+
+class _Meeting(msgspec.Struct, frozen=True):
+    """Where a prefill worker will keep what it does not have yet."""
+
+    bootstrap_host: str
+    bootstrap_port: int
+    bootstrap_room: int
+
+
+def room_of(handover: Handover | None) -> str:
+    """The id under which a prefill worker is to keep what is computed; "" when it may choose."""
+    if handover is None or "bootstrap_room" not in handover.params:
+        return ""
+    return _place(handover).id
 
 
 async def fetch(handover: Handover, prompt_tokens: int, form: KvForm, seconds: float) -> None:
@@ -42,10 +60,9 @@ async def fetch(handover: Handover, prompt_tokens: int, form: KvForm, seconds: f
 async def give_up(handover: Handover) -> None:
     """Nobody will fetch it: let its blocks be free now, not when they have been kept for long enough."""
     with contextlib.suppress(TransferFailed):
-        place = _place(handover)
-        async with _connection(place) as (reader, writer):
-            writer.write(place.id.encode() + b"\n")
-            await _answer(reader, place)
+        async with _connection(_place(handover)) as (_, writer):
+            writer.write(f"{DROP}{_place(handover).id}\n".encode())
+            await writer.drain()
 
 
 def check_family(handover: Handover) -> None:
@@ -58,6 +75,9 @@ def _place(handover: Handover) -> _Place:
         raise TransferFailed(f"the mock engine cannot fetch what a prefill worker of {handover.family!r} keeps")
     params: dict[str, Any] = handover.params
     try:
+        if "bootstrap_room" in params:
+            met = msgspec.convert(params, _Meeting)
+            return _Place(met.bootstrap_host, met.bootstrap_port, f"{ROOM}{met.bootstrap_room}", MEETING_S)
         return msgspec.convert(params, _Place)
     except msgspec.ValidationError as error:
         raise TransferFailed(f"the hand-over does not say where the KV is: {error}") from None
@@ -79,7 +99,7 @@ async def _connection(place: _Place) -> AsyncIterator[tuple[asyncio.StreamReader
 
 async def _answer(reader: asyncio.StreamReader, place: _Place) -> Kept:
     try:
-        return _decode(await asyncio.wait_for(reader.readline(), ANSWER_S))
+        return _decode(await asyncio.wait_for(reader.readline(), place.patience_s))
     except (OSError, asyncio.TimeoutError, msgspec.DecodeError):
         raise TransferFailed(f"the prefill worker at port {place.port} does not say what it keeps") from None
 

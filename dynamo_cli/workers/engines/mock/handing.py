@@ -44,11 +44,20 @@ class Handing:
         if self._keeper is not None:
             await self._keeper.close()
 
-    def keep(self, sequence: Sequence) -> Handover:
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where decode workers come to; "", 0 when this worker keeps nothing."""
+        return ("", 0) if self._keeper is None else self._keeper.address
+
+    def keep(self, sequence: Sequence, room: str) -> Handover:
         """Raises EngineFailed when this worker does not prefill for others."""
         if self._keeper is None:
             raise EngineFailed("this worker keeps nothing for others: its role is not prefill")
-        return self._keeper.keep(sequence)
+        return self._keeper.keep(sequence, room)
+
+    def let_go(self, handover: Handover) -> None:
+        if self._keeper is not None:
+            self._keeper.let_go(handover)
 
     def drop(self) -> None:
         """Keep nothing any more."""

@@ -24,7 +24,7 @@ class MockOptions(EngineOptions, frozen=True, kw_only=True):
     `num_host_blocks` more keep what the GPU's cache evicts, and come back at `h2d_bandwidth` GB/s with
     `kv_bytes_per_token` (the default: layers x 2 x KV heads x head size x bytes = 32 x 2 x 8 x 128 x 2).
     `kv_transfer_bandwidth`: GB/s at which KV comes from a prefill worker, which keeps it for `kv_keep_s` seconds when
-    nobody fetches it.
+    nobody fetches it; `bootstrap`: decode workers are told beforehand where they will find it, as SGLang's are.
     """
 
     speedup_ratio: Ratio = 1.0
@@ -39,6 +39,7 @@ class MockOptions(EngineOptions, frozen=True, kw_only=True):
     kv_bytes_per_token: Count = 131072
     kv_transfer_bandwidth: Annotated[float, Meta(gt=0)] = 64.0
     kv_keep_s: Annotated[float, Meta(gt=0)] = 30.0
+    bootstrap: bool = False
     max_model_len: Annotated[int, Meta(ge=0)] = 0
     startup_time: Annotated[float, Meta(ge=0)] = 0.0
     seed: int = 0

@@ -12,9 +12,8 @@ from dynamo_cli.workers.engines.arguments import nearest
 from dynamo_cli.workers.engines.base import EngineLaunch
 from dynamo_cli.workers.engines.vllm.failure import one_line
 from dynamo_cli.workers.engines.vllm.handing import connector_of
+from dynamo_cli.workers.engines.vllm.sizing import CPU_CACHE_BYTES
 
-CPU_CACHE_BYTES = 2 << 30
-"""Of an engine on the CPU when nobody says; vLLM would take nine tenths of the memory."""
 _RANKS_ELSEWHERE = (
     "data_parallel_rank",
     "data_parallel_start_rank",

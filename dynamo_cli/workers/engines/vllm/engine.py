@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from dynamo_cli.errors import DynamoError, EngineDied, EngineFailed, InvalidRequest, Overloaded, TransferFailed
 from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.engine import Adapter, Control, Engine, EngineInfo
@@ -18,7 +19,7 @@ from dynamo_cli.workers.engines.vllm.controls import Controls
 from dynamo_cli.workers.engines.vllm.counts import Counts
 from dynamo_cli.workers.engines.vllm.events import EventFeed
 from dynamo_cli.workers.engines.vllm.failure import one_line
-from dynamo_cli.workers.engines.vllm.handing import HandOvers
+from dynamo_cli.workers.engines.vllm.handing import HandOvers, let_go
 from dynamo_cli.workers.engines.vllm.media import modalities_of, multi_modal_data
 from dynamo_cli.workers.engines.vllm.output import Output
 from dynamo_cli.workers.engines.vllm.pooling import embedding, embedding_size, makes_embeddings
@@ -177,6 +178,9 @@ class VllmEngine(Engine):
     async def remove_adapter(self, name: str) -> None:
         started = self._ready()
         await started.adapters.remove(started.engine, name)
+
+    async def let_go(self, handover: Handover) -> None:
+        await let_go(self._ready().engine, handover)
 
     async def stop(self) -> None:
         self._started = None

@@ -20,6 +20,8 @@ NIXL = "pip install --no-deps nixl nixl-cu13"
 DELAY_VARIABLE = "DYNAMO_VLLM_NIXL_DELAY_US"
 """For vLLM's processes: microseconds between two looks of NIXL's progress thread. Unset: it never sleeps."""
 DELAY_US = 1000
+LET_GO = "dynamo_let_go"
+"""A method of vLLM's workers."""
 REMEMBERED = 4096
 """Hand-overs; one that is older has long expired where it was left."""
 _ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
@@ -78,6 +80,30 @@ def slow_nixl_down(delay_us: int) -> None:
             super().__setattr__(name, delay_us if name == "pthrDelay" else value)
 
     _api.nixlBind.nixlAgentConfig = Paced
+
+
+async def let_go(engine: Any, handover: Handover) -> None:
+    """Tell vLLM's workers that nobody will pull these blocks."""
+    name = handover.params.get("remote_request_id")
+    if handover.family == FAMILY and isinstance(name, str):
+        await engine.collective_rpc(LET_GO, args=(name,))
+
+
+def learn_to_let_go() -> None:
+    """In a process of vLLM: its workers understand what `let_go` asks of them."""
+    from vllm.v1.worker.worker_base import WorkerBase
+
+    setattr(WorkerBase, LET_GO, _end_lease)
+
+
+def _end_lease(worker: Any, request_id: str) -> None:
+    """The connector frees what has expired when it looks the next time; versions without leases free it themselves."""
+    from vllm.distributed.kv_transfer import get_kv_transfer_group, has_kv_transfer_group
+
+    if has_kv_transfer_group():
+        leases = getattr(getattr(get_kv_transfer_group(), "connector_worker", None), "_reqs_to_send", {})
+        if request_id in leases:
+            leases[request_id] = 0.0
 
 
 class HandOvers:

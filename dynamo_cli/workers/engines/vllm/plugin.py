@@ -16,7 +16,7 @@ from multiprocessing import connection
 from types import SimpleNamespace
 from typing import Any
 
-from dynamo_cli.workers.engines.vllm.handing import DELAY_VARIABLE, slow_nixl_down
+from dynamo_cli.workers.engines.vllm.handing import DELAY_VARIABLE, learn_to_let_go, slow_nixl_down
 from dynamo_cli.workers.engines.vllm.queues import VARIABLE, calm_queues
 from dynamo_cli.workers.engines.vllm.wire import SOCKET_VARIABLE, Failure, framed
 from dynamo_cli.workers.shared_memory import remove, segments_of
@@ -35,6 +35,7 @@ def register() -> None:
     logging.getLogger("vllm").addHandler(_FailureTeller(path))
     _replace_publisher(path)
     _keep_rendezvous_in(os.path.dirname(path))
+    learn_to_let_go()
     if os.environ.get(VARIABLE):
         calm_queues()
     if delay := os.environ.get(DELAY_VARIABLE):

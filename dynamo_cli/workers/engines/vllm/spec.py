@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from dynamo_cli.protocol.instance import Role
-from dynamo_cli.workers.engines.base import EngineLaunch, EngineOptions, EngineSpec
+from dynamo_cli.workers.engines.base import EngineLaunch, EngineOptions, EngineSpec, MemoryQuestion
 from dynamo_cli.workers.engines.vllm.build import is_cpu_build
 from dynamo_cli.workers.engines.vllm.handing import ports_of
 
 if TYPE_CHECKING:
+    from dynamo_cli.estimate.result import MemoryEstimate
     from dynamo_cli.workers.engine import Engine
 
 NEWEST_PYTHON = (3, 13)
@@ -61,6 +62,12 @@ class VllmSpec(EngineSpec):
 
     def ports_of(self, role: Role) -> tuple[str, ...]:
         return ports_of(role)
+
+    def memory(self, asked: MemoryQuestion) -> MemoryEstimate:
+        from dynamo_cli.estimate.vllm import vllm_memory
+        from dynamo_cli.workers.engines.vllm.sizing import sizing
+
+        return vllm_memory(asked.shape, sizing(asked))
 
     def create(self, launch: EngineLaunch) -> Engine:
         from dynamo_cli.workers.engines.vllm.engine import VllmEngine
