@@ -42,7 +42,7 @@ class RequestCounts:
                 before += tokens
                 if waits and (tokens or delta.vector or delta.handover is not None):
                     waits = False
-                    self.prompt += len(request.token_ids) if request.handover is None else 0
+                    self.prompt += 0 if _fetches(request) else len(request.token_ids)
                     self.first_token.observe(perf_counter() - began)
                 if delta.usage is not None:
                     self._ended(request, delta.usage, before)
@@ -59,7 +59,7 @@ class RequestCounts:
         """Only an engine that takes text counts its prompts itself, and tokens that it holds back as it ends."""
         if not request.prefill_only:
             self.output += max(0, usage.completion_tokens - before)
-        if request.handover is not None:
+        if _fetches(request):
             return
         if not request.token_ids:
             self.prompt += usage.prompt_tokens
@@ -81,3 +81,8 @@ class RequestCounts:
             yield f"{PREFIX}_{name}{labels} {value}"
         yield f"# TYPE {PREFIX}_time_to_first_token_seconds histogram"
         yield from histogram_lines(f"{PREFIX}_time_to_first_token_seconds", labels[1:-1], self.first_token)
+
+
+def _fetches(request: EngineRequest) -> bool:
+    """Whether another worker computes its prompt; workers that meet are both told where."""
+    return request.handover is not None and not request.prefill_only

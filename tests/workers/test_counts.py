@@ -55,6 +55,18 @@ async def test_a_prompt_that_is_handed_over_has_no_output() -> None:
     assert (counts.prompt, counts.output, sum(counts.first_token.counts)) == (2, 0, 1)
 
 
+@pytest.mark.parametrize("meets", [True, False])
+async def test_a_prompt_counts_where_it_is_computed(meets: bool) -> None:
+    handover = Handover("toy", {})
+    prefill, decode = RequestCounts(caches=True), RequestCounts(caches=True)
+    first = EngineRequest("m", [1, 2], prefill_only=True, handover=handover if meets else None)
+    await counted(prefill, first, Delta(finish_reason="length", usage=EngineUsage(2, 1, 1), handover=handover))
+    then = EngineRequest("m", [1, 2], handover=handover)
+    await counted(decode, then, Delta([3], "length", usage=EngineUsage(2, 1, 1)))
+    assert (prefill.prompt, prefill.queried, prefill.found, prefill.output) == (2, 2, 1, 0)
+    assert (decode.prompt, decode.queried, decode.found, decode.output) == (0, 0, 0, 1)
+
+
 async def test_what_ends_before_its_first_token_has_no_time_to_it() -> None:
     counts = RequestCounts(caches=True)
     await counted(counts, PROMPT, Delta(finish_reason="cancelled"))

@@ -65,7 +65,7 @@ def _transfers(transfers: Transfers) -> Iterator[str]:
 
 
 def gpu_line(gpu: GpuMeasures) -> str:
-    """`GPU 0 NVIDIA H100  37%  37.3 GiB of 79.6 GiB  61 C  250 W  decode-0`; nothing of what the driver does not tell."""
+    """`GPU 0 NVIDIA H100  37%  37.3 GiB of 79.6 GiB  61 C  250 W  decode-0`; what nobody tells is left out."""
     parts = [f"GPU {gpu.index} {gpu.name}".rstrip(), share(gpu.utilization) if gpu.utilization is not None else ""]
     parts.append(f"{gibibytes(gpu.memory_used)} of {gibibytes(gpu.memory_total)}")
     parts.append("" if gpu.temperature_c is None else f"{gpu.temperature_c} C")
