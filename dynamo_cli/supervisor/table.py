@@ -9,7 +9,6 @@ from dynamo_cli.protocol.measures import WorkerMeasures
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
 from dynamo_cli.supervisor.columns import aligned, filled, fitting, widths
 from dynamo_cli.supervisor.measuring.words import amount, latency, share, traffic_lines
-from dynamo_cli.supervisor.words import gibibytes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -138,7 +137,7 @@ def _measures(service: ServiceStatus) -> tuple[str, ...]:
     running = "-" if serving.running is None else f"{serving.running}/{serving.waiting or 0}"
     return (
         share(use.cpu) if use else "-",
-        gibibytes(use.memory) if use else "-",
+        amount(use.memory, "B") if use else "-",
         running,
         amount(serving.output_tokens_s),
         latency(serving.ttft_p50_s),

@@ -7,7 +7,6 @@ from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
 from dynamo_cli.supervisor.columns import aligned, filled, fitting, widths
 from dynamo_cli.supervisor.measuring.words import amount, gpu_line, latency, share, traffic_lines
 from dynamo_cli.supervisor.table import headline, kind_of
-from dynamo_cli.supervisor.words import gibibytes
 
 COLUMNS = (
     *("NAME", "KIND", "STATE", "CPU", "MEM", "RUN", "WAIT", "KV", "HIT", "REQ/S", "IN/S", "OUT/S", "TTFT", "RESTARTS"),
@@ -37,7 +36,7 @@ def _row(service: ServiceStatus) -> tuple[str, ...]:
         kind_of(service),
         service.state,
         share(use.cpu) if use else "-",
-        gibibytes(use.memory) if use else "-",
+        amount(use.memory, "B") if use else "-",
         amount(serving.running),
         amount(serving.waiting),
         share(serving.kv_usage),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import time
@@ -13,11 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
+from dynamo_cli.supervisor.deployments import select
 from dynamo_cli.supervisor.measuring.traffic import Told, told
 from tests.integration.dynamo import EXECUTABLE, TOPOLOGIES, Dynamo, ask, cpu_s_of, kill, metric
 from tests.integration.steady import serve_while
 from tests.supervisor.harness import until
 from tests.terminal import Terminal
+from tests.tui.screen import showing
 
 pytestmark = pytest.mark.slow
 PROMPT_TOKENS, TOKENS = 64, 16
@@ -114,6 +117,7 @@ def test_all_numbers_agree(
     assert deployed.of_workers("prompt_tokens_total") == public.prompt == PROMPT_TOKENS * public.requests
     assert (traffic["failed_total"], traffic["transfers"]) == (0, None)
     assert json.loads(dynamo.run("top", "--json", "-n", "1").out)["traffic"]["requests_total"] == public.requests
+    assert asyncio.run(shown_in_the_ui(f"{public.requests:,.0f} answered"))
 
     busy = seen[-1]["traffic"]
     assert [busy["requests_s"], busy["output_tokens_s"]] == pytest.approx(rates, rel=TOLERANCE)
@@ -127,6 +131,12 @@ def test_all_numbers_agree(
     assert max(each["traffic"]["in_flight"] for each in [*watched, *seen]) in range(1, streams + 1)
     assert max(running(each) for each in [*watched, *seen]) in range(1, streams + 1)
     assert all(one["use"]["memory"] > 10**7 for one in status["services"])
+
+
+async def shown_in_the_ui(words: str) -> bool:
+    async with showing(select(None), size=(120, 36)) as shown:
+        await shown.sees(words)
+    return True
 
 
 def running(status: dict[str, Any]) -> int:

@@ -10,9 +10,8 @@ from textual.content import Content
 
 from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
-from dynamo_cli.supervisor.measuring.words import NOTHING, latency, share
+from dynamo_cli.supervisor.measuring.words import NOTHING, amount, latency, share
 from dynamo_cli.supervisor.table import uptime
-from dynamo_cli.supervisor.words import gibibytes
 from dynamo_cli.tui.figures import bar, percent, rate
 from dynamo_cli.tui.look import ACCENT, BAD, BUSY, GOOD, QUIET, RULE, mark
 from dynamo_cli.tui.panes.cells import GAP, Cell, cut, fit
@@ -81,7 +80,7 @@ def _cpu(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
 
 def _memory(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:
     held = service.use.memory if service.use else service.memory
-    return _known(gibibytes(held) if held else NOTHING)
+    return _known(amount(held, "B") if held else NOTHING)
 
 
 def _requests(service: ServiceStatus, gpus: Mapping[str, str]) -> Cell:

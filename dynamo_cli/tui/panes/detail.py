@@ -15,9 +15,8 @@ from textual.content import Content
 from dynamo_cli.protocol.detail import ProbeResult, ServiceDetail
 from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.runtime.control import ServiceStatus
-from dynamo_cli.supervisor.measuring.words import NOTHING, latency, share
+from dynamo_cli.supervisor.measuring.words import NOTHING, amount, latency, share
 from dynamo_cli.supervisor.table import uptime
-from dynamo_cli.supervisor.words import gibibytes
 from dynamo_cli.tui.figures import percent, rate
 from dynamo_cli.tui.look import ACCENT, BAD, BUSY, GOOD, QUIET, mark
 from dynamo_cli.tui.panes.cells import Cell, row
@@ -96,7 +95,7 @@ def _process(service: ServiceStatus) -> str:
 
 def _uses(service: ServiceStatus) -> str:
     use = service.use
-    return f"{share(use.cpu)} of a core, {gibibytes(use.memory)} of memory" if use else ""
+    return f"{share(use.cpu)} of a core, {amount(use.memory, 'B')} of memory" if use else ""
 
 
 def _serves(service: ServiceStatus) -> str:

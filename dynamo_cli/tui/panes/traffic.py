@@ -7,8 +7,7 @@ from typing import NamedTuple
 from textual.content import Content
 
 from dynamo_cli.protocol.measures import Traffic
-from dynamo_cli.supervisor.measuring.words import NOTHING, latency
-from dynamo_cli.supervisor.words import gibibytes
+from dynamo_cli.supervisor.measuring.words import NOTHING, amount, latency
 from dynamo_cli.tui.figures import rate
 from dynamo_cli.tui.history import History, spark
 from dynamo_cli.tui.look import BAD, GRAPH, QUIET
@@ -70,7 +69,7 @@ def _figures(traffic: Traffic | None) -> list[tuple[str, str, str]]:
     ]
     moved = traffic.transfers
     if moved:
-        figures.append(("KV", f"{rate(moved.transfers_s)}/s, {gibibytes(int(moved.bytes_s))}/s moved", ""))
+        figures.append(("KV", f"{rate(moved.transfers_s)}/s, {amount(moved.bytes_s, 'B')}/s moved", ""))
     if traffic.failed_total:
         figures.append(("all", f"{traffic.failed_total:,} of {traffic.requests_total:,} failed", BAD))
     else:

@@ -60,4 +60,4 @@ def test_traffic_is_told_in_lines_that_fit_a_terminal() -> None:
 
 def test_a_gpu_is_a_line_without_what_is_not_told() -> None:
     gpu = GpuMeasures(index=1, name="Fake 80", memory_used=40 * 10**9, memory_total=80 * 10**9, services=["a", "b"])
-    assert gpu_line(gpu) == "GPU 1 Fake 80  40 GB of 80 GB  a, b"
+    assert gpu_line(gpu) == "GPU 1 Fake 80  37.3 GiB of 74.5 GiB  a, b"

@@ -92,7 +92,7 @@ def test_disaggregation_and_failures_are_told() -> None:
     moved = Transfers(transfers_s=12.0, bytes_s=3.5 * 2**30)
     told = Traffic(transfers=moved, requests_total=1200, failed_total=3)
     lines = [line.plain for line in traffic_lines(told, History(), 150, 5)]
-    assert "KV   12/s, 3.5 GiB/s moved" in lines[2]
+    assert "KV   12/s, 3.8 GB/s moved" in lines[2]
     assert "all  3 of 1,200 failed" in lines[3]
 
 
