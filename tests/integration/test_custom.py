@@ -109,8 +109,8 @@ def test_what_cannot_start_is_one_line_and_not_tried_again(
     (tmp_path / "needy.py").write_text("import no_such_package")
     failed = dynamo.run("up", "-d", dynamo.write(TOPOLOGY % target))
     assert failed.code == code
-    last = failed.err.strip().splitlines()[-1]
-    assert last.startswith(f"decode-0 | dynamo: target {target}: ") and last.endswith(line)
+    reason = next(one for one in failed.err.splitlines() if one.startswith("dynamo: deployment faulty failed"))
+    assert f"dynamo: target {target}: " in reason and line in reason
     assert "Traceback" not in failed.err
     assert not marked(clean_environment)
 
