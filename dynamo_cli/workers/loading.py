@@ -19,7 +19,7 @@ from dynamo_cli.workers.engines.arguments import convert_options
 from dynamo_cli.workers.engines.base import EngineLaunch, EngineSpec
 from dynamo_cli.workers.guard import guard_children
 from dynamo_cli.workers.model import PreparedModel, prepare_model, readable
-from dynamo_cli.workers.selftest import generate_one_token
+from dynamo_cli.workers.selftest import generate_one_token, hand_one_over
 
 _log = logging.getLogger("dynamo.worker")
 
@@ -107,6 +107,8 @@ class Loader:
         if not arguments.headless:
             self._tell(name, spec.name, "generating a first token", "first token")
             await generate_one_token(engine, info, name)
+            if arguments.role == "prefill" and not info.bootstrap_port:
+                await hand_one_over(engine, name)
         _log.info("%s loaded %s in %.1f s", spec.name, name, time.monotonic() - began)
         return Loaded(engine, spec.name, info, name, model, arguments.role, arguments.media.schemes)
 
