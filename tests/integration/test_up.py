@@ -47,7 +47,8 @@ def test_detached_echo_from_up_to_down(dynamo: Dynamo, clean_environment: Path) 
     shown = dynamo.run("status")
     assert shown.code == 0
     assert shown.out.splitlines()[0].startswith(f"echo  READY  {url}")
-    assert [line.split()[:4] for line in shown.out.splitlines()[4:]] == [
+    _, _, table = shown.out.partition("\nNAME ")
+    assert [line.split()[:4] for line in table.splitlines()[1:]] == [
         ["frontend-0", "frontend", "READY", "yes"],
         ["decode-0", "echo", "READY", "yes"],
     ]
