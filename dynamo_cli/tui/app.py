@@ -36,6 +36,7 @@ from dynamo_cli.tui.orders import Orders
 from dynamo_cli.tui.overview import LOW, Overview
 from dynamo_cli.tui.panes.columns import gpu_numbers
 from dynamo_cli.tui.services import ServicesPane
+from dynamo_cli.tui.use import UsePage
 
 LINES_S = 0.1
 WIDE = 150
@@ -82,7 +83,7 @@ class DeploymentApp(App[Ending]):
         """Run until it is over. DynamoError when the UI itself failed."""
         ending = self.run()
         if ending is None:
-            raise DynamoError("the terminal UI failed; why stands above") from self._exception
+            raise DynamoError("the terminal UI failed; why stands above") from getattr(self, "_exception", None)
         return ending
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -130,6 +131,9 @@ class DeploymentApp(App[Ending]):
             yield SystemCommand(command.title, command.help, partial(self.run_action, command.action))
 
     def on_arrived(self, message: Arrived) -> None:
+        before, now = self._news.status, message.news.status
+        if before and now and now.url and (before.state, now.state) == ("STARTING", "READY"):
+            self.tell(f"ready at {now.url}/v1; u shows a request to paste")
         self._news = message.news
         self.status = message.news.status or self.status
         self._history.note(None if message.news.gone else self.status.traffic, time.monotonic())
@@ -246,6 +250,12 @@ class DeploymentApp(App[Ending]):
 
     def action_keys(self) -> None:
         self.push_screen(KeysPage())
+
+    def action_use(self) -> None:
+        if self.status.state == "READY":
+            self.push_screen(UsePage(self.status))
+        else:
+            self.tell(f"{self.status.deployment} is {self.status.state}; there is something to ask when it is READY")
 
     def _draw(self) -> None:
         """All of it, from what is known now."""

@@ -25,6 +25,7 @@ def _key(key: str, action: str, name: str, help: str, shown: str = "", *, line: 
 KEYS = (
     _key("q", "leave", "Quit", "Quit; asks what becomes of what this `up` started", line=True),
     _key("question_mark", "keys", "Keys", "This page", "?", line=True),
+    _key("u", "use", "Use", "A request to paste, the same in Python, what to try next", line=True),
     _key("slash", "search", "Search", "Search the log for a regular expression", "/", line=True),
     _key("n", "match(1)", "Next", "The next line that was searched for"),
     _key("N", "match(-1)", "Previous", "The one before"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from textual.command import CommandPalette
 from textual.screen import ModalScreen
 from textual.widgets import Input
@@ -22,10 +23,34 @@ async def test_every_key_is_on_the_page_of_keys_and_the_page_closes() -> None:
         await shown.sees("all services")
 
 
+async def test_u_shows_how_to_ask_and_copies_it() -> None:
+    async with showing_scene(under_load()) as (shown, _):
+        await shown.press("u")
+        await shown.sees(
+            "ready at http://127.0.0.1:8000/v1", "/v1/chat/completions", "from openai import OpenAI", "next: "
+        )
+        await shown.press("c")
+        await shown.sees("copied the request")
+        assert shown.app.clipboard.startswith("curl http://127.0.0.1:8000/v1/chat/completions")
+        await shown.press("p")
+        assert "client.chat.completions.create(" in shown.app.clipboard
+        await shown.press("escape")
+        await shown.sees("all services")
+
+
+async def test_before_it_is_ready_there_is_nothing_to_ask_and_then_it_says_so() -> None:
+    async with showing_scene(starting()) as (shown, client):
+        await shown.press("u")
+        await shown.sees("chat is STARTING; there is something")
+        client.told = replace(client.told, state="READY")
+        client.happens()
+        await shown.sees("u shows a")
+
+
 async def test_the_line_of_keys_is_clicked() -> None:
     async with showing_scene(under_load()) as (shown, _):
         line = shown.lines[-1]
-        assert line.startswith(" q Quit  ? Keys  / Search  f Follow")
+        assert line.startswith(" q Quit  ? Keys  u Use  / Search  f Follow")
         await shown.pilot.click("#keys", offset=(line.index("Wrap"), 0))
         await shown.sees("wrapped")
 
