@@ -16,7 +16,7 @@ from dynamo_cli.tui.app import DeploymentApp
 from tests.tui.fake import FakeClient, FakeDeployment
 from tests.tui.scenes import Scene
 
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 class Shown(NamedTuple):
