@@ -25,6 +25,7 @@ from dynamo_cli.routing.registry import RoutedModel
 from dynamo_cli.routing.remote_prefill import RemotePrefill
 from dynamo_cli.routing.shared_sequences import SharedSequences
 from dynamo_cli.routing.thresholds import Thresholds
+from dynamo_cli.runtime.heap import give_back
 
 if TYPE_CHECKING:
     from dynamo_cli.text.bundle import TextBundle
@@ -239,6 +240,12 @@ class Models:
 async def _bundle(identity: ModelIdentity | None, path: str) -> TextBundle | None:
     if identity is None or identity.input == "text":
         return None
+    return await asyncio.get_running_loop().run_in_executor(None, _load_bundle, Path(path))
+
+
+def _load_bundle(path: Path) -> TextBundle:
     from dynamo_cli.text.bundle import load_bundle
 
-    return await asyncio.get_running_loop().run_in_executor(None, load_bundle, Path(path))
+    bundle = load_bundle(path)
+    give_back()
+    return bundle

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pty
-import subprocess
-import sys
-from contextlib import suppress
 
 import pytest
 
 from dynamo_cli.runtime.control import ServiceStatus
 from dynamo_cli.supervisor.deployments import select
 from tests.integration.dynamo import Dynamo, ask, kill
-from tests.supervisor.harness import until
+from tests.terminal import Terminal
 from tests.tui.screen import showing
 
 pytestmark = pytest.mark.slow
@@ -64,26 +59,14 @@ async def test_a_real_deployment_from_ready_to_its_end(dynamo: Dynamo) -> None:
 
 
 @pytest.mark.parametrize("how", ["q", "TERM"])
-def test_in_a_real_terminal_it_comes_copies_and_goes(how: str, dynamo: Dynamo) -> None:
+def test_in_a_real_terminal_it_comes_copies_and_goes(how: str, dynamo: Dynamo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
     assert dynamo.run("up", "-d", dynamo.write(MOCK)).code == 0
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "dynamo_cli.tui", "shown"]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
-        os.close(theirs)
-        os.set_blocking(ours, False)
-        written = b""
-
-        def says(words: str) -> bool:
-            nonlocal written
-            with suppress(BlockingIOError, OSError):
-                written += os.read(ours, 1 << 16)
-            return words.encode() in written
-
-        until(lambda: says("READY"), 20.0, "READY on the terminal")
-        os.write(ours, b"c")
-        until(lambda: says("\x1b]52;c;"), 10.0, "lines for the clipboard")
-        os.write(ours, b"q") if how == "q" else process.terminate()
-        until(lambda: says("\x1b[?1049l"), 10.0, "the terminal as it was")
-        assert process.wait(10) == 0
-    os.close(ours)
+    with Terminal("attach", "shown") as terminal:
+        terminal.wait_for("READY")
+        terminal.type("c")
+        terminal.wait_for("\x1b]52;c;")  # lines for the clipboard
+        terminal.type("q") if how == "q" else terminal.process.terminate()
+        terminal.wait_for("\x1b[?1049l")  # the terminal is as it was
+        assert terminal.end() == 0
     assert dynamo.status()["state"] == "READY"

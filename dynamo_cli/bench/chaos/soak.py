@@ -111,7 +111,7 @@ class _Soak:
             seed=self._seed,
             faults=dict(self._done),
             seen=seen(traffic.outcomes, self._target.frontend_kills),
-            growth=growths(sampler.points, min(WARM_UP_S, 15 * minutes)),
+            growth=growths(sampler.points, min(WARM_UP_S, 20 * minutes)),
             recovered=well,
         )
 
