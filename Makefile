@@ -1,6 +1,6 @@
 # make up       the environment, the default model, and a deployment until Ctrl-C
 # make install  the environment and the default model
-# make test     the same environment with the test tools; the whole suite
+# make test     the same environment with the test tools; the whole suite, JOBS=2 files at a time
 # make test-engines  real engines in environments of their own, ENGINES=vllm
 # make test-index  a million operations on the router's index
 # make test-kills  the supervisor killed at a hundred random moments
@@ -33,6 +33,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --only-binar
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 ARGS ?=
+JOBS ?= 2
 ENGINES ?= vllm
 ENGINES_HOME ?= .engines
 TORCH_CPU := https://download.pytorch.org/whl/cpu
@@ -50,7 +51,7 @@ model: $(READY)
 	@$(BIN)/dynamo pull
 
 test: $(READY_DEV) model
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-engines: model $(ENGINES:%=$(ENGINES_HOME)/%/.ready)
 	@for engine in $(ENGINES); do DYN_TEST_ENGINES=$$engine $(ENGINES_HOME)/$$engine/bin/python -m pytest \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,8 +29,8 @@ class Agg(NamedTuple):
 
 @pytest.fixture(scope="package")
 def agg(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agg]:
-    home = session_home / "agg"
-    (home / "run").mkdir(parents=True, mode=0o700)
+    home = Path(tempfile.mkdtemp(prefix="agg-", dir=session_home))
+    (home / "run").mkdir(mode=0o700)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("DYN_", "DYNAMO_"))}
     environ |= {"DYNAMO_HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run"), "DYN_LLAMACPP_THREADS": "1"}
     dynamo = Dynamo(tmp_path_factory.mktemp("agg"), environ)
