@@ -23,6 +23,7 @@ _test_numbers = count()
 def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # xdist ignores it, and so would what tests start
     config.addinivalue_line("markers", "slow: starts real processes or a real model; runs after everything else")
+    config.addinivalue_line("markers", "alone: measures time; `make test` runs it with no other test beside it")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

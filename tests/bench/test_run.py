@@ -44,6 +44,7 @@ def test_a_closed_loop_sends_when_an_answer_came() -> None:
     assert all(len(record.itl_ms) == 3 for record in records)
 
 
+@pytest.mark.alone
 def test_an_open_loop_keeps_its_schedule_however_slow_the_server_is() -> None:
     with serving() as server:
         records = level(server, "slow", requests=30, rate=200.0, arrivals="constant").records

@@ -101,6 +101,7 @@ def report(dynamo: Dynamo, *args: str) -> dict[str, Any]:
     return dict(json.loads(done.out)["points"][-1]["report"])
 
 
+@pytest.mark.alone
 def test_times_of_the_mock_engine_are_those_of_its_formula(mock: Dynamo) -> None:
     found = report(mock, "-c", "1", "-n", "12", "--osl", "20", "--warmup", "2")
     tokens = found["prompt_tokens"] / found["ok"]

@@ -87,6 +87,7 @@ def test_down_ends_a_foreground_deployment_with_0(dynamo: Dynamo) -> None:
     ]
 
 
+@pytest.mark.alone
 def test_a_killed_mock_worker_under_load(dynamo: Dynamo) -> None:
     assert dynamo.run("up", "-d", MOCK, *PORT_0, *NO_DELAY).code == 0
     status = dynamo.status()

@@ -43,6 +43,7 @@ def keeper(running: Running) -> psutil.Process:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_hundred_megabytes_in_ten_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

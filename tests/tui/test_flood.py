@@ -11,7 +11,7 @@ import pytest
 
 from tests.tui.flood import measure
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LINES_S = 10_000.0
 ANSWERED_MS = 200.0

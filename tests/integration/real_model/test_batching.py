@@ -34,6 +34,7 @@ async def test_four_streams_run_at_once(stream: partial[Streamed]) -> None:
     assert max(one.times[0] for one in streams) < min(one.times[-1] for one in streams)
 
 
+@pytest.mark.alone
 async def test_a_client_that_leaves_frees_its_slot_within_200_ms(agg: Agg, stream: partial[Streamed]) -> None:
     busy = [stream([1, 300 + n, 198], 2000) for n in range(SLOTS)]
     await until(lambda: all(one.times for one in busy))

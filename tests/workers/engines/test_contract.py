@@ -246,6 +246,7 @@ async def test_the_load_it_tells_is_that_of_its_sequences(started: Started) -> N
     assert engine.load() == idle
 
 
+@pytest.mark.alone
 async def test_a_stopped_context_ends_it_within_200_ms(started: Started) -> None:
     case, engine, _ = started
     context = Context()

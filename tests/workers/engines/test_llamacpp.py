@@ -117,6 +117,7 @@ async def test_characters_of_several_tokens_lose_no_token(
     assert said(one_by_one) == ids
 
 
+@pytest.mark.alone
 async def test_a_cancelled_stream_frees_its_slot_within_200_ms(engine: LlamaCppEngine) -> None:
     took = []
     for _ in range(3):
@@ -143,6 +144,7 @@ async def test_a_cancelled_prompt_frees_its_slot(engine: LlamaCppEngine) -> None
     assert await freed_after(engine, began) < 2.0
 
 
+@pytest.mark.alone
 async def test_more_requests_than_slots_wait_their_turn_and_leave_the_queue_at_once(engine: LlamaCppEngine) -> None:
     contexts = [Context() for _ in range(6)]
     running = [
