@@ -34,12 +34,13 @@ class Line(NamedTuple):
 class Tail:
     """The new complete lines of a service's file since the last look, from `offset` on, across rotations.
 
-    The file may not be there yet.
+    The file may not be there yet. `at_end`: the last look found nothing new, not even a part of a line.
     """
 
     def __init__(self, service: str, path: Path, offset: int = 0) -> None:
         self._service = service
         self._path = path
+        self.at_end = False
         self._offset = offset
         self._file: BinaryIO | None = None
         self._partial = b""
@@ -53,6 +54,7 @@ class Tail:
             if not chunk:
                 self._begin_anew()
                 chunk = self._read()
+        self.at_end = not chunk
         return self._split(chunk) if chunk else []
 
     def skip(self, keep: int) -> int:
@@ -141,10 +143,16 @@ class LogFollower:
         """What is new, up to a bound for each file; nothing when there is nothing."""
         for tail in list(self._tails.values()):
             for _ in range(CHUNKS_A_LOOK):
-                lines = tail.read()
-                yield from lines
-                if not lines:
+                yield from tail.read()
+                if tail.at_end:
                     break
+
+    def rest(self) -> Iterator[Line]:
+        """All that is new, when nobody writes any more."""
+        for tail in self._tails.values():
+            yield from tail.read()
+            while not tail.at_end:
+                yield from tail.read()
 
     def close(self) -> None:
         for tail in self._tails.values():

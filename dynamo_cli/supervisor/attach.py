@@ -28,7 +28,7 @@ def attach(deployment: Deployment) -> Ending:
                 break
             view.look(shown, follower, deployment.paths, status)
             time.sleep(LOOK_S)
-        for line in follower.read():
+        for line in follower.rest():
             shown.line(line)
         return "ended"
     finally:

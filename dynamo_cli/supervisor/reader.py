@@ -41,8 +41,8 @@ def read_logs(
     passes = Filter(query)
     while follow:
         follow = _still_running(deployment.paths)
-        yield from (write(line) for line in follower.read() if passes.wants(line))
         follower.follow((service, log_file(deployment.paths, service)) for service in _check(deployment, wanted))
+        yield from (write(line) for line in (follower.read() if follow else follower.rest()) if passes.wants(line))
         time.sleep(LOOK_S)
 
 

@@ -136,6 +136,8 @@ class _Showing(threading.Thread):
                 self._news.wait()
                 self._news.clear()
                 self._look()
+            for line in self._follower.rest():
+                self._view.line(line)
             self._look()
         except OSError as error:
             logger.warning("nothing more is shown: cannot write to stdout: %s", error.strerror)

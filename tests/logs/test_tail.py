@@ -175,6 +175,16 @@ def test_follower_starts_at_the_end(tmp_path: Path, closing: ExitStack) -> None:
     assert list(follower.read()) == [Line("a", "new"), Line("b", "first")]
 
 
+@pytest.mark.parametrize("lines", [[b"x" * 80] * 20_000, [b"y" * 200_000, b"last"]], ids=["many", "long"])
+def test_the_rest_is_all_that_was_written(lines: list[bytes], tmp_path: Path, closing: ExitStack) -> None:
+    path = tmp_path / "a.log"
+    follower = LogFollower([("a", path)])
+    closing.callback(follower.close)
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    shown = [*follower.read(), *follower.rest()]
+    assert (len(shown), shown[-1].text) == (len(lines), lines[-1].decode())
+
+
 def test_a_follower_learns_of_new_services(tmp_path: Path, closing: ExitStack) -> None:
     follower = LogFollower([])
     closing.callback(follower.close)
