@@ -85,7 +85,8 @@ class Serving:
     async def _join(self) -> None:
         """Be found by clients; takes as long as the disk of discovery is full."""
         loaded = self._loaded
-        self._system.set_health("loading", "registering", model=loaded.model_name, engine=loaded.engine_name)
+        facts = {"model": loaded.model_name, "engine": loaded.engine_name}
+        self._system.set_health("loading", "registering", phase="registering", **facts)
         self._served = await self._serve_endpoint()
         self._registration = Registration(self._served, self._runtime.discovery, self._tell_health)
         self._card = card = loaded.card(self._served.instance, self._runtime.config.generation)

@@ -19,6 +19,7 @@ Phase = Literal[
     "graph capture",
     "warm-up",
     "first token",
+    "registering",
 ]
 """In the order in which engines go through them, by and large."""
 BAR = re.compile(r"(\d+(?:\.\d+)?)%(?: Completed)? ?\|(?:[^|]*\|)? *(\d+)/(\d+) ")

@@ -38,9 +38,8 @@ class Loads:
         now = self._clock()
         tracker.say(said, now)
         for _ in range(CHUNKS_A_LOOK):
-            lines = tail.read()
-            tracker.hear([line.text for line in lines], now)
-            if not lines:
+            tracker.hear([line.text for line in tail.read()], now)
+            if tail.at_end:
                 break
         if tail.unfinished:
             tracker.hear([tail.unfinished], now)

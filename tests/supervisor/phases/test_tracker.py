@@ -127,6 +127,8 @@ def test_what_it_says_itself_never_leads_back() -> None:
     assert tracker.look(5.0).phase == "first token"
     tracker.say("no such phase", 6.0)
     assert tracker.look(6.0).phase == "first token"
+    tracker.say("registering", 7.0)
+    assert tracker.look(7.0).phase == "registering", "or one that waits for room in discovery would seem to compute"
 
 
 def test_seconds_of_the_phase_and_of_all_before() -> None:
