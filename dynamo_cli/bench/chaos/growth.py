@@ -47,9 +47,10 @@ class Growth(msgspec.Struct, kw_only=True):
 
 LIMITS = {"memory MB": 0.5, "descriptors": 0.25, "threads": 0.25, "files": 0.25, "processes": 0.25}
 """Per minute."""
-NOISE = {"memory MB": 3.0, "descriptors": 2.0, "threads": 1.0, "files": 2.0, "processes": 1.0}
-"""Of a whole life: connections and log files come and go with the processes that are killed, and resident memory
-keeps the level of the most that was ever in flight at once, which differs by 2 MB from one minute to the next."""
+NOISE = {"memory MB": 3.0, "descriptors": 4.0, "threads": 4.0, "files": 4.0, "processes": 2.0}
+"""Of a whole life: connections and log files come and go with the processes that are killed, pools of threads grow to
+their size as they are needed, and resident memory keeps the level of the most that was ever in flight at once, which
+differs by 2 MB from one minute to the next. What each fault leaves one of is more: there are 12 in two minutes."""
 
 
 def growths(points: Iterable[Point], warm_up_s: float) -> list[Growth]:
