@@ -1,6 +1,6 @@
 # make up       the environment, the default model, and a deployment until Ctrl-C
 # make install  the environment and the default model
-# make test     the same environment with the test tools; the whole suite, JOBS=2 files at a time, and what measures time after it
+# make test     the same environment with the test tools; the whole suite, JOBS=2 files at a time
 # make test-engines  real engines in environments of their own, ENGINES=vllm
 # make test-index  a million operations on the router's index
 # make test-kills  the supervisor killed at a hundred random moments

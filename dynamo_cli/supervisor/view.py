@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.1
 LAST_WORDS_S = 2.0
-"""How long the last lines may take when nobody reads them."""
+"""How long nobody may read the last lines."""
 PALETTE = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 
 
@@ -112,7 +112,10 @@ def open_view(services: Sequence[str], as_json: bool) -> PlainView | RichView:
 
 
 class _Showing(threading.Thread):
-    """Writes from a thread of its own: a reader that does not read (Ctrl-S, a full pipe) must not stop supervision."""
+    """Writes from a thread of its own: a reader that does not read (Ctrl-S, a full pipe) must not stop supervision.
+
+    `last_words`: how many lines were shown since all was over.
+    """
 
     def __init__(
         self, view: PlainView | RichView, follower: LogFollower, paths: DeploymentPaths, ended: Callable[[], object]
@@ -125,6 +128,7 @@ class _Showing(threading.Thread):
         self._status: DeploymentStatus | None = None
         self._news = threading.Event()
         self._over = False
+        self.last_words = 0
 
     def tell(self, status: DeploymentStatus, over: bool = False) -> None:
         self._status, self._over = status, over
@@ -138,6 +142,7 @@ class _Showing(threading.Thread):
                 self._look()
             for line in self._follower.rest():
                 self._view.line(line)
+                self.last_words += 1
             self._look()
         except OSError as error:
             logger.warning("nothing more is shown: cannot write to stdout: %s", error.strerror)
@@ -178,8 +183,11 @@ async def show(
             with contextlib.suppress(asyncio.TimeoutError):
                 open_ = await asyncio.wait_for(changes.get(), LOOK_S) is not None
             showing.tell(status(), over=not open_)
-    with contextlib.suppress(asyncio.TimeoutError):
-        await within(LAST_WORDS_S, ended.wait())
+    shown = -1
+    while not ended.is_set() and showing.last_words > shown:
+        shown = showing.last_words
+        with contextlib.suppress(asyncio.TimeoutError):
+            await within(LAST_WORDS_S, ended.wait())
 
 
 def as_json(status: DeploymentStatus) -> str:

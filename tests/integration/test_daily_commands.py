@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,12 @@ depends_on = { task = "exited" }
 command = "true"
 [services.side]
 command = "sleep 1000"
+"""
+
+LATE = """
+name = "late"
+[services.late]
+command = ["sh", "-c", "trap 'seq 600000; echo the very last; exit' TERM; echo begun; while :; do sleep 0.1; done"]
 """
 
 
@@ -231,3 +237,20 @@ def test_logs_are_followed_to_the_end(two: Dynamo) -> None:
         assert two.run("down").code == 0
         assert "two is STOPPED" in following.stdout.read()
     assert following.returncode == 0
+
+
+def test_what_is_written_at_the_very_end_is_shown_however_much_it_is(dynamo: Dynamo, tmp_path: Path) -> None:
+    with dynamo.foreground(dynamo.write(LATE), *PORT_0) as up, ExitStack() as open_ones:
+        dynamo.until("READY")
+        shown = {"logs": tmp_path / "logs", "attach": tmp_path / "attach"}
+        commands = (("logs", "-f", "late"), ("attach", "late"))
+        files = [open_ones.enter_context(shown[command[0]].open("w")) for command in commands]
+        followers = [
+            open_ones.enter_context(subprocess.Popen([EXECUTABLE, *command], stdout=file, stdin=subprocess.DEVNULL))
+            for command, file in zip(commands, files, strict=True)
+        ]
+        until(lambda: all(path.stat().st_size for path in shown.values()), 10.0, "both to follow")
+        assert dynamo.run("down").code == 0
+        assert [process.wait(30) for process in (*followers, up)] == [0, 0, 0]
+    ends = {name: path.read_text()[-2000:] for name, path in shown.items()} | {"up": dynamo.out[-2000:]}
+    assert [name for name, end in ends.items() if "the very last" not in end] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 
@@ -44,7 +45,10 @@ async def _foreground(assignment: Assignment, as_json: bool) -> Outcome:
         await supervisor.run()
     finally:
         supervisor.bus.close()
-        await showing
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, showing.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await showing
     words = complaint(assignment.paths, supervisor.status) if supervisor.failure else ""
     return Outcome(supervisor.exit_code, supervisor.status, words)
 
