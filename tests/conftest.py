@@ -51,9 +51,9 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(autouse=True)
 def clean_environment(session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No DYN_* or DYNAMO_* of the caller; DYNAMO_HOME and XDG_RUNTIME_DIR are this test's own."""
+    """No DYN_* or DYNAMO_* of the caller, nor make's own; DYNAMO_HOME and XDG_RUNTIME_DIR are this test's own."""
     for name in list(os.environ):
-        if name.startswith(("DYN_", "DYNAMO_")):
+        if name.startswith(("DYN_", "DYNAMO_")) or name in ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
             monkeypatch.delenv(name)
     home = session_home / str(next(_test_numbers))
     runtime = home / "run"
