@@ -98,6 +98,18 @@ def environment(pid: int) -> bytes:
         return b""
 
 
+def command_line(pid: int) -> list[str]:
+    """The words of its command line; empty when it has ended, a zombie's too, or when it may not be read."""
+    if not HAS_PROC:
+        return _portable_command_line(pid)
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            line = file.read()
+    except OSError:
+        return []
+    return os.fsdecode(line).removesuffix("\0").split("\0") if line else []
+
+
 def carries(pid: int, marks: Collection[bytes]) -> bool:
     """Whether its environment holds every `NAME=value` of `marks`."""
     variables = environment(pid).split(b"\0")
@@ -173,6 +185,15 @@ def _portable_entry(pid: int) -> Entry | None:
         return Entry(pid, start, process.ppid(), os.getpgid(pid), os.getsid(pid), zombie)
     except (psutil.Error, OSError):
         return None
+
+
+def _portable_command_line(pid: int) -> list[str]:
+    import psutil
+
+    try:
+        return psutil.Process(pid).cmdline()
+    except (psutil.Error, OSError):
+        return []
 
 
 def _portable_environment(pid: int) -> bytes:

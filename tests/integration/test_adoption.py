@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -21,7 +21,7 @@ import pytest
 
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.supervisor.deployments import open_deployment
-from dynamo_cli.supervisor.processes import environment, table
+from dynamo_cli.supervisor.processes import command_line, environment, table
 from tests.integration.dynamo import EXECUTABLE, TOPOLOGIES, Dynamo, ask, kill
 from tests.supervisor.harness import marked, until
 
@@ -177,12 +177,10 @@ def supervisors(home: Path) -> list[psutil.Process]:
     mark, found = f"DYNAMO_HOME={home}".encode(), []
     for entry in table():
         if not entry.zombie and mark in environment(entry.pid).split(b"\0"):
-            try:
+            with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(entry.pid)
-                if "dynamo_cli.supervisor" in process.cmdline():
+                if "dynamo_cli.supervisor" in command_line(entry.pid):
                     found.append(process)
-            except psutil.Error:
-                continue
     return found
 
 

@@ -20,7 +20,7 @@ from dynamo_cli.runtime.control import DeploymentStatus
 from dynamo_cli.runtime.paths import dynamo_home
 from dynamo_cli.supervisor.deployments import known, select, status_of
 from dynamo_cli.supervisor.leftovers import take_down
-from dynamo_cli.supervisor.processes import alive, identify
+from dynamo_cli.supervisor.processes import alive, command_line, identify
 from dynamo_cli.supervisor.record import read_plan, read_record, take_lock, write
 from dynamo_cli.supervisor.takeover import take_over
 from dynamo_cli.topology.process import Probe, RestartPolicy
@@ -279,7 +279,7 @@ def test_kill_9_of_a_foreground_supervisor_ends_all_within_2_s(clean_environment
     with foreground(custom_plan(*[SLEEP if with_guard else STUBBORN_SCRIPT] * 3)) as running:
         running.until("READY")
         children = psutil.Process(running.process.pid).children()
-        guard = next(p for p in children if any("guard.py" in word for word in p.cmdline()))
+        guard = next(p for p in children if any("guard.py" in word for word in command_line(p.pid)))
         guarded = len(marked(clean_environment))
         began = time.monotonic()
         if with_guard:

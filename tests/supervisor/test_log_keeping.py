@@ -13,7 +13,7 @@ import pytest
 
 from dynamo_cli.logs.files import archives, log_file
 from dynamo_cli.logs.tail import last_lines, merged
-from dynamo_cli.supervisor.processes import alive, identify
+from dynamo_cli.supervisor.processes import alive, command_line, identify
 from tests.supervisor.harness import Running, detached, foreground, gone, until
 from tests.supervisor.plans import custom_plan
 
@@ -39,7 +39,7 @@ time.sleep(1000)
 
 def keeper(running: Running) -> psutil.Process:
     children = psutil.Process(running.status().supervisor_pid).children()
-    return next(p for p in children if any("keeper.py" in word for word in p.cmdline()))
+    return next(p for p in children if any("keeper.py" in word for word in command_line(p.pid)))
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli.supervisor import guard
-from dynamo_cli.supervisor.processes import ProcessId, alive, carries, find, identify, send
+from dynamo_cli.supervisor.processes import ProcessId, alive, carries, command_line, find, identify, send
 from dynamo_cli.supervisor.sweep import marks, sweep
 from tests.supervisor.harness import STUBBORN, gone, marked, until
 
@@ -54,10 +54,20 @@ def test_a_reused_pid_is_not_the_old_process(sleeper: subprocess.Popen[bytes]) -
     assert sleeper.wait(2) == -signal.SIGKILL
 
 
-def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
+def test_a_zombie_is_not_alive_and_has_no_command_line(sleeper: subprocess.Popen[bytes]) -> None:
     real = identity(sleeper)
+    assert command_line(sleeper.pid) == ["sleep", "1000"]
     sleeper.kill()
     until(lambda: not alive(real))
+    assert command_line(sleeper.pid) == []
+    sleeper.wait()
+    assert command_line(sleeper.pid) == []
+
+
+def test_a_command_line_has_its_empty_words() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()", "", "a b", ""], stdin=subprocess.PIPE) as process:
+        until(lambda: command_line(process.pid)[1:] == ["-c", "input()", "", "a b", ""])
+        process.kill()
 
 
 async def test_sweep_ends_what_left_the_session_and_ignores_term(clean_environment: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from dynamo_cli.bench.budgets.rig import TOPOLOGY, Rig
 from dynamo_cli.errors import DynamoError
 from dynamo_cli.runtime.control import DeploymentStatus, ServiceStatus
 from dynamo_cli.supervisor.deployments import open_deployment, status_of
+from dynamo_cli.supervisor.processes import command_line
 
 NAME = TOPOLOGY.stem
 FRONTENDS, WORKERS = 2, 4
@@ -56,8 +57,8 @@ class Deployment:
     def keeper_pid(self) -> int:
         """DynamoError when there is none."""
         for process in processes_of(self.rig.home):
-            if any(word.endswith("keeper.py") for word in process.cmdline()):
-                return int(process.pid)
+            if any(word.endswith("keeper.py") for word in command_line(process.pid)):
+                return process.pid
         raise DynamoError("no log keeper runs")
 
     def is_whole(self, gone: Collection[int] = ()) -> bool:
@@ -83,12 +84,12 @@ class Deployment:
         self.rig.dynamo("status", NAME)
         self.supervisor_pid = self.status().supervisor_pid
 
-    def left_behind(self) -> list[psutil.Process]:
-        """Processes of it that still run some seconds after its end."""
+    def left_behind(self) -> list[str]:
+        """The last words of each process of it that still runs some seconds after its end."""
         deadline = time.monotonic() + GONE_S
         while (left := processes_of(self.rig.home)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        return left
+        return [" ".join(command_line(process.pid)[-4:]) for process in left]
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
@@ -106,7 +107,8 @@ def deployed(rig: Rig, sets: Sequence[str] = ()) -> Iterator[Deployment]:
     finally:
         rig.dynamo("down", "--all")
         for process in processes_of(rig.home):
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def _home(process: psutil.Process) -> str:

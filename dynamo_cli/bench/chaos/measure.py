@@ -32,7 +32,7 @@ def measure(fault: Fault, streams: int) -> Result:
             with deployed(rig) as target:
                 result = asyncio.run(_under_load(fault, target, ground, streams))
                 rig.dynamo("down", "--all")
-                result.left_behind = [" ".join(process.cmdline()[-4:]) for process in target.left_behind()]
+                result.left_behind = target.left_behind()
             return result
 
 

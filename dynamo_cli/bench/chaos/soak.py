@@ -69,7 +69,7 @@ def soak(minutes: float, every_s: float, streams: int, seed: int, say: Callable[
         with deployed(rig) as target:
             result = asyncio.run(_Soak(target, seed, say).run(minutes, every_s, streams))
             rig.dynamo("down", "--all")
-            result.left_behind = [" ".join(process.cmdline()[-4:]) for process in target.left_behind()]
+            result.left_behind = target.left_behind()
             return result
 
 

@@ -20,6 +20,7 @@ from dynamo_cli.protocol.engine import Delta, Embedding, EngineRequest, Sampling
 from dynamo_cli.protocol.kv import Cleared, KvEvent, Stored, block_hashes
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.runtime.context import Context
+from dynamo_cli.supervisor.processes import command_line
 from dynamo_cli.text.bundle import load_bundle
 from dynamo_cli.workers.engine import Adapter
 from dynamo_cli.workers.engines import registry
@@ -358,7 +359,7 @@ async def test_a_worker_that_is_killed_while_it_starts_takes_its_engine_along(
 
 
 def _cores_of(process: psutil.Process) -> list[psutil.Process]:
-    return [one for one in process.children() if "spawn_main" in " ".join(one.cmdline())]
+    return [one for one in process.children() if any("spawn_main" in word for word in command_line(one.pid))]
 
 
 def segments() -> set[str]:
