@@ -52,8 +52,10 @@ model: $(READY)
 	@$(BIN)/dynamo pull
 
 test: $(READY_DEV) model
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not alone" $(ARGS) || [ $$? = $(NO_TESTS) ]
-	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = $(NO_TESTS) ]
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not alone" $(ARGS); together=$$?; \
+	[ $$together = 0 ] || [ $$together = $(NO_TESTS) ] || exit $$together; \
+	$(BIN)/python -m pytest -m alone $(ARGS); alone=$$?; \
+	[ $$alone = $(NO_TESTS) ] && exit $$together || exit $$alone
 
 test-engines: model $(ENGINES:%=$(ENGINES_HOME)/%/.ready)
 	@for engine in $(ENGINES); do DYN_TEST_ENGINES=$$engine $(ENGINES_HOME)/$$engine/bin/python -m pytest \

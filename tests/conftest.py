@@ -14,9 +14,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.certificates import Certificates, make_certificates
 
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # on a busy machine an example takes as long as it takes
 _test_numbers = count()
 
 

@@ -150,6 +150,7 @@ async def test_a_huge_trace_is_never_held_whole(tmp_path: Path) -> None:
     assert peak < 18e6, "24 MB of text went through"
 
 
+@pytest.mark.alone
 async def test_writing_long_prompts_lets_others_run() -> None:
     stock = Stock(writer(), map(Shape(isl=100_000).conversation, count()))
     longest, used = 0.0, time.thread_time()

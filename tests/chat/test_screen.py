@@ -60,13 +60,13 @@ def shown(pieces: list[str], columns: int, rows: int, always: bool = True) -> st
     return screen.text()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(ANSWERS, st.lists(st.integers(0, 25), max_size=40), st.integers(30, 80))
 def test_the_same_stands_there_however_it_came(answer: str, cuts: list[int], columns: int) -> None:
     assert shown(cut(answer, cuts), columns, 500) == shown([answer], columns, 500)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @example(answer="# Title\n\npara\n*** not a rule ***\nend", cuts=[17], rows=2)
 @given(ANSWERS, st.lists(st.integers(0, 25), max_size=40), st.integers(2, 12))
 def test_an_answer_taller_than_the_screen_loses_no_word(answer: str, cuts: list[int], rows: int) -> None:

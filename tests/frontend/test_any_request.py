@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo_cli.errors import InvalidRequest
@@ -40,7 +40,6 @@ MESSAGES = st.just([{"role": "user", "content": "x"}]) | st.lists(
     ("kind", "decode", "given_field"),
     [(ChatRequest, decode_chat, "messages"), (CompletionRequest, decode_completion, "prompt")],
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(data=st.data())
 def test_any_json(kind: Any, decode: Any, given_field: str, data: st.DataObject) -> None:
     fields = data.draw(fields_of(kind))

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamo_cli.errors import InvalidRequest
@@ -15,7 +15,7 @@ from dynamo_cli.protocol.guided import guided_of
 from dynamo_cli.protocol.openai import ChatRequest, CompletionRequest, NvExt
 from tests.frontend.described import problems
 
-PATIENT = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=200)
 BESIDE_OTHERS = ("not together", "only one of them", "unless it equals n", "only allowed when", "set to true, too")
 """What is wrong only beside another field: the schema says it in words."""
 ALSO_IN_WORDS = (
@@ -135,7 +135,7 @@ def refusal(decode: Any, body: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(("kind", "decode"), [(ChatRequest, decode_chat), (CompletionRequest, decode_completion)])
-@PATIENT
+@MANY
 @given(data=st.data())
 def test_what_the_schema_refuses_is_refused_and_the_other_way_round(
     kind: Any, decode: Any, data: st.DataObject
@@ -210,7 +210,7 @@ ANY_SCHEMA = st.recursive(
 )
 
 
-@PATIENT
+@MANY
 @given(schema=ANY_SCHEMA)
 def test_schemas_of_guided_answers(schema: Any) -> None:
     body = {"model": "m", "prompt": "x", "response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}

@@ -138,6 +138,7 @@ def shares(url: str, connections: int, *, at_once: bool = False) -> Counter[int]
     return served
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("at_once", [False, True])
 def test_two_frontends_share_the_connections(two_frontends: str, at_once: bool) -> None:
     served = shares(two_frontends, 200, at_once=at_once)

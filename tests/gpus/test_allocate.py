@@ -48,7 +48,6 @@ def worth(way: Sequence[Sequence[Gpu]]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*rows, strict=True)))
 
 
-@settings(deadline=None)
 @given(machines(), SIZES, st.lists(st.integers(0, 20), max_size=3), st.booleans())
 def test_nothing_is_given_twice_or_without_room(
     gpus: list[Gpu], sizes: list[int], taken: list[int], small: bool
@@ -68,7 +67,7 @@ def test_nothing_is_given_twice_or_without_room(
     assert not split & {each.index for each in used if not each.profile}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(machines(["dgx", "cube", "pcie", "bridged"]), st.sampled_from([[2], [4], [3], [2, 2], [2, 1], [4, 2], [1, 1]]))
 def test_no_other_way_is_better(gpus: list[Gpu], sizes: list[int]) -> None:
     usable = [each for each in gpus if not obstacle(each)]
@@ -77,7 +76,6 @@ def test_no_other_way_is_better(gpus: list[Gpu], sizes: list[int]) -> None:
     assert (worth(given) if given else None) == best
 
 
-@settings(deadline=None)
 @given(machines(), SIZES, st.integers(0, 99))
 def test_the_choice_does_not_depend_on_the_order_told(gpus: list[Gpu], sizes: list[int], seed: int) -> None:
     requests = [Request(size) for size in sizes]

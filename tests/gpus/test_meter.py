@@ -59,6 +59,7 @@ def test_what_a_driver_does_not_tell_is_not_known(driver: Path, monkeypatch: pyt
     assert (gpu.name, gpu.temperature_c, gpu.power_w, gpu.utilization) == ("", None, None, 0.37)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("how", "words"), [("hang", "did not answer within 0.5 s"), ("crash", "cannot be asked"), ("3", "cannot be asked")]
 )

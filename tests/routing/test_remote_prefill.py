@@ -7,7 +7,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo_cli.disagg.conditional import ConditionalDisagg
@@ -411,7 +411,6 @@ EVENTS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(EVENTS, st.sampled_from(["round-robin", "kv"]), st.sampled_from([0, 8998]), st.booleans(), st.integers(0, 3))
 def test_there_is_one_answer_or_one_error_and_nothing_is_left(
     events: list[tuple[str, int, int]], mode: str, bootstrap: int, enforce: bool, migrations: int

@@ -115,7 +115,7 @@ async def together(*numbers: int) -> list[Frontend]:
     return frontends
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 1 << 30))
 def test_every_view_is_the_union_once_nothing_is_under_way(seed: int) -> None:
     asyncio.run(a_random_life(random.Random(seed)))

@@ -91,21 +91,21 @@ def plan_or_problems(folder: Path, text: str, *sets: str) -> None:
         assert len(str(error).splitlines()) == 1
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(document=DOCUMENTS)
 def test_any_document(tmp_path: Path, document: dict[str, Any]) -> None:
     text = "".join(f"{json.dumps(key)} = {toml(value)}\n" for key, value in document.items())
     plan_or_problems(tmp_path, text or "#")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(text=st.text(st.characters(codec="utf-8"), max_size=40) | st.text("[]{}=.,'\"\\\n#a1 ", max_size=30))
 def test_any_text(tmp_path: Path, text: str) -> None:
     plan_or_problems(tmp_path, text)
     plan_or_problems(tmp_path, 'model = "m"\n[workers.decode]\nengine = "mock"\n', text)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(path=st.lists(KEYS, min_size=1, max_size=4), value=VALUES)
 def test_any_setting(tmp_path: Path, path: list[str], value: Any) -> None:
     key = ".".join(map(json.dumps, path))

@@ -210,7 +210,7 @@ STRINGS = (
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.data())
 def test_lines_of_generated_documents(data: st.DataObject) -> None:
     writer = Writer(data.draw)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo_cli.bench.disagg.compare import Load, compare, main, measure
@@ -17,7 +17,6 @@ SHORT = ConditionalDisagg(eff_isl_threshold=300, eff_isl_ratio_threshold=2.0)
 ARRIVALS = st.lists(st.tuples(st.floats(0, 1), st.integers(1, 900), st.integers(1, 40)), min_size=1, max_size=25)
 
 
-@settings(deadline=None)
 @given(ARRIVALS, st.integers(1, 2), st.integers(0, 2), st.sampled_from([None, SHORT]), st.integers(16, 40))
 def test_everything_ends_and_nothing_is_left(
     given_arrivals: list[tuple[float, int, int]],
@@ -45,7 +44,6 @@ def test_everything_ends_and_nothing_is_left(
         assert sum(outcome.computed) == sum(arrival.prompt_tokens for arrival in arrivals)
 
 
-@settings(deadline=None)
 @given(ARRIVALS, st.integers(1, 2), st.integers(1, 2), st.floats(0, 0.3), st.integers(16, 40))
 def test_whoever_answers_and_moves_everything_ends_and_nothing_is_left(
     given_arrivals: list[tuple[float, int, int]], decode: int, prefill: int, after_s: float, blocks: int

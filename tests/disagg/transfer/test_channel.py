@@ -33,7 +33,7 @@ async def say(connection: socket.socket, data: bytes, cuts: list[int]) -> None:
         await asyncio.sleep(0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 3000), st.lists(st.integers(0, 5000), max_size=30))
 def test_any_chunks_give_the_same_frame_and_bytes(size: int, cuts: list[int]) -> None:
     async def both() -> tuple[Frame, bytes]:
@@ -50,7 +50,7 @@ def test_any_chunks_give_the_same_frame_and_bytes(size: int, cuts: list[int]) ->
     assert asyncio.run(both()) == (FRAME, pattern(size))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 3 * PIECE), st.integers(1, PIECE))
 def test_any_pace_of_the_reader_gives_the_same_bytes(size: int, at_a_time: int) -> None:
     async def both() -> bytes:

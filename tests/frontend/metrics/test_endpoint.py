@@ -100,6 +100,7 @@ async def test_a_request_goes_through_its_stages(http: httpx.AsyncClient) -> Non
     assert spent == pytest.approx(found[of_model("request_duration_seconds_sum")])
 
 
+@pytest.mark.alone
 async def test_first_and_later_tokens_are_timed_alike_whether_streamed_or_not(bare: Deployment) -> None:
     async def slow(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
         for token in b"abcd":

@@ -68,6 +68,7 @@ def finish(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+@pytest.mark.alone
 async def test_the_keys_of_a_killed_process_vanish_within_a_second(discovery: FileDiscovery, tmp_path: Path) -> None:
     process = spawn(HOLD, tmp_path / "store")
     try:

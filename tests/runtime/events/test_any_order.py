@@ -213,7 +213,7 @@ CATCH_UP = ["connect", "answer", "deliver", "deliver"]
 TELL = ["publish", "step", "deliver"]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.sampled_from([0, 1, 90]), st.integers(1, 8), st.lists(steps, max_size=60))
 @example(0, 8, [*CATCH_UP, *TELL * 3, "begin_anew", *["publish"] * 3, *CATCH_UP[:2], "drop", "drop", *TELL * 3])
 @example(0, 8, [*CATCH_UP, *TELL * 3, "begin_anew", "connect", "answer", "drop"])
@@ -247,7 +247,7 @@ def test_a_gap_is_seen_at_once_and_what_is_known_already_is_passed_over() -> Non
     assert copy.heard == [7, 8, 9, 10]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 5), st.lists(st.integers(1, 4), min_size=1, max_size=20), st.integers(1, 80))
 def test_a_history_is_a_range_without_holes(messages: int, counts: list[int], wanted: int) -> None:
     history = History(messages)

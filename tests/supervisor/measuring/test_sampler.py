@@ -171,6 +171,7 @@ async def test_without_frontends_totals_stay_and_nothing_is_in_flight(world: Wor
     assert status.services[0].use is None
 
 
+@pytest.mark.alone
 async def test_what_hangs_holds_up_neither_the_status_nor_what_others_tell(world: World) -> None:
     hung = await world.add("decode-0", "worker")
     well = await world.add("decode-1", "worker")

@@ -114,7 +114,7 @@ REQUESTS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     REQUESTS,
     st.integers(1, 2),

@@ -303,7 +303,7 @@ def test_a_prompt_under_way_gives_way_to_those_that_decode() -> None:
     assert sum(step.prefill_tokens for step in steps) <= 17
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.integers(1, 20), st.booleans()), min_size=1, max_size=30),
     st.integers(15, 40),
@@ -343,7 +343,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(ACTIONS, max_size=60), st.integers(14, 30), st.integers(0, 10), st.booleans())
 def test_blocks_add_up_whatever_happens(
     actions: list[tuple[str, int, int]], blocks: int, host: int, caching: bool
