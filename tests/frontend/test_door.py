@@ -113,6 +113,7 @@ def test_a_client_that_goes_after_it_has_said_all_cancels_its_request(slow: Proc
     until(lambda: inflight(slow) == 0, slow, timeout_s=3)
 
 
+@pytest.mark.alone
 def test_who_reads_nothing_is_cut_and_who_reads_slowly_is_not(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DYN_HTTP_WRITE_TIMEOUT_SECS", "3")
     with bind("127.0.0.1", 0) as listener:

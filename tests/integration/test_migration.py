@@ -171,12 +171,9 @@ def assert_done(dynamo: Dynamo, *command: str) -> None:
 
 
 def test_when_all_workers_are_lost_each_stream_says_so(deployed: Deployed) -> None:
-    def kill_all() -> None:
-        services = deployed.dynamo.status()["services"]
-        for pid in [service["pid"] for service in services if service["name"].startswith("decode-")]:
-            kill(pid)
-
-    answers = deployed.loaded(BODIES, kill_all)
+    services = deployed.dynamo.status()["services"]
+    pids = [service["pid"] for service in services if service["name"].startswith("decode-")]
+    answers = deployed.loaded(BODIES, lambda: [kill(pid) for pid in pids])
     assert all(answer.error for answer in answers)
     assert {answer.reason for answer in answers} == {None}
     assert all("lost tcp://" in answer.error or "cannot connect" in answer.error for answer in answers), answers[0]

@@ -70,7 +70,7 @@ class Talk:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    async def send(self, *pieces: bytes, pause_s: float = 0.004) -> None:
+    async def send(self, *pieces: bytes, pause_s: float = 0.001) -> None:
         """Each on its own."""
         for number, piece in enumerate(pieces):
             if number:
