@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -257,18 +256,6 @@ async def test_a_file_that_is_no_model_is_one_clear_line(default_model: Prepared
     with pytest.raises(EngineFailed, match=r"cannot load \S+; its own lines above say why$"):
         await engine.start()
     await engine.stop()
-
-
-async def test_a_long_runtime_directory_is_not_a_problem(default_model: PreparedModel, tmp_path: Path) -> None:
-    from dynamo_cli.workers.engines.private import private_directory
-
-    deep = tmp_path / ("x" * 120)
-    deep.mkdir()
-    directory = private_directory(str(deep), "llama")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(f"{directory}/engine.sock")
-    os.unlink(f"{directory}/engine.sock")
-    os.rmdir(directory)
 
 
 async def test_a_context_longer_than_the_model_is_refused(default_model: PreparedModel) -> None:

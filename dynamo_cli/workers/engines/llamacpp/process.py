@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import shutil
 import sys
 
 import msgspec
@@ -16,7 +15,7 @@ from dynamo_cli.workers.engines.last_lines import LastLines, how_it_ended
 from dynamo_cli.workers.engines.llamacpp.child import ChildConfig
 from dynamo_cli.workers.engines.llamacpp.flags import Settings
 from dynamo_cli.workers.engines.llamacpp.state_file import StateFiles
-from dynamo_cli.workers.engines.private import private_directory
+from dynamo_cli.workers.engines.private import PrivateDirectory
 
 _CHILD = "dynamo_cli.workers.engines.llamacpp.child"
 
@@ -33,14 +32,14 @@ class LlamaProcess:
         self._runtime_dir = runtime_dir
         self._saves = saves
         self.files: StateFiles | None = None
-        self._directory: str | None = None
+        self._directory: PrivateDirectory | None = None
         self._lines: LastLines | None = None
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Return when the model is loaded. Raises EngineFailed when it cannot be, UsageError for a wrong setting."""
-        self._directory = private_directory(self._runtime_dir, "llama")
-        self.socket = os.path.join(self._directory, "engine.sock")
+        directory = self._directory = PrivateDirectory(self._runtime_dir, "llama")
+        self.socket = os.path.join(directory.path, "engine.sock")
         self._lines = LastLines()
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
@@ -51,7 +50,7 @@ class LlamaProcess:
         assert stdin is not None and stdout is not None
         settings = self._settings
         if self._saves:
-            self.files = StateFiles(self._directory)
+            self.files = StateFiles(directory.path)
             settings = settings | {"slot_save_path": self.files.path}
         config = ChildConfig(self._model, self.socket, self.key, os.getpid(), settings)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -87,6 +86,5 @@ class LlamaProcess:
                 process.stdin.close()
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     await process.stdin.wait_closed()
-        directory, self._directory = self._directory, None
-        if directory is not None:
-            shutil.rmtree(directory, ignore_errors=True)
+        if self._directory is not None:
+            self._directory.remove()

@@ -8,7 +8,6 @@ import gc
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -20,7 +19,7 @@ import psutil
 from dynamo_cli.errors import DynamoError, EngineFailed
 from dynamo_cli.protocol.instance import HALVES
 from dynamo_cli.workers.engines.base import EngineLaunch
-from dynamo_cli.workers.engines.private import private_directory
+from dynamo_cli.workers.engines.private import PrivateDirectory
 from dynamo_cli.workers.engines.vllm.arguments import engine_arguments, follows_events
 from dynamo_cli.workers.engines.vllm.build import is_cpu_build
 from dynamo_cli.workers.engines.vllm.channel import Channel
@@ -51,7 +50,7 @@ class VllmProcess:
         self._kv_events = kv_events
         self._on_events = on_events
         self._on_cpu = is_cpu_build()
-        self._directory: str | None = None
+        self._directory: PrivateDirectory | None = None
         self._channel: Channel | None = None
         self._building: asyncio.Future[Any] | None = None
         self._stopped = False
@@ -61,8 +60,8 @@ class VllmProcess:
 
     async def start(self, stat_loggers: Callable[[], list[Any]]) -> Any:
         """Return the AsyncLLM when it serves. Raises UsageError, ResourceMissing and EngineFailed."""
-        self._directory = private_directory(self._launch.runtime_dir, "vllm", _SOCKET_NAME_BYTES)
-        self._channel = channel = Channel(self._directory, self._on_events)
+        self._directory = PrivateDirectory(self._launch.runtime_dir, "vllm", _SOCKET_NAME_BYTES)
+        self._channel = channel = Channel(self._directory.path, self._on_events)
         await channel.open()
         self._others = set(multiprocessing.active_children())
         self._building = asyncio.ensure_future(asyncio.to_thread(self._build, channel.path, stat_loggers))
@@ -86,7 +85,7 @@ class VllmProcess:
     def _build(self, socket: str, stat_loggers: Callable[[], list[Any]]) -> tuple[Any, bool]:
         """In a thread: importing takes seconds, loading a model minutes."""
         assert self._directory is not None
-        prepare(os.environ, self._directory, socket, on_cpu=self._on_cpu)
+        prepare(os.environ, self._directory.path, socket, on_cpu=self._on_cpu)
         own = [SOCKET_VARIABLE]
         if self._launch.role in HALVES:
             own += prepare_handing(os.environ, self._launch.ports[NIXL_PORT], on_cpu=self._on_cpu)
@@ -143,9 +142,8 @@ class VllmProcess:
         await asyncio.to_thread(psutil.wait_procs, left, _END_S)
         if self._channel is not None:
             self._channel.close()
-        directory, self._directory = self._directory, None
-        if directory is not None:
-            shutil.rmtree(directory, ignore_errors=True)
+        if self._directory is not None:
+            self._directory.remove()
 
     async def _shut_down(self, engine: Any) -> None:
         tasks = _tasks_of(engine)
