@@ -163,6 +163,8 @@ class StreamedAnswer(Answer):
 
     def _show(self, choice: Choice, text: str, reason: str | None) -> None:
         form, index = self.form, choice.index
+        if form.begins_together and not self._begun and len(self.choices) > 1:
+            self._begin_together()
         if index not in self._begun:
             self._begun.add(index)
             events = form.first(index, text)
@@ -174,12 +176,20 @@ class StreamedAnswer(Answer):
             events = b""
         if reason is not None:
             events += form.finish(index, reason)
-        if self.counting:
-            events = events.replace(EVENT_END, b',"usage":%b}\n\n' % msgspec.json.encode(self._usage().as_dict()))
+        events = self._counted(events)
         if not self._left:
             usage = self._complete()
             events += form.usage(usage) + DONE if self._include_usage else DONE
         self._send(events, last=not self._left)
+
+    def _begin_together(self) -> None:
+        self._begun.update([choice.index for choice in self.choices])
+        self._send(self._counted(b"".join([self.form.begin(choice.index) for choice in self.choices])), last=False)
+
+    def _counted(self, events: bytes) -> bytes:
+        if not self.counting:
+            return events
+        return events.replace(EVENT_END, b',"usage":%b}\n\n' % msgspec.json.encode(self._usage().as_dict()))
 
     def fell_silent(self, seconds: float) -> None:
         """Say that there is more to come."""

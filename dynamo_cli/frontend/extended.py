@@ -120,6 +120,12 @@ class ExtendedStream(StreamedAnswer):
             self._extras.ended(choice)
         super()._show(choice, text, reason)
 
+    def _begin_together(self) -> None:
+        """Who answers the others is not known yet."""
+        known, self._event_end = self._event_end, EVENT_END
+        super()._begin_together()
+        self._event_end = known
+
     def _send(self, events: bytes, last: bool) -> None:
         final = b""
         if last:

@@ -63,7 +63,12 @@ class Form(ABC):
 
 
 class Format(Form):
-    """That of generated text, which can be streamed."""
+    """That of generated text, which can be streamed.
+
+    `begins_together`: several choices begin all at once, without text, as OpenAI's do.
+    """
+
+    begins_together = False
 
     def __init__(self, prefix: str, kind: str, model: str) -> None:
         super().__init__(prefix, model)
@@ -73,6 +78,10 @@ class Format(Form):
     @abstractmethod
     def first(self, index: int, text: str) -> bytes:
         """The first event of a choice."""
+
+    def begin(self, index: int) -> bytes:
+        """The first event of a choice, which says nothing else."""
+        return self.first(index, "")
 
     @abstractmethod
     def more(self, index: int, text: str) -> bytes: ...
@@ -109,7 +118,10 @@ class Format(Form):
 
 
 class ChatFormat(Format):
+    """OpenAI's own client puts a streamed chat together only if its choices begin in order, and without logprobs."""
+
     endpoint = "chat_completions"
+    begins_together = True
 
     def __init__(self, model: str) -> None:
         super().__init__("chatcmpl-", "chat.completion.chunk", model)

@@ -21,6 +21,7 @@ class WithLogprobs(Format):
 
     def __init__(self, plain: Format, tell: Tell, bytes_of: BytesOf) -> None:
         self.id = plain.id
+        self.begins_together = plain.begins_together
         self._plain = plain
         self._tell = tell
         self._bytes_of = bytes_of
@@ -31,6 +32,9 @@ class WithLogprobs(Format):
 
     def first(self, index: int, text: str) -> bytes:
         return self._put(index, self._plain.first(index, text))
+
+    def begin(self, index: int) -> bytes:
+        return self._plain.begin(index)
 
     def more(self, index: int, text: str) -> bytes:
         return self._put(index, self._plain.more(index, text))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
+import openai
 import pytest
 
 from dynamo_cli.errors import EngineFailed
-from dynamo_cli.protocol.engine import Delta, EngineRequest
+from dynamo_cli.protocol.engine import Delta, EngineRequest, TokenLogprob
 from dynamo_cli.runtime.context import Context
 from tests.frontend.capture import HELLO, Asked, asking, chat, complete
 from tests.frontend.toy import MODEL, Deployment, endless
@@ -78,6 +80,44 @@ async def test_many_choices_are_streamed_with_one_end(http: httpx.AsyncClient) -
     assert texts == dict.fromkeys(range(3), "u:hello")
     assert reasons == dict.fromkeys(range(3), "stop")
     assert last["usage"]["prompt_tokens"] == 10
+
+
+async def last_one_first(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
+    """The greater the seed, the sooner it answers."""
+    await asyncio.sleep(0.02 * (3 - (request.sampling.seed or 0)))
+    token = request.token_ids[0]
+    logprobs = None if request.output.logprobs is None else [TokenLogprob(token, -0.5)]
+    yield Delta([token], logprobs=logprobs)
+    await asyncio.sleep(0.05)
+    yield Delta([token], finish_reason="stop", logprobs=logprobs)
+
+
+async def test_the_choices_of_a_chat_begin_together_and_in_order(bare: Deployment) -> None:
+    async with asking(bare, last_one_first) as http:
+        body = {"model": MODEL, "messages": HELLO, "n": 3, "seed": 1, "stream": True}
+        options = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+        told = {"nvext": {"extra_fields": ["worker_id"]}}
+        for more in ({}, options, told):
+            answer = await http.post("/v1/chat/completions", json=body | more)
+            chunks = [json.loads(event[6:]) for event in answer.text.split("\n\n")[:-2]]
+            choices = [choice for chunk in chunks for choice in chunk["choices"]]
+            assert [choice["index"] for choice in choices[:4]] == [0, 1, 2, 2]
+            begun = {"role": "assistant", "content": ""}
+            assert [choice["delta"] for choice in choices[:4]] == [begun, begun, begun, {"content": "u"}]
+            assert all(("usage" in chunk) == (more is options) for chunk in chunks)
+            assert ["nvext" in chunk for chunk in chunks[:4]] == [False, False, False, more is told]
+
+
+async def test_the_official_client_puts_several_streamed_choices_together(bare: Deployment) -> None:
+    async with (
+        asking(bare, last_one_first, logprobs=True),
+        openai.AsyncOpenAI(base_url=f"{bare.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        messages: Any = HELLO
+        async with client.chat.completions.stream(model=MODEL, messages=messages, n=3, seed=1, logprobs=True) as stream:
+            whole = await stream.get_final_completion()
+    assert [(choice.index, choice.message.content) for choice in whole.choices] == [(at, "uu") for at in range(3)]
+    assert [len(choice.logprobs.content or ()) for choice in whole.choices if choice.logprobs] == [2, 2, 2]
 
 
 async def test_leaving_cancels_all_choices(bare: Deployment) -> None:
