@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ from dynamo_cli.text.messages import joined_text, plain_messages
 
 Render = Callable[..., str]
 
+_CALL = {"id": "call00000", "type": "function", "function": {"name": "f", "arguments": {}}}
 _CONTINUE = "[CONTINUE FROM HERE]"
 _PARTS = re.compile(r"for\s+\w+\s+in\s+\w+(?:\.content|\[.content.\])")
 _GENERATION = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")
@@ -41,13 +43,12 @@ class ChatTemplate:
         **kwargs: Any,
     ) -> str:
         """Raises InvalidRequest when the template refuses the messages."""
-        variables = {
-            **self._tokens,
-            **kwargs,
-            "messages": plain_messages(messages, as_parts=self._as_parts, media=self._knows_parts),
-            "tools": tools,
-            "add_generation_prompt": add_generation_prompt,
-        }
+        kwargs.update(tools=tools, add_generation_prompt=add_generation_prompt)
+        return self._write([self._with_text(message) for message in messages], kwargs)
+
+    def _write(self, messages: list[dict[str, Any]], kwargs: dict[str, Any]) -> str:
+        plain = plain_messages(messages, as_parts=self._as_parts, media=self._knows_parts)
+        variables = {**self._tokens, **kwargs, "messages": plain}
         try:
             return self._render(**variables)
         except InvalidRequest:
@@ -55,6 +56,29 @@ class ChatTemplate:
         except Exception as error:  # whatever a template written by others runs into
             reason = str(error).strip().partition("\n")[0]
             raise InvalidRequest(f"the chat template cannot render these messages: {reason}", "messages") from error
+
+    def _with_text(self, message: dict[str, Any]) -> dict[str, Any]:
+        """What an assistant said beside its tool calls is often null: no text to most templates."""
+        if message.get("content") is not None or message.get("role") != "assistant":
+            return message
+        return {**message, "content": ""} if not message.get("tool_calls") or self._needs_text else message
+
+    @cached_property
+    def _needs_text(self) -> bool:
+        """Whether it fails on null, or writes it out; a few templates know a message with tool calls by it."""
+        asked, called = {"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [_CALL]}
+
+        def written(content: str | None) -> str:
+            return self._write([asked, {**called, "content": content}], {"tools": None, "add_generation_prompt": False})
+
+        try:
+            empty = written("")
+        except InvalidRequest:
+            return False
+        try:
+            return written(None).lower().count("none") > empty.lower().count("none")
+        except InvalidRequest:
+            return True
 
     def render_unfinished(self, messages: list[dict[str, Any]], **kwargs: Any) -> str:
         """As `render`, but ends within the last message, for the model to go on with it.

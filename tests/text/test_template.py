@@ -102,6 +102,40 @@ def test_what_only_jinja2_understands(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\n" not in str(caught.value)
 
 
+def called(**content: object) -> dict[str, object]:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    return {"role": "assistant", **content, "tool_calls": [call]}
+
+
+def test_tool_calls_need_no_text(bundle: TextBundle) -> None:
+    assert bundle.template is not None
+    asked = {"role": "user", "content": "a"}
+    for message in (called(content=None), called(), called(content="")):
+        text = bundle.template.render([asked, message, {"role": "tool", "content": "b"}])
+        assert text == SYSTEM + (
+            "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n"
+            "<|im_start|>tool\nb<|im_end|>\n<|im_start|>assistant\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("source", "with_calls", "without"),
+    [
+        ("[{{ m.content }}]", "[]", "[]"),
+        ("[{{ m['content'] | trim }}]", "[]", "[]"),
+        ("{% for p in m.content %}[{{ p.text }}]{% endfor %}", "", "[]"),
+        ("{% if m.content is none %}calls{% else %}text{% endif %}", "calls", "text"),
+        ("{{ raise_exception('no text') if m.content is string else 'calls' }}", "calls", None),
+    ],
+)
+def test_null_stays_null_for_templates_that_ask_for_it(source: str, with_calls: str, without: str | None) -> None:
+    template = ChatTemplate(f"{{% for m in messages if m.role == 'assistant' %}}{source}{{% endfor %}}")
+    asked = {"role": "user", "content": "a"}
+    assert template.render([asked, called(content=None)]) == with_calls
+    if without is not None:
+        assert template.render([asked, {"role": "assistant", "content": None}]) == without
+
+
 PARTS = "{% for m in messages %}{% for p in m['content'] %}[{{ p.text }}]{% endfor %}{% endfor %}"
 EITHER = (
     "{% for m in messages %}{% if m.content is string %}{{ m.content }}"
