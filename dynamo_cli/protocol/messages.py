@@ -11,7 +11,7 @@ ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function
 
 
 def check_message(message: dict[str, Any], index: int) -> None:
-    """Check what templates rely on; parts become plain `{"type": "text"}` ones, or media.
+    """Check what templates rely on; parts become plain `{"type": "text"}` ones, or media. Fields that say nothing go.
 
     Raises InvalidRequest naming the place.
     """
@@ -51,6 +51,11 @@ def check_tools(tools: list[dict[str, Any]]) -> None:
 
 
 def _check_the_rest(message: dict[str, Any], where: str) -> None:
+    # Clients send back whole messages of theirs, and many a template only asks whether a field is there.
+    for name in [name for name, value in message.items() if value is None and name != "content"]:
+        del message[name]
+    if message.get("tool_calls") == []:
+        del message["tool_calls"]
     for name in ("name", "tool_call_id"):
         _want(message, name, where, (str,), "text")
     _want(message, "tool_calls", where, (list,), "a list of calls")
