@@ -92,6 +92,8 @@ class Choice:
     def on_frame(self, deltas: list[Delta]) -> None:
         if self._over:
             return
+        if cached := deltas[0].cached_tokens:
+            self.usage.cached_tokens = min(cached, self.usage.prompt_tokens)
         if self._pending:
             self._pending += deltas
         else:
@@ -166,11 +168,13 @@ class Choice:
 
     def _end(self, text: str, tokens: int, reason: str, counted: EngineUsage | None) -> None:
         """`counted`: the engine's own figures; without them (cut by a stop string) ours count."""
-        if counted is not None:
-            self.usage = counted
         self.reason = reason
         self._over = True
         flight = self._let_go()
+        if counted is not None:
+            self.usage = counted
+        elif self._prefilled is not None:
+            self.usage.cached_tokens = max(self.usage.cached_tokens, self._prefilled.cached_tokens)
         if counted is None and flight is not None:
             flight.cancel()
         self._answer.advance(self, text, tokens, reason)

@@ -133,6 +133,7 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     Text-input workers fill `text` and leave `token_ids` empty. End-of-sequence tokens are not included. When asked for,
     there is one of `logprobs` for each of `token_ids`. The one delta of a `prefill_only` request has a `handover`.
     `vector`: what a request with `embedding` asked for, in its only delta, as little-endian floats of 32 bits.
+    `cached_tokens` comes with the first token, too: a stop string may cut the answer off before there is a usage.
     """
 
     token_ids: list[int] = []
@@ -142,3 +143,4 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     usage: EngineUsage | None = None
     handover: Handover | None = None
     vector: bytes = b""
+    cached_tokens: int = 0

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo_cli.frontend.answer import Answer, StreamedAnswer, WholeAnswer
+from dynamo_cli.frontend.careful import Care, CarefulChoice
 from dynamo_cli.frontend.choice import Choice
 from dynamo_cli.frontend.flush import Flusher
 from dynamo_cli.frontend.formats import CompletionFormat
@@ -117,6 +118,25 @@ async def test_the_engines_own_usage_counts() -> None:
     usage = wire.events[-1]["usage"]
     assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (30, 8, 38)
     assert usage["prompt_tokens_details"] == {"cached_tokens": 16}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("careful", [True, False])
+async def test_an_answer_that_a_stop_string_cuts_off_tells_what_was_cached(stream: bool, careful: bool) -> None:
+    wire, counts = Wire(), ModelCounts()
+    answer = answer_of(wire, stream, counts)
+    kind = functools.partial(CarefulChoice, care=Care(), alignment=None) if careful else Choice
+    detokenizer = Detokenizer(bundle().tokenizer)
+    choice = kind(answer, 0, EngineRequest("m", token_ids=[1, 2, 3]), detokenizer, StopStrings(["b"]))
+    answer.add(choice)
+    a, b = bundle().tokenizer.encode("ab")
+    choice.on_frame([Delta([a], cached_tokens=2), Delta([a])])
+    await asyncio.sleep(0)
+    choice.on_frame([Delta([b])])
+    await asyncio.sleep(0)
+    body = wire.events[-1] if stream else json.loads(wire.data.partition(b"\r\n\r\n")[2])
+    assert body["usage"]["prompt_tokens_details"] == {"cached_tokens": 2}
+    assert body["usage"]["completion_tokens"] == 3
 
 
 async def test_frames_of_one_pass_become_one_event_in_one_write() -> None:

@@ -332,9 +332,11 @@ async def test_its_events_are_what_it_has_cached(started: Started) -> None:
     await collect(engine, request)
     blocks = {block for message in held.events() for event in message for block in getattr(event, "hashes", ())}
     assert set(hashes) <= blocks
-    again = (await collect(engine, request))[-1].usage
+    deltas = await collect(engine, request)
+    again = deltas[-1].usage
     assert again is not None
     assert again.cached_tokens == 3 * info.kv_block_size
+    assert [delta.cached_tokens for delta in deltas] == [again.cached_tokens] + [0] * (len(deltas) - 1)
     other = case.request(4, salt=9)
     other.token_ids = list(range(5000, 5000 + 2 * info.kv_block_size))
     fresh = (await collect(engine, other))[-1].usage

@@ -96,7 +96,8 @@ async def test_the_sky_is_blue_and_the_end_of_sequence_is_not_in_the_answer(
     assert deltas[-1].finish_reason == "stop"
     again = await collect(engine, greedy(prompt, 4))
     assert again[-1].usage is not None
-    assert again[-1].usage.cached_tokens == len(prompt) - 1
+    assert again[-1].usage.cached_tokens == again[0].cached_tokens == len(prompt) - 1
+    assert not any(delta.cached_tokens for delta in again[1:])
 
 
 @pytest.mark.parametrize("text", ["😀😀😀 日本語 😀😀😀 日本語 😀😀😀 日本", "é à ü — “x” é à ü — “x” é"])

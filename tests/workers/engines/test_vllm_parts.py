@@ -93,7 +93,9 @@ def found(ids: list[int], finish: str | None = None, logprobs: Any = None, cache
 
 def test_the_token_that_stops_it_is_left_out() -> None:
     output = Output(EngineRequest("m", [1, 2, 3]), Transferred())
-    assert output.take(found([5], cached=2)).token_ids == [5]
+    first = output.take(found([5], cached=2))
+    assert (first.token_ids, first.cached_tokens, first.usage) == ([5], 2, None)
+    assert output.take(found([], cached=2)).cached_tokens == 0
     last = output.take(found([6, 0], "stop", cached=2))
     assert (last.token_ids, last.finish_reason, output.finished) == ([6], "stop", True)
     assert last.usage is not None

@@ -24,9 +24,11 @@ class Ending:
     def take(self, delta: Delta) -> Delta | None:
         """What of it belongs to the answer, None when nothing does."""
         usage = self._usage
+        cached = delta.cached_tokens
         if delta.usage is not None:
-            usage.prompt_tokens, usage.cached_tokens = delta.usage.prompt_tokens, delta.usage.cached_tokens
-        taken = Delta(self._tokens(delta.token_ids), text=self._text(delta.text))
+            usage.prompt_tokens, cached = delta.usage.prompt_tokens, delta.usage.cached_tokens
+        usage.cached_tokens = cached or usage.cached_tokens
+        taken = Delta(self._tokens(delta.token_ids), text=self._text(delta.text), cached_tokens=cached)
         if delta.logprobs is not None:
             taken.logprobs = delta.logprobs[: len(taken.token_ids)]
         if self.finish is None:

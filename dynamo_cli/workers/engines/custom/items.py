@@ -42,8 +42,8 @@ def _converted(item: Any) -> Delta:
         raise EngineFailed(f"generate yielded {what}; yield a token id, a list of them, text or a Delta") from None
 
 
-_NOT_THEIRS = ("handover", "vector")
-"""What only engines answer that prefill for others, or embed. The last fields of a Delta."""
+_NOT_THEIRS = ("handover", "vector", "cached_tokens")
+"""What only engines answer that prefill for others, or embed, or what is in the usage. The last fields of a Delta."""
 _DEFAULTS: dict[str, Any] = {
     field: getattr(Delta(), field) for field in Delta.__struct_fields__ if field not in _NOT_THEIRS
 }

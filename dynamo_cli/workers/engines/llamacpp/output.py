@@ -37,6 +37,7 @@ class Output:
         self._swallowed = 0
         self._prompt_tokens = len(request.token_ids)
         self._cached = 0
+        self._begun = False
         self._prefill_only = request.prefill_only
 
     @property
@@ -102,12 +103,14 @@ class Output:
         self._prompt_tokens = self._prompt_tokens or event.tokens_evaluated
 
     def _delta(self, ids: list[int], text: str, logprobs: list[TokenLogprob]) -> Delta | None:
-        self._ids += ids
-        if self._as_text:
-            return Delta(text=text) if text else None
-        if not ids:
+        if not (text if self._as_text else ids):
             return None
-        return Delta(ids) if self._alternatives is None else Delta(ids, logprobs=logprobs)
+        self._ids += ids
+        cached = 0 if self._begun else self._cached
+        self._begun = True
+        if self._as_text:
+            return Delta(text=text, cached_tokens=cached)
+        return Delta(ids, logprobs=None if self._alternatives is None else logprobs, cached_tokens=cached)
 
     def _logprobs(self, ids: list[int], found: list[TokenProbability]) -> list[TokenLogprob]:
         """One for each id. llama.cpp tells only those of tokens it sends: not of the first parts of a character."""

@@ -68,10 +68,11 @@ class Output:
         if self._fetches and ids:
             self._fetches, self._fetched = False, self._transferred.take()
         if reason is None:
+            cached = 0 if self._generated else self._cached
             self._generated += len(ids)
             if self._alternatives is None:
-                return Delta(ids)
-            return Delta(ids, logprobs=self._logprobs(ids, made.logprobs))
+                return Delta(ids, cached_tokens=cached)
+            return Delta(ids, logprobs=self._logprobs(ids, made.logprobs), cached_tokens=cached)
         if reason == "stop" and ids:
             # Nothing else stops it: stop strings are not vLLM's business here.
             ids = ids[:-1]
