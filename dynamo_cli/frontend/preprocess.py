@@ -144,7 +144,7 @@ def _for_tokens(
         raise InvalidRequest(f"{param}: the prompt is empty", param)
     context = model.context_length
     if context:
-        max_tokens = _fit(len(ids), max_tokens, context, param)
+        max_tokens = _fit(len(ids), max_tokens, context, param, _limit_of(request))
     if request.min_tokens and max_tokens is not None and request.min_tokens > max_tokens:
         raise InvalidRequest(f"min_tokens: {request.min_tokens} are more than the {max_tokens} allowed", "min_tokens")
     assert model.bundle is not None
@@ -161,7 +161,12 @@ def _for_tokens(
     return EngineRequest(model=model.name, token_ids=ids, sampling=_sampling(request), stop=stop)
 
 
-def _fit(prompt: int, max_tokens: int | None, context: int, param: str) -> int:
+def _limit_of(request: GenerateRequest) -> str:
+    """The field that says how many tokens there may be."""
+    return "max_completion_tokens" if getattr(request, "max_completion_tokens", None) else "max_tokens"
+
+
+def _fit(prompt: int, max_tokens: int | None, context: int, param: str, limit: str) -> int:
     """The tokens that may be generated."""
     if prompt >= context:
         raise ContextTooLong(
@@ -171,9 +176,9 @@ def _fit(prompt: int, max_tokens: int | None, context: int, param: str) -> int:
         return context - prompt
     if prompt + max_tokens > context:
         raise ContextTooLong(
-            f"max_tokens: {prompt} prompt tokens + {max_tokens} exceed the model's context of {context} tokens; "
+            f"{limit}: {prompt} prompt tokens + {max_tokens} exceed the model's context of {context} tokens; "
             f"at most {context - prompt} can be generated",
-            "max_tokens",
+            limit,
         )
     return max_tokens
 

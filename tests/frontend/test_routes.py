@@ -192,6 +192,7 @@ async def test_token_ids_give_the_same_answer_as_the_text(http: httpx.AsyncClien
         (chat(nvext={"token_data": []}), "nvext.token_data", "length >= 1"),
         (chat(nvext={"backend_instance_id": "nobody"}), "nvext.backend_instance_id", "instance"),
         (chat(max_tokens=CONTEXT), "max_tokens", "context"),
+        (chat(max_completion_tokens=CONTEXT), "max_completion_tokens", "context"),
         (chat(messages=[{"role": "user", "content": "x" * CONTEXT}]), "messages", "context"),
         ({"messages": HELLO}, "model", "required"),
     ],
