@@ -29,6 +29,7 @@ class ChatTemplate:
         # Some templates only know content as a list of parts; those that know both ask which it is.
         self._knows_parts = _PARTS.search(source) is not None
         self._as_parts = self._knows_parts and "is string" not in source
+        self._knows_developers = "developer" in source
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
         # The block only marks what training counts; it prints what is inside.
         plain = _GENERATION.sub(lambda tag: f"{{%{tag[1]} {'endif' if tag[2] else 'if true'} {tag[3]}%}}", source)
@@ -44,7 +45,7 @@ class ChatTemplate:
     ) -> str:
         """Raises InvalidRequest when the template refuses the messages."""
         kwargs.update(tools=tools, add_generation_prompt=add_generation_prompt)
-        return self._write([self._with_text(message) for message in messages], kwargs)
+        return self._write([self._familiar(message) for message in messages], kwargs)
 
     def _write(self, messages: list[dict[str, Any]], kwargs: dict[str, Any]) -> str:
         plain = plain_messages(messages, as_parts=self._as_parts, media=self._knows_parts)
@@ -57,11 +58,14 @@ class ChatTemplate:
             reason = str(error).strip().partition("\n")[0]
             raise InvalidRequest(f"the chat template cannot render these messages: {reason}", "messages") from error
 
-    def _with_text(self, message: dict[str, Any]) -> dict[str, Any]:
-        """What an assistant said beside its tool calls is often null: no text to most templates."""
-        if message.get("content") is not None or message.get("role") != "assistant":
-            return message
-        return {**message, "content": ""} if not message.get("tool_calls") or self._needs_text else message
+    def _familiar(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The message as the template knows such: many leave out a developer's, and most fail on null for a text."""
+        role = message.get("role")
+        if role == "developer" and not self._knows_developers:
+            return {**message, "role": "system"}
+        if role == "assistant" and message.get("content") is None:
+            return {**message, "content": ""} if not message.get("tool_calls") or self._needs_text else message
+        return message
 
     @cached_property
     def _needs_text(self) -> bool:

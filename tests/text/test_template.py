@@ -118,6 +118,18 @@ def test_tool_calls_need_no_text(bundle: TextBundle) -> None:
         )
 
 
+def test_a_developer_is_the_system_of_templates_that_know_none(bundle: TextBundle) -> None:
+    assert bundle.template is not None
+    brief, sky = {"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Sky?"}
+    asked = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nSky?<|im_end|>\n<|im_start|>assistant\n"
+    assert bundle.template.render([brief, sky]) == asked
+    assert brief["role"] == "developer"
+    roles = "{% for m in messages %}{% if m.role in ['user', 'system'] %}<{{ m.role }}>{% endif %}{% endfor %}"
+    assert ChatTemplate(roles).render([brief, sky]) == "<system><user>"
+    known = roles.replace("'system'", "'developer', 'system'")
+    assert ChatTemplate(known).render([brief, sky]) == "<developer><user>"
+
+
 @pytest.mark.parametrize(
     ("source", "with_calls", "without"),
     [
