@@ -94,7 +94,10 @@ def decode_body(body: bytes, decoder: msgspec.json.Decoder[_Any]) -> _Any:
     except msgspec.ValidationError as error:
         raise _invalid_field(str(error)) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise InvalidRequest(f"the request body is not valid JSON: {error}") from None
+        # msgspec looks for the other half beyond the end of a short rest, and says that this is missing.
+        half = _HALF.search(body[-_SHORT_REST:])
+        what = f"a text holds {half[0].decode()}, half of a character" if half else error
+        raise InvalidRequest(f"the request body is not valid JSON: {what}") from None
 
 
 def _decode(
@@ -133,6 +136,7 @@ def _check_continuation(request: ChatRequest) -> None:
         raise InvalidRequest(f"{where}: the last message must be the assistant's, and say something", where)
 
 
+_HALF, _SHORT_REST = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u)"), 12
 _PLACE = re.compile(r"^(?P<what>.*) - at (?:`key` in )?`\$\.?(?P<param>[^`]*?)(?:\[\.\.\.\])?`$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]+)`")

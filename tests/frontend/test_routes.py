@@ -262,6 +262,8 @@ async def test_bad_completions_are_named(http: httpx.AsyncClient, body: dict[str
         ("GET", "/v1/chat/completions", b"", 405, "method_not_allowed", "use POST"),
         ("DELETE", "/v1/models", b"", 405, "method_not_allowed", "use GET"),
         ("POST", "/v1/chat/completions", b"{", 400, None, "not valid JSON"),
+        ("POST", "/v1/completions", rb'{"prompt": "\ud83d"}', 400, None, r"\ud83d, half of a character"),
+        ("POST", "/v1/completions", rb'{"prompt": "\ud83d!"}', 400, None, r"\ud83d, half of a character"),
         ("POST", "/v1/chat/completions", b"[]", 400, None, "object"),
         ("POST", "/v1/chat/completions", b'{"model": "other", "messages": [{"role": "user", "content": "x"}]}', 404,
          "model_not_found", f"'other' is not served here; served: {MODEL}"),
