@@ -88,6 +88,11 @@ async def test_with_a_model_it_takes_tokens_and_must_answer_in_them(tmp_path: Pa
     [
         ("raise", EngineFailed, f"{THEIRS}:{line_of('raise ValueError')}: ValueError: no such word"),
         ("refuse", InvalidRequest, "not this"),
+        (
+            "forsake",
+            EngineFailed,
+            f"{THEIRS}:{line_of('await forsaken')}: CancelledError: what generate waited for was cancelled",
+        ),
         ("tokens", EngineFailed, "generate yielded token ids [1, 2], but this engine takes text: yield text"),
         ("nonsense", EngineFailed, "generate yielded 1.5; yield a token id, a list of them, text or a Delta"),
         (
