@@ -224,6 +224,11 @@ async def test_a_server_that_never_answers_cannot_be_connected(
     assert isinstance(sink.error, CannotConnect) and "does not answer" in str(sink.error)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 80, "\udc80"])
+async def test_what_cannot_be_the_name_of_a_host_cannot_be_connected(client: TcpRequestClient, host: str) -> None:
+    assert isinstance((await ask(client, f"tcp://{host}:80")).error, CannotConnect)
+
+
 async def test_a_connection_is_made_once_and_again_after_a_loss(
     server: TcpRequestServer, client: TcpRequestClient
 ) -> None:
