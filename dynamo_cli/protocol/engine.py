@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.media import Media
 
+TokenId = Annotated[int, Meta(ge=0, lt=2**32)]
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 
@@ -135,7 +137,7 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     `vector`: what a request with `embedding` asked for, in its only delta, as little-endian floats of 32 bits.
     """
 
-    token_ids: list[int] = []
+    token_ids: list[TokenId] = []
     finish_reason: FinishReason | None = None
     text: str = ""
     logprobs: list[TokenLogprob] | None = None
