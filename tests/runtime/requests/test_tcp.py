@@ -22,7 +22,7 @@ from dynamo_cli.runtime.links import server as links_server
 from dynamo_cli.runtime.links.auth import new_hello, prove
 from dynamo_cli.runtime.links.frames import Error, FrameReader, Hello, Welcome, encode_frame
 from dynamo_cli.runtime.links.link import host_and_port
-from dynamo_cli.runtime.requests import client_link, tcp_client, tcp_server
+from dynamo_cli.runtime.requests import client_link, serving, tcp_client, tcp_server
 from dynamo_cli.runtime.requests.frames import Ping, Request, decode_frame
 from dynamo_cli.runtime.requests.tcp import TcpRequestClient, TcpRequestServer
 from tests.runtime.requests.test_contract import NAME, TOKEN, Endless, Sink, count
@@ -374,3 +374,27 @@ async def test_a_reader_that_does_not_read_holds_the_handlers(server: TcpRequest
         assert link.transport is not None
         assert link.transport.get_write_buffer_size() + link.out.size < 90 << 20
     await until(lambda: server.inflight() == 0)
+
+
+async def test_a_handler_that_never_ends_keeps_no_server_open(
+    client: TcpRequestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(asked: Any, context: Any) -> AsyncIterator[int]:
+        yield 0
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(tcp_server, "CUT_S", 0.1)
+    monkeypatch.setattr(serving, "_CANCEL_GRACE_S", 0.01)
+    server, sink = await TcpRequestServer.listen(TOKEN), Sink()
+    server.add(NAME, handler)
+    client.send(server.address, NAME, 1, sink, request_id="r1")
+    await until(lambda: sink.frames)
+    await asyncio.wait_for(server.drain(0.0), 5)
+    await until(lambda: sink.over)
+    assert isinstance(sink.error, StreamIncomplete)
+    assert server.inflight() == 0
+    await asyncio.wait_for(server.close(), 5)
+    assert "1 requests go on 0.1 s after they were to end" in caplog.text
