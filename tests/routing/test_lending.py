@@ -183,3 +183,16 @@ def test_guests_with_prompts_of_their_own_to_be_computed_go_home_however_many_th
         leg.say(len(LONG) + ANSWER)
     assert (world.heard.ended, world.heard.errors) == (many + 1, [])
     assert world.is_idle()
+
+
+def test_a_guest_may_not_move_more_often_than_others() -> None:
+    world = Lent(migrations=0)
+    world.send()
+    guest = world.last
+    guest.say(2)
+    guest.fail(Disconnected("lost"))
+    assert world.legs == [guest]
+    assert [type(error) for error in world.heard.errors] == [Disconnected]
+    counts = world.dispatcher.migrations
+    assert (counts.ongoing, list(counts.took)) == (0, [("ongoing_request", "failed")])
+    assert world.is_idle()
