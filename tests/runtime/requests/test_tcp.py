@@ -15,7 +15,15 @@ from typing import Any
 
 import pytest
 
-from dynamo_cli.errors import CannotConnect, Disconnected, DynamoError, ResponseTimeout, StreamIncomplete, Unauthorized
+from dynamo_cli.errors import (
+    CannotConnect,
+    Disconnected,
+    DynamoError,
+    ResourceMissing,
+    ResponseTimeout,
+    StreamIncomplete,
+    Unauthorized,
+)
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.links import client as links_client
 from dynamo_cli.runtime.links import server as links_server
@@ -227,6 +235,22 @@ async def test_a_server_that_never_answers_cannot_be_connected(
 @pytest.mark.parametrize("host", ["a..b", "a" * 80, "\udc80"])
 async def test_what_cannot_be_the_name_of_a_host_cannot_be_connected(client: TcpRequestClient, host: str) -> None:
     assert isinstance((await ask(client, f"tcp://{host}:80")).error, CannotConnect)
+
+
+async def test_a_wildcard_stands_for_this_hosts_name_which_needs_an_address(
+    client: TcpRequestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(name: str) -> str:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: "127.0.0.1")
+    server = await TcpRequestServer.listen(TOKEN, "0.0.0.0")
+    server.add(NAME, count)
+    monkeypatch.setattr(socket, "gethostbyname", unknown)
+    assert (await ask(client, server.address)).ended
+    await server.close()
+    with pytest.raises(ResourceMissing, match=r"which has none \(Name or service not known\): set DYN_TCP_RPC_HOST"):
+        await TcpRequestServer.listen(TOKEN, "0.0.0.0")
 
 
 async def test_a_connection_is_made_once_and_again_after_a_loss(
