@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from dynamo_cli.frontend.answer import Answer
     from dynamo_cli.routing.flight import Flight
     from dynamo_cli.routing.legs import Leg, Prefilled
+
+_log = logging.getLogger(__name__)
 
 
 class Choice:
@@ -136,7 +139,11 @@ class Choice:
         deltas, self._pending = self._pending, []
         if deltas:
             self._answer.reading = perf_counter()
-            self._take(deltas)
+            try:
+                self._take(deltas)
+            except Exception:
+                _log.exception("what a worker answered cannot be told")
+                self._fail(EngineFailed("the answer of the worker cannot be told"))
         if self._error is not None and not self._over:
             self._fail(self._error)
 

@@ -10,9 +10,10 @@ from dynamo_cli.errors import InvalidRequest
 from dynamo_cli.frontend.models import Models, ServedModel
 from dynamo_cli.frontend.preprocess import chat_ids, check_ids, tokenized
 from dynamo_cli.protocol.decode import check_chat, decode_body
+from dynamo_cli.protocol.engine import TokenId
 from dynamo_cli.protocol.media import take_media
 from dynamo_cli.protocol.messages import check_tools
-from dynamo_cli.protocol.openai import ChatRequest, Message, TokenId
+from dynamo_cli.protocol.openai import ChatRequest, Message
 from dynamo_cli.runtime.http.exchange import Exchange
 from dynamo_cli.text.bundle import TextBundle
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.media import Media
 
+TokenId = Annotated[int, Meta(ge=0, lt=2**32)]
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
 
@@ -136,7 +138,7 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     `cached_tokens` comes with the first token, too: a stop string may cut the answer off before there is a usage.
     """
 
-    token_ids: list[int] = []
+    token_ids: list[TokenId] = []
     finish_reason: FinishReason | None = None
     text: str = ""
     logprobs: list[TokenLogprob] | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from dynamo_cli.protocol.media import MediaKind, Scheme
 
@@ -12,6 +13,7 @@ DEFAULT_NAMESPACE = "dynamo"
 INSTANCES_PREFIX = "v1/instances/"
 MODELS_PREFIX = "v1/models/"
 
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 InputKind = Literal["tokens", "text"]
 Role = Literal["aggregated", "prefill", "decode", "encode"]
 HALVES: tuple[Role, ...] = ("prefill", "decode")
@@ -63,14 +65,14 @@ class ModelIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     text_digest: str = ""
-    kv_block_size: int = 0
+    kv_block_size: Count = 0
     input: InputKind = "tokens"
     resumes: bool = False
     tool_call_parser: str = ""
     reasoning_parser: str = ""
     base: str = ""
     adapter: str = ""
-    embedding_size: int = 0
+    embedding_size: Count = 0
 
 
 class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,10 +94,10 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     instance: Instance
     role: Role = "aggregated"
     engine: str = ""
-    context_length: int = 0
-    total_kv_blocks: int = 0
-    max_num_seqs: int = 0
-    max_num_batched_tokens: int = 0
+    context_length: Count = 0
+    total_kv_blocks: Count = 0
+    max_num_seqs: Count = 0
+    max_num_batched_tokens: Count = 0
     text_path: str = ""
     types: tuple[str, ...] = ("chat", "completions")
     logprobs: bool = False
@@ -107,8 +109,8 @@ class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
     prefix_caching: bool = True
     generation: int = 0
     bootstrap_host: str = ""
-    bootstrap_port: int = 0
-    data_parallel_size: int = 1
+    bootstrap_port: Count = 0
+    data_parallel_size: Count = 1
 
     @property
     def key(self) -> str:

@@ -8,12 +8,12 @@ import msgspec
 from msgspec import Meta
 
 from dynamo_cli.errors import InvalidRequest
+from dynamo_cli.protocol.engine import TokenId
 
 PositiveInt = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 NaturalInt = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 """Counts of tokens: engines keep them in 32 bits."""
 InstanceId = Annotated[int, Meta(ge=0)]
-TokenId = Annotated[int, Meta(ge=0, lt=2**32)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Message = dict[str, Any]
 

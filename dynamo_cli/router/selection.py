@@ -26,7 +26,7 @@ def drawn(costs: Sequence[float], temperature: float, rng: random.Random) -> int
     least, most = min(costs), max(costs)
     if most == least:
         return int(rng.random() * len(costs))
-    scale = 1.0 / ((most - least) * temperature)
-    sums = list(accumulate(exp((least - cost) * scale) for cost in costs))
+    spread = most - least  # divided by first: its product with a tiny temperature may be 0
+    sums = list(accumulate(exp((least - cost) / spread / temperature) for cost in costs))
     point = rng.random() * sums[-1]
     return next((place for place, total in enumerate(sums) if point < total), len(costs) - 1)

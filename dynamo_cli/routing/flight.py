@@ -38,8 +38,9 @@ class Reader(StreamSink, Protocol):
 class Flight:
     """One request on its way: the sink of its stream, and the caller's handle on it.
 
-    A worker that is lost is replaced by another one, which goes on where it was; the sink hears nothing of it. `legs`:
-    the workers it was sent to, in order. `prefilled`: what a prefill worker did for the one that answers.
+    A worker that is lost is replaced by another one, which goes on where it was; the sink hears nothing of it. That has
+    the limits of `_home` and is counted there, wherever `_dispatcher` has sent it meanwhile. `legs`: the workers it was
+    sent to, in order. `prefilled`: what a prefill worker did for the one that answers.
     """
 
     prefilled: Prefilled | None = None
@@ -49,6 +50,7 @@ class Flight:
         "_dispatcher",
         "_finished",
         "_hints",
+        "_home",
         "_identity",
         "_instance",
         "_listening",
@@ -88,7 +90,7 @@ class Flight:
         self.legs: tuple[Leg, ...] = ()
         self.paused = False
         self.quiet = 0
-        self._dispatcher = dispatcher
+        self._dispatcher = self._home = dispatcher
         self._progress = progress_of(request)
         self._sink = sink
         self._request_id = request_id
@@ -287,7 +289,7 @@ class Flight:
         """Go on with another worker. Raises what the sink is to hear when there is none, or when it must not be."""
         if is_loss(error):
             self._moves += 1
-            if self._moves > self._dispatcher.options.limit:
+            if self._moves > self._home.options.limit:
                 raise error
         elif not is_refusal(error):
             raise error
@@ -301,19 +303,19 @@ class Flight:
         self._tell(lost, error)
 
     def _what_is_left(self, error: DynamoError) -> EngineRequest:
-        progress, dispatcher = self._progress, self._dispatcher
-        if progress.count and not migratable(progress.request, dispatcher.model):
+        progress, home = self._progress, self._home
+        if progress.count and not migratable(progress.request, self._dispatcher.model):
             if not self._sink.forget():
                 raise error
             progress.clear()
-        most = dispatcher.options.max_seq_len
+        most = home.options.max_seq_len
         if progress.count and most is not None and len(progress.request.token_ids) + progress.count > most:
-            dispatcher.migrations_of(progress.request).too_long += 1
+            home.migrations_of(progress.request).too_long += 1
             raise error
         return progress.rest()
 
     def _tell(self, lost: int, error: DynamoError) -> None:
-        counts, done = self._dispatcher.migrations_of(self._progress.request), self._progress.count
+        counts, done = self._home.migrations_of(self._progress.request), self._progress.count
         counts.ongoing += done > 0
         counts.new += done == 0
         name = self._dispatcher.model.describe
@@ -323,7 +325,7 @@ class Flight:
     def _settle(self, outcome: Outcome) -> None:
         """It is known how the search for another worker went, if there was one."""
         if self._lost_at:
-            migrations = self._dispatcher.migrations_of(self._progress.request)
+            migrations = self._home.migrations_of(self._progress.request)
             migrations.settled(self._lost_begun, outcome, perf_counter() - self._lost_at)
             self._lost_at = 0.0
 

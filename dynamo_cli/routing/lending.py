@@ -29,6 +29,7 @@ class Lending:
         self._clock = clock
         self._needed_at = -float("inf")
         self._guests: dict[Guest, None] = {}
+        self._sending_home = False
 
     def takes(
         self, options: ConditionalDisagg | None, request: EngineRequest, decode: Placer, candidates: Sequence[int]
@@ -50,8 +51,14 @@ class Lending:
     def needed(self) -> None:
         """A prompt is about to be computed for others: who is answered there goes on elsewhere."""
         self._needed_at = self._clock()
-        for guest in list(self._guests):
-            guest.go_home()
+        if self._sending_home:  # one of them has a prompt of its own to be computed by now
+            return
+        self._sending_home = True
+        try:
+            for guest in list(self._guests):
+                guest.go_home()
+        finally:
+            self._sending_home = False
 
 
 def _least(placer: Placer, request: EngineRequest, candidates: Sequence[int]) -> tuple[int, int]:

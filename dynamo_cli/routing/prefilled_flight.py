@@ -39,7 +39,6 @@ class PrefilledFlight(Flight):
         "_avoid",
         "_before",
         "_handover",
-        "_home",
         "_leg",
         "_remote",
         "_reusable",
@@ -63,7 +62,6 @@ class PrefilledFlight(Flight):
     ) -> None:
         super().__init__(dispatcher, request, sink, request_id, wanted, accepted, trail, hints, avoid, outfit)
         self.prefilled = None
-        self._home = dispatcher
         self._remote = remote
         self._leg: RemoteLeg | None = None
         self._handover: Handover | None = None

@@ -190,14 +190,24 @@ class ModelRegistry:
 
     async def _regroup(self, names: set[str]) -> None:
         for name in sorted(names - {""}, key=self._is_adapter):
-            model = self.models.setdefault(name, RoutedModel(name))
-            cards = [card for card in self._cards.values() if card.name == name]
-            serving = [card for card in cards if card.role != PREFILL]
-            identity, accepted, refused = await self._ready(model, serving, agree(serving, model.identity))
-            await self._staff(model, identity, accepted)
-            refused = refused + await self._regroup_prefill(model, [card for card in cards if card.role == PREFILL])
-            self._note_refused(name, refused)
-            self._on_change(model)
+            await self._regroup_one(name)
+
+    async def _regroup_one(self, name: str) -> None:
+        """One that cannot be followed now keeps nobody from following the others, and later itself."""
+        try:
+            await self._regroup_model(name)
+        except Exception:
+            log.exception("model %s cannot be followed", name)
+
+    async def _regroup_model(self, name: str) -> None:
+        model = self.models.setdefault(name, RoutedModel(name))
+        cards = [card for card in self._cards.values() if card.name == name]
+        serving = [card for card in cards if card.role != PREFILL]
+        identity, accepted, refused = await self._ready(model, serving, agree(serving, model.identity))
+        await self._staff(model, identity, accepted)
+        refused = refused + await self._regroup_prefill(model, [card for card in cards if card.role == PREFILL])
+        self._note_refused(name, refused)
+        self._on_change(model)
 
     async def _regroup_prefill(self, model: RoutedModel, cards: Sequence[ModelCard]) -> list[Refusal]:
         """Workers that prefill must be like those that decode, as soon as there are any."""

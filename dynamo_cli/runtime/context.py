@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dynamo_cli.runtime.trail import Trail
+
+
+_log = logging.getLogger(__name__)
 
 
 class Context:
@@ -39,14 +43,20 @@ class Context:
         self.stopped = True
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            callback()
+            self._call(callback)
 
     def on_stop(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once when stopped; at once when that has already happened."""
+        """Call `callback` once when stopped; at once when that has already happened. One that fails harms no other."""
         if self.stopped:
-            callback()
+            self._call(callback)
         else:
             self._callbacks.append(callback)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:
+            _log.exception("what was to be done when request %s is stopped failed", self.id)
 
     async def wait_stopped(self) -> None:
         if self.stopped:

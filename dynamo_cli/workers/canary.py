@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import msgspec
 
-from dynamo_cli.errors import DynamoError
+from dynamo_cli.errors import DynamoError, ResourceMissing
 from dynamo_cli.protocol.engine import Delta, Embedding, EngineRequest, StopConditions
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.canary_options import CanaryOptions
@@ -59,7 +59,8 @@ class Canary:
                 if delta.token_ids or delta.text or delta.vector:
                     self._heard_at = time.monotonic()
                     if self._failing:
-                        await self._recovered()
+                        with suppress(ResourceMissing):  # none of this request's business; it is tried again
+                            await self._recovered()
                 yield delta
         finally:
             if isinstance(deltas, AsyncGenerator):
@@ -77,7 +78,10 @@ class Canary:
             problem = await self._problem()
             if not problem:
                 self._heard_at = time.monotonic()
-                await self._recovered()
+                try:
+                    await self._recovered()
+                except ResourceMissing as error:
+                    _log.warning("the engine answers again, but stays out of rotation: %s", error)
             elif self._heard_at < asked_at:
                 await self._failed(problem)
 
@@ -118,8 +122,8 @@ class Canary:
 
     async def _recovered(self) -> None:
         if self._failing:
-            self._failing = False
             await self._registration.come_back(REASON)
+            self._failing = False
 
 
 def canary_request(model: str, info: EngineInfo, options: CanaryOptions) -> EngineRequest:

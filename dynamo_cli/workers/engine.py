@@ -11,7 +11,7 @@ import msgspec
 
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.handover import Handover
-from dynamo_cli.protocol.instance import InputKind
+from dynamo_cli.protocol.instance import Count, InputKind
 from dynamo_cli.protocol.kv import KvEvent
 from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.protocol.media import MediaKind
@@ -41,23 +41,23 @@ class EngineInfo(msgspec.Struct, frozen=True):
 
     input: InputKind = "tokens"
     resumes: bool = False
-    context_length: int = 0
-    kv_block_size: int = 0
-    total_kv_blocks: int = 0
-    max_num_seqs: int = 0
-    max_num_batched_tokens: int = 0
+    context_length: Count = 0
+    kv_block_size: Count = 0
+    total_kv_blocks: Count = 0
+    max_num_seqs: Count = 0
+    max_num_batched_tokens: Count = 0
     logprobs: bool = False
     guided: tuple[str, ...] = ()
     kv_events: bool = False
     prefix_caching: bool = True
     controls: tuple[Control, ...] = ()
-    max_adapters: int = 0
-    embedding_size: int = 0
+    max_adapters: Count = 0
+    embedding_size: Count = 0
     bootstrap_host: str = ""
-    bootstrap_port: int = 0
+    bootstrap_port: Count = 0
     dimensions: bool = False
     modalities: tuple[MediaKind, ...] = ()
-    data_parallel_size: int = 1
+    data_parallel_size: Count = 1
 
 
 class Engine(ABC):

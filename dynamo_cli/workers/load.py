@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 import msgspec
@@ -12,6 +13,7 @@ from dynamo_cli.workers.engine import Engine
 REFRESH_S = 0.05
 """How old the load may be while requests run."""
 
+_log = logging.getLogger("dynamo.worker")
 _encode = msgspec.msgpack.encode
 
 
@@ -26,6 +28,7 @@ class LoadReport:
         self._engine = engine
         self._inflight = inflight
         self._timer: asyncio.TimerHandle | None = None
+        self._failing = False
         self.encoded = b""
         self._look()
 
@@ -38,7 +41,14 @@ class LoadReport:
             self._timer = asyncio.get_running_loop().call_later(REFRESH_S, self._refresh)
 
     def _refresh(self) -> None:
-        self._look()
+        """A look that fails is said once; the next ones may do better."""
+        try:
+            self._look()
+            self._failing = False
+        except Exception:
+            if not self._failing:
+                _log.exception("the engine cannot tell its load")
+            self._failing = True
         self._timer = asyncio.get_running_loop().call_later(REFRESH_S, self._refresh) if self._inflight() else None
 
     def _look(self) -> None:

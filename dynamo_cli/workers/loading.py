@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dynamo_cli.errors import EngineMissing, UsageError
+import msgspec
+
+from dynamo_cli.errors import DynamoError, EngineFailed, EngineMissing, UsageError
 from dynamo_cli.protocol.instance import HALVES, Instance, ModelCard, ModelIdentity, Role
 from dynamo_cli.protocol.media import Scheme
 from dynamo_cli.workers.arguments import WorkerArguments
@@ -103,7 +105,7 @@ class Loader:
         self.engine = engine = spec.create(launch)
         self._tell(name, spec.name, f"{spec.name} is loading {name}", "load")
         began = time.monotonic()
-        info = await engine.start()
+        info = _checked(await engine.start(), spec.name)
         if not arguments.headless:
             self._tell(name, spec.name, "generating a first token", "first token")
             await generate_one_token(engine, info, name)
@@ -113,9 +115,14 @@ class Loader:
         return Loaded(engine, spec.name, info, name, model, arguments.role, arguments.media.schemes)
 
     async def close(self) -> None:
-        """Stop the engine, however far it came."""
+        """Stop the engine, however far it came. One that cannot is said: the worker ends as it would have."""
         if self.engine is not None:
-            await self.engine.stop()
+            try:
+                await self.engine.stop()
+            except DynamoError as error:
+                _log.error("the engine could not be stopped: %s", error)
+            except Exception:
+                _log.exception("the engine could not be stopped")
 
     async def _choose(self) -> tuple[EngineSpec, PreparedModel | None]:
         wanted = self._arguments.engine
@@ -175,6 +182,16 @@ class Loader:
             raise UsageError(f"engine {spec.name} has no secondary nodes: leave --headless out")
         if arguments.logits_processors and not spec.logits_processors:
             raise UsageError(f"engine {spec.name} takes no logits processors: leave --logits-processor out")
+
+
+def _checked(info: object, engine: str) -> EngineInfo:
+    """Raises EngineFailed for what no frontend could read: engines of users say what they like."""
+    if not isinstance(info, EngineInfo):
+        raise EngineFailed(f"start of engine {engine} returned {type(info).__name__}, not an EngineInfo")
+    try:
+        return msgspec.convert(msgspec.to_builtins(info), EngineInfo)
+    except (msgspec.ValidationError, TypeError, OverflowError) as error:
+        raise EngineFailed(f"the EngineInfo of engine {engine} is wrong: {error}") from None
 
 
 def _port(environ: Mapping[str, str], name: str) -> int:

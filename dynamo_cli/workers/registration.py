@@ -84,12 +84,12 @@ class Registration:
         self._tell()
 
     async def come_back(self, reason: str) -> None:
-        """This reason is no more. Idempotent."""
+        """This reason is no more. Idempotent. Raises ResourceMissing when nobody can be told: then it still is."""
         async with self._turn:
-            was_out = self._out.pop(reason, None) is not None
-            if was_out and not self._out and not self._over:
+            if self._out.keys() == {reason} and not self._over:
                 await self._served.register()
                 _log.info("in rotation again")
+            self._out.pop(reason, None)
         self._tell()
 
     async def end(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
 
-from dynamo_cli.errors import Draining, EngineFailed
+from dynamo_cli.errors import Draining, DynamoError, EngineFailed
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.protocol.instance import Instance, ModelCard
@@ -40,6 +41,8 @@ from dynamo_cli.workers.system.metrics import WorkerMetrics
 from dynamo_cli.workers.system.server import SystemServer
 
 _log = logging.getLogger("dynamo.worker")
+_LAST_S = 1.0
+"""An engine has at least so long when the requests took all the time."""
 
 
 class Serving:
@@ -199,8 +202,26 @@ class Serving:
         self._system.set_health("draining", f"{running} requests in flight")
         if running:
             _log.info("draining: %d requests in flight have %g s", running, self._arguments.grace_s)
-        await self._loaded.engine.drain()
-        await until(signals.forced, served.drain(self._arguments.grace_s))
+        await until(signals.forced, self._finish(served, self._arguments.grace_s))
+
+    async def _finish(self, served: ServedEndpoint, grace_s: float) -> None:
+        """Requests and the engine have the same time. An engine that cannot drain, or never has, harms no request."""
+        draining = asyncio.ensure_future(self._loaded.engine.drain())
+        until_s = time.monotonic() + grace_s
+        try:
+            await served.drain(grace_s)
+            await asyncio.wait({draining}, timeout=max(_LAST_S, until_s - time.monotonic()))
+            if not draining.done():
+                _log.warning("the engine has not drained in %g s", grace_s)
+            elif not draining.cancelled() and (error := draining.exception()) is not None:
+                _log.error("the engine could not drain: %s", error, exc_info=_unforeseen(error))
+        finally:
+            draining.cancel()
+
+
+def _unforeseen(error: BaseException) -> BaseException | None:
+    """With its traceback, unless its line says what there is to say."""
+    return None if isinstance(error, DynamoError) else error
 
 
 async def _let_go(engine: Engine, handover: Handover) -> AsyncIterator[Delta]:

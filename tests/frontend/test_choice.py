@@ -38,6 +38,7 @@ class Wire:
     """Stands for the connection: remembers what was written."""
 
     draining = False
+    on_ended = None
 
     def __init__(self) -> None:
         self.data = b""
@@ -137,6 +138,22 @@ async def test_an_answer_that_a_stop_string_cuts_off_tells_what_was_cached(strea
     body = wire.events[-1] if stream else json.loads(wire.data.partition(b"\r\n\r\n")[2])
     assert body["usage"]["prompt_tokens_details"] == {"cached_tokens": 2}
     assert body["usage"]["completion_tokens"] == 3
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_cannot_be_told_ends_its_own_answer_and_no_other(stream: bool) -> None:
+    flusher, counts, wires = Flusher(), ModelCounts(), [Wire(), Wire()]
+    for wire, token in zip(wires, (-1, 70), strict=True):
+        answer = answer_of(wire, stream, counts)
+        answer.flusher = flusher
+        choice = Choice(answer, 0, EngineRequest("m", token_ids=[1]), Detokenizer(bundle().tokenizer), None)
+        answer.add(choice)
+        choice.on_frame([Delta([token], "length", usage=EngineUsage(1, 1))])
+        choice.on_end()
+    await asyncio.sleep(0)
+    assert b"cannot be told" in wires[0].data
+    assert b'"finish_reason":"length"' in wires[1].data
+    assert counts.inflight == 0
 
 
 async def test_frames_of_one_pass_become_one_event_in_one_write() -> None:

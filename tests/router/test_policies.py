@@ -4,13 +4,14 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dynamo_cli.errors import InvalidRequest, UsageError
 from dynamo_cli.router.index import Overlaps
 from dynamo_cli.router.policies import MODES, POLICIES, Policy, check_mode, make_policy
 from dynamo_cli.router.policies.base import ANY, RoutingRequest, State
+from dynamo_cli.router.selection import drawn
 
 
 def policy(name: str, seed: int = 1) -> Policy:
@@ -118,3 +119,12 @@ def test_what_a_frontend_offers_can_be_made() -> None:
         assert isinstance(make_policy(name, random.Random(0)), Policy)
     with pytest.raises(UsageError, match="unknown router mode"):
         make_policy("nonsense", random.Random(0))
+
+
+@example([0.0, 0.25], 5e-324, 0)
+@example([0.0, 10.0, 20.0], 5e-324, 0)
+@given(st.lists(st.floats(0, 1e9), min_size=1, max_size=6), st.floats(0, 1e-6), st.integers(0, 99))
+def test_next_to_no_temperature_draws_the_cheapest(costs: list[float], temperature: float, seed: int) -> None:
+    spread = max(costs) - min(costs)
+    drawn_cost = costs[drawn(costs, temperature, random.Random(seed))]
+    assert drawn_cost - min(costs) <= 100 * temperature * spread

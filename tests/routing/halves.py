@@ -46,9 +46,17 @@ class Leg(Stream):
 
     def hand_over(self, usage: EngineUsage | None = None) -> None:
         handover = Handover("mock", {"id": f"{self.worker}"})
+        self._end_with(Delta([], "length", usage=usage or EngineUsage(64, 1), handover=handover))
+
+    def give_up(self) -> None:
+        self._end_with(Delta([], "cancelled"))
+
+    def _end_with(self, last: Delta) -> None:
+        """As the request plane does: nothing is heard of a stream that was cancelled meanwhile."""
         self.over = True
-        self.sink.on_frame([Delta([], "length", usage=usage or EngineUsage(64, 1), handover=handover)])
-        self.sink.on_end()
+        self.sink.on_frame([last])
+        if not self.cancelled:
+            self.sink.on_end()
 
     def say(self, count: int = 1) -> None:
         most = self.request.stop.max_tokens or 0
@@ -57,10 +65,11 @@ class Leg(Stream):
         self.said += count
         finish = "length" if self.said == most else None
         usage = EngineUsage(64, self.said, 0, 64, 640, 0.5) if finish else None
-        self.sink.on_frame([Delta(list(range(done, done + count)), finish, usage=usage)])
+        delta = Delta(list(range(done, done + count)), finish, usage=usage)
         if finish:
-            self.over = True
-            self.sink.on_end()
+            self._end_with(delta)
+        else:
+            self.sink.on_frame([delta])
 
     def fail(self, error: DynamoError) -> None:
         self.over = True
@@ -150,9 +159,11 @@ class World:
         model.candidates = list(workers)
         model.clients = dict.fromkeys(workers, Client(self, model))  # type: ignore[arg-type]
 
-    def send(self, prompt: list[int] = PROMPT, instance_id: int | None = None) -> Flight:
+    def send(
+        self, prompt: list[int] = PROMPT, instance_id: int | None = None, heard: Heard | None = None, name: str = "r"
+    ) -> Flight:
         request = EngineRequest("m", list(prompt), stop=StopConditions(max_tokens=ANSWER))
-        return self.dispatcher.send(request, self.heard, request_id="r", instance_id=instance_id)
+        return self.dispatcher.send(request, heard or self.heard, request_id=name, instance_id=instance_id)
 
     def wait(self) -> list[tuple[int, Handover]]:
         """What prefill workers are told not to keep any more, after a while."""

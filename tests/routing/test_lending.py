@@ -160,3 +160,39 @@ def test_cancelling_a_guest_reaches_the_prefill_worker() -> None:
     flight.cancel()
     assert world.last.cancelled
     assert world.is_idle()
+
+
+def test_guests_with_prompts_of_their_own_to_be_computed_go_home_however_many_they_are() -> None:
+    """With its answer so far a guest's prompt is longer than what stays local."""
+    short = ConditionalDisagg(eff_isl_threshold=len(PROMPT) + 1, eff_isl_ratio_threshold=2.0, prefill_answers_after_s=1)
+    world, many = Lent(options=short), 200
+    for worker in DECODE:
+        world.model.loads.report(worker, WorkerLoad(active_decode_blocks=1 << 20, total_blocks=1 << 20))
+    for _ in range(many):
+        world.send()
+    guests = list(world.legs)
+    for guest in guests:
+        guest.say(2)
+    world.send(LONG)
+    assert all(guest.worker in PREFILL and guest.cancelled for guest in guests)
+    prefills = [leg for leg in world.legs if leg.live]
+    assert len(prefills) == many + 1 and all(leg.request.prefill_only for leg in prefills)
+    for leg in prefills:
+        leg.hand_over()
+    for leg in [leg for leg in world.legs if leg.live]:
+        leg.say(len(LONG) + ANSWER)
+    assert (world.heard.ended, world.heard.errors) == (many + 1, [])
+    assert world.is_idle()
+
+
+def test_a_guest_may_not_move_more_often_than_others() -> None:
+    world = Lent(migrations=0)
+    world.send()
+    guest = world.last
+    guest.say(2)
+    guest.fail(Disconnected("lost"))
+    assert world.legs == [guest]
+    assert [type(error) for error in world.heard.errors] == [Disconnected]
+    counts = world.dispatcher.migrations
+    assert (counts.ongoing, list(counts.took)) == (0, [("ongoing_request", "failed")])
+    assert world.is_idle()

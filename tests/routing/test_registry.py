@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from dynamo_cli.protocol.instance import ModelCard, ModelIdentity, Role
-from dynamo_cli.routing.registry import ModelRegistry
+from dynamo_cli.routing.registry import ModelRegistry, RoutedModel
 from dynamo_cli.runtime.config import RuntimeConfig
 from dynamo_cli.runtime.runtime import DistributedRuntime
 
@@ -205,3 +206,28 @@ async def test_an_unreadable_card_is_skipped(world: World, caplog: pytest.LogCap
     registry = await world.registry()
     assert registry.models == {}
     assert "unreadable" in caplog.text
+
+
+async def test_numbers_that_cannot_be_make_a_card_unreadable(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    registry = await world.registry()
+    worker = await world.worker()
+    await until(lambda: "m" in registry.models)
+    bad = replace(worker.card, instance=replace(worker.card.instance, instance_id=1), total_kv_blocks=-1)
+    await worker.runtime.discovery.put(bad.key, msgspec.msgpack.encode(bad))
+    await until(lambda: "unreadable: Expected `int` >= 0 - at `$.total_kv_blocks`" in caplog.text)
+    assert list(registry.models["m"].cards) == [worker.id]
+
+
+async def test_a_model_that_cannot_be_followed_keeps_nobody_from_the_others(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def change(model: RoutedModel) -> None:
+        if model.name == "bad" and len(model.cards) == 1:
+            raise ZeroDivisionError
+
+    registry = await world.registry(on_change=change)
+    await world.worker("bad")
+    await until(lambda: "model bad cannot be followed" in caplog.text)
+    good, another = await world.worker("good"), await world.worker("bad")
+    await until(lambda: list(registry.models.get("good", RoutedModel("")).cards) == [good.id])
+    await until(lambda: another.id in registry.models["bad"].cards)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from dynamo_cli.errors import EngineFailed
+from dynamo_cli.errors import EngineFailed, ResourceMissing
 from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.instance import EndpointId, Instance, ModelCard, ModelIdentity
 from dynamo_cli.runtime.context import Context
@@ -35,13 +35,15 @@ class FakeDiscovery:
 
 
 class FakeServed:
-    """`registered`: whether clients find the instance."""
+    """`registered`: whether clients find the instance. `unwritable`: nobody can be told of it."""
 
     def __init__(self) -> None:
-        self.registered = False
+        self.registered = self.unwritable = False
         self.inflight = 0
 
     async def register(self) -> None:
+        if self.unwritable:
+            raise ResourceMissing("cannot write to discovery")
         self.registered = True
 
     async def unregister(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from dynamo_cli.errors import UsageError
 from dynamo_cli.protocol.engine import Delta, EngineRequest, StopConditions
+from dynamo_cli.runtime.context import Context
 from dynamo_cli.workers.canary import Canary, canary_request
 from dynamo_cli.workers.canary_options import CanaryOptions, canary_options
 from dynamo_cli.workers.engine import EngineInfo
@@ -67,6 +68,19 @@ async def test_an_idle_engine_that_gives_no_token_is_out_until_it_does(state: st
         engine.state = "well"
         await until(lambda: world.served.registered)
         assert world.changes[-1] == ""
+
+
+async def test_while_discovery_cannot_be_written_it_tries_to_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    async with Watched() as watched:
+        engine, served = watched.engine, watched.world.served
+        engine.state = "mute"
+        await until(lambda: not served.registered)
+        served.unwritable, engine.state = True, "well"
+        deltas = watched.canary.listening(engine.generate(EngineRequest("base", [1]), Context()))
+        assert [delta.token_ids async for delta in deltas] == [[5], []]
+        await until(lambda: "stays out of rotation: cannot write to discovery" in caplog.text)
+        served.unwritable = False
+        await until(lambda: served.registered)
 
 
 async def test_any_token_brings_it_back_and_keeps_it_from_being_asked() -> None:

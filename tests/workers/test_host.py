@@ -164,6 +164,49 @@ async def test_a_second_signal_does_not_wait(clean_environment: Path) -> None:
                 [delta async for delta in stream]
 
 
+def custom(target: str, delay_s: float) -> list[str]:
+    options = {"target": f"tests.workers.engines.theirs:{target}", "args": {"delay_s": delay_s}, "model_name": "echo"}
+    return ["worker", "--engine", "custom", "--options", json.dumps(options)]
+
+
+async def test_an_engine_that_ends_badly_harms_no_request_and_leaves_nothing(clean_environment: Path) -> None:
+    words = " ".join(str(n) for n in range(20))
+    with worker(clean_environment, *custom("Clumsy", 0.02)) as process:
+        async with peer() as (_, client):
+            await client.wait_for_instances(1, timeout_s=10)
+            stream = client.random(echo(words))
+            got = [await stream.__anext__()]
+            process.process.terminate()
+            await health_becomes(process.pid, "draining")
+            got += [delta async for delta in stream]
+            assert "".join(delta.text for delta in got).split() == words.split()[::-1]
+            assert await ends(process) == 0
+    assert "the engine could not drain: " in process.log and "ValueError: cannot drain" in process.log
+    assert "the engine could not be stopped: " in process.log and "ValueError: cannot stop" in process.log
+    assert "Traceback" not in process.log
+    assert not list(DeploymentPaths("local").runtime_dir.glob("*.sock"))
+
+
+async def test_an_engine_that_never_drains_ends_with_its_requests(clean_environment: Path) -> None:
+    grace = {"DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT": "1"}
+    with worker(clean_environment, *custom("Undrained", 0.0), **grace) as process:
+        async with peer() as (_, client):
+            await client.wait_for_instances(1, timeout_s=10)
+            process.process.terminate()
+            assert await ends(process) == 0
+    assert "the engine has not drained in 1 s" in process.log
+
+
+async def test_a_second_signal_does_not_wait_for_an_engine_that_never_drains(clean_environment: Path) -> None:
+    with worker(clean_environment, *custom("Undrained", 0.0)) as process:
+        async with peer() as (_, client):
+            await client.wait_for_instances(1, timeout_s=10)
+            process.process.terminate()
+            await health_becomes(process.pid, "draining")
+            process.process.terminate()
+            assert await ends(process) == 130
+
+
 async def test_kill_9_leaves_discovery_clean(clean_environment: Path) -> None:
     with worker(clean_environment, "worker", "--engine", "echo") as process:
         async with peer() as (_, client):

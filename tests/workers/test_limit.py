@@ -121,6 +121,25 @@ async def test_the_load_is_kept_up_to_date_while_requests_run() -> None:
         await until(lambda: load().running == 0)
 
 
+async def test_an_engine_that_fails_to_tell_once_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    engine = Slow()
+    report = LoadReport(engine, lambda: 1)
+    asked, right = 0, engine.load
+
+    def wrong() -> WorkerLoad | None:
+        nonlocal asked
+        asked += 1
+        raise KeyError("running")
+
+    engine.load = wrong  # type: ignore[method-assign]
+    report.begin()
+    await until(lambda: asked == 2)
+    engine.load = right  # type: ignore[method-assign]
+    engine.running = 3
+    await until(lambda: msgspec.msgpack.decode(report.read(), type=WorkerLoad).running == 3)
+    assert [record.message for record in caplog.records] == ["the engine cannot tell its load"]
+
+
 async def test_an_engine_that_cannot_tell_is_not_asked_again() -> None:
     engine = Slow(tells=False)
     report = LoadReport(engine, lambda: 1)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_cli.errors import UsageError
+from dynamo_cli.errors import EngineFailed, UsageError
 from dynamo_cli.workers import guard, loading
 from dynamo_cli.workers.arguments import parse_arguments
-from dynamo_cli.workers.engine import Engine
+from dynamo_cli.workers.engine import Engine, EngineInfo
 from dynamo_cli.workers.engines.base import EngineLaunch, EngineSpec
 from dynamo_cli.workers.engines.registry import SPECS
 from dynamo_cli.workers.loading import Loader
@@ -77,3 +77,27 @@ async def test_an_engine_that_hands_nothing_over_has_no_half(role: str, clean_en
     loader = Loader(arguments, os.environ, lambda model, engine, what, phase: None)
     with pytest.raises(UsageError, match="engine echo cannot hand over"):
         await loader.load()
+
+
+@pytest.mark.parametrize(
+    ("info", "line"),
+    [
+        (None, "start of engine many returned NoneType, not an EngineInfo"),
+        (EngineInfo(total_kv_blocks=-1), r"the EngineInfo of engine many is wrong: .* >= 0 - at `\$.total_kv_blocks`"),
+        (EngineInfo(input="words"), r"the EngineInfo of engine many is wrong: .* - at `\$.input`"),  # type: ignore[arg-type]
+    ],
+)
+async def test_what_no_frontend_could_read_is_said_by_the_worker(
+    info: EngineInfo | None, line: str, clean_environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Odd(ObedientEngine):
+        async def start(self) -> EngineInfo:
+            return info  # type: ignore[return-value]
+
+    monkeypatch.setattr(ManyProcesses, "create", lambda self, launch: Odd())
+    monkeypatch.setattr(ManyProcesses, "has_children", False)
+    monkeypatch.setitem(SPECS, "many", ManyProcesses())
+    loader = Loader(parse_arguments(["--engine", "many"], os.environ), os.environ, lambda *_: None)
+    with pytest.raises(EngineFailed, match=line):
+        await loader.load()
+    await loader.close()

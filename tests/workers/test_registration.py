@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dynamo_cli.errors import EngineFailed, InvalidRequest, ModelMissing
+from dynamo_cli.errors import EngineFailed, InvalidRequest, ModelMissing, ResourceMissing
 from dynamo_cli.workers.adapters import Adapters
 from dynamo_cli.workers.engine import EngineInfo
 from dynamo_cli.workers.resting import Resting
@@ -49,6 +49,20 @@ async def test_sleep_waits_for_what_runs_and_wakes_into_rotation() -> None:
     assert not world.served.registered
     await resting.control("wake_up", {})
     assert world.served.registered
+
+
+async def test_who_cannot_tell_that_it_is_awake_may_try_again() -> None:
+    world, engine = World(), ObedientEngine()
+    await world.registration.begin(CARD)
+    resting = Resting(engine, world.registration, world.served, 1.0)  # type: ignore[arg-type]
+    await resting.control("sleep", {})
+    world.served.unwritable = True
+    with pytest.raises(ResourceMissing):
+        await resting.control("wake_up", {})
+    assert world.registration.why_out == "the engine sleeps"
+    world.served.unwritable = False
+    await resting.control("wake_up", {})
+    assert world.served.registered and not world.registration.why_out
 
 
 async def test_an_engine_that_does_not_fall_asleep_serves_on() -> None:

@@ -42,14 +42,15 @@ class Claims:
         self.address = ""
 
     def open(self) -> None:
-        """ResourceMissing when the address cannot be bound."""
+        """ResourceMissing when the address cannot be bound, or others could not be told of it."""
+        host = reachable(self._host)
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
             self._listening = socket.create_server((self._host, 0), family=family, backlog=BACKLOG)
         except OSError as error:
             raise ResourceMissing(f"cannot listen on {self._host}: {error.strerror or error}") from None
         self._listening.setblocking(False)
-        host, port = reachable(self._host), self._listening.getsockname()[1]
+        port = self._listening.getsockname()[1]
         self.address = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
         self._accepting = asyncio.create_task(self._accept(self._listening))
 

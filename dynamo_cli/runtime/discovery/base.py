@@ -49,7 +49,8 @@ class Discovery(ABC):
         """Put only if the key is absent, atomically among all processes; False when it was there."""
 
     @abstractmethod
-    async def delete(self, key: str) -> None: ...
+    async def delete(self, key: str) -> None:
+        """One that cannot be removed (a store that became read-only) loses its lease instead."""
 
     @abstractmethod
     async def get_prefix(self, prefix: str) -> dict[str, bytes]: ...

@@ -16,7 +16,7 @@ from typing import TypeVar
 from dynamo_cli.errors import DiskFull, DynamoError
 from dynamo_cli.runtime.discovery.base import Discovery, Watch, WatchEvent, check_key
 from dynamo_cli.runtime.discovery.files import Envelope, KeyFiles, new_envelope
-from dynamo_cli.runtime.discovery.observer import Observer
+from dynamo_cli.runtime.discovery.observer import LEASE_S, Observer
 from dynamo_cli.runtime.discovery.owner import this_process
 from dynamo_cli.runtime.discovery.queue import QueueWatch
 
@@ -103,8 +103,10 @@ class FileDiscovery(Discovery):
     async def delete(self, key: str) -> None:
         with self._lock:
             self._own.pop(key, None)
-            with contextlib.suppress(FileNotFoundError):
-                self._files.path(check_key(key)).unlink()
+            try:
+                self._files.path(check_key(key)).unlink(missing_ok=True)
+            except OSError as error:
+                _log.warning("cannot remove %s, it ends in %g s: %s", key, LEASE_S, error.strerror)
 
     async def get_prefix(self, prefix: str) -> dict[str, bytes]:
         observer = Observer(self._files, prefix)

@@ -22,6 +22,8 @@ from dynamo_cli.runtime.discovery.owner import Owner, is_dead
 _TEMPORARY = ".tmp_"
 _LARGEST_FILE = 16 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_PASSED_OVER = (FileNotFoundError, NotADirectoryError, PermissionError)
+"""Gone, or somebody else's. What else keeps from reading may be over in a moment."""
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
@@ -57,9 +59,12 @@ class KeyFiles:
         return self.root / first / second / ("%2E" + name[1:] if name.startswith(".") else name)
 
     def scan(self, prefix: str) -> Iterator[tuple[str, str, FileFacts]]:
-        """Every key file under a prefix. Files of other users, temporary and foreign files are passed over."""
+        """Every key file under a prefix. Files of other users, temporary and foreign files are passed over.
+
+        Raises OSError when it cannot be looked at, which says nothing of what is there.
+        """
         for bucket in self._buckets(prefix):
-            with contextlib.suppress(OSError), os.scandir(self.root / bucket) as entries:
+            with contextlib.suppress(*_PASSED_OVER), os.scandir(self.root / bucket) as entries:
                 for entry in entries:
                     key = _key(bucket, entry.name)
                     if key.startswith(prefix) and not entry.name.startswith(".") and (facts := _facts(entry)):
@@ -91,11 +96,11 @@ class KeyFiles:
         ]
 
     def read(self, path: str | Path) -> Envelope | None:
-        """None when it is gone, unreadable or no envelope."""
+        """None when it is gone, somebody else's or no envelope. Raises OSError when it cannot be read, though it may be there."""
         try:
             with open(path, "rb") as file:
                 return _decode(file.read(_LARGEST_FILE))
-        except (OSError, msgspec.DecodeError):
+        except (*_PASSED_OVER, msgspec.DecodeError):
             return None
 
     def replace(self, path: Path, envelope: Envelope) -> int:
@@ -157,7 +162,7 @@ def _directories(path: Path) -> list[str]:
     try:
         with os.scandir(path) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    except OSError:
+    except _PASSED_OVER:
         return []
 
 

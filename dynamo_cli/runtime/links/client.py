@@ -78,6 +78,8 @@ async def connect(link: L) -> L:
         raise CannotConnect(f"{link.address} does not answer") from None
     except OSError as error:
         raise CannotConnect(f"cannot connect to {link.address}: {error.strerror or error}") from None
+    except UnicodeError:
+        raise CannotConnect(f"cannot connect to {link.address!r}: this cannot be the name of a host") from None
     except asyncio.CancelledError:
         link.close("cancelled")
         raise

@@ -21,30 +21,29 @@ _FINISH_S = 1.0
 
 
 class Listener:
-    """A listening TCP port and all connections that came to it; `make` makes the link of each."""
+    """A listening TCP port and all connections that came to it; `make` makes the link of each.
+
+    `address`: tcp://HOST:PORT as others reach it, once it is open.
+    """
 
     def __init__(self, token: bytes, host: str, make: Callable[[], AcceptedLink]) -> None:
         self.token = token
         self.unproved: set[AcceptedLink] = set()
         self.links: set[AcceptedLink] = set()
+        self.address = ""
         self._host = host
-        self._port = 0
         self._make = make
         self._server: asyncio.Server | None = None
 
     async def open(self, port: int = 0) -> None:
-        """ResourceMissing when the address cannot be bound."""
-        loop = asyncio.get_running_loop()
+        """ResourceMissing when the address cannot be bound, or others could not be told of it."""
+        loop, host = asyncio.get_running_loop(), reachable(self._host)
         try:
             self._server = await loop.create_server(self._make, self._host, port, backlog=_BACKLOG)
         except OSError as error:
             raise ResourceMissing(f"cannot listen on {self._host}:{port}: {error.strerror or error}") from None
-        self._port = self._server.sockets[0].getsockname()[1]
-
-    @property
-    def address(self) -> str:
-        host = reachable(self._host)
-        return f"tcp://[{host}]:{self._port}" if ":" in host else f"tcp://{host}:{self._port}"
+        port = self._server.sockets[0].getsockname()[1]
+        self.address = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
 
     @property
     def is_open(self) -> bool:
@@ -144,7 +143,12 @@ class AcceptedLink(Link):
 
 
 def reachable(host: str) -> str:
-    """The address peers can use: a wildcard stands for this host's name."""
+    """The address peers can use: a wildcard stands for that of this host's name. ResourceMissing when it has none."""
     if host not in ("0.0.0.0", "::", ""):
         return host
-    return socket.gethostbyname(socket.gethostname())
+    name = socket.gethostname()
+    try:
+        return socket.gethostbyname(name)
+    except OSError as error:
+        what = f"listening on {host}, others are told the address of this host's name, {name}, which has none"
+        raise ResourceMissing(f"{what} ({error.strerror or error}): set DYN_TCP_RPC_HOST to an address") from None

@@ -120,7 +120,8 @@ class RequestServer(ABC):
     async def drain(self, timeout_s: float, endpoint: str = "") -> None:
         """Refuse new requests with Draining and tell peers so; wait for the running ones, then stop what is left.
 
-        `endpoint` "" means all. What is left ends with StreamIncomplete, so that it can go on elsewhere.
+        `endpoint` "" means all. What is left ends with StreamIncomplete, so that it can go on elsewhere; a handler
+        that does not end then is waited for some seconds.
         """
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -36,7 +37,10 @@ from dynamo_cli.runtime.requests.outbox import Outbox
 from dynamo_cli.runtime.requests.serving import ServedStream, error_frame
 from dynamo_cli.runtime.within import within
 
+_log = logging.getLogger(__name__)
 _MAX_IN_FLIGHT = 4096
+CUT_S = 3.0
+"""The second that a stopped handler has before it is cancelled, and what it may take to clean up."""
 
 
 class _Endpoint(NamedTuple):
@@ -91,20 +95,12 @@ class TcpRequestServer(RequestServer):
         for link in self.links:
             link.out.frame(Drain(endpoint))
         await self.wait_idle(timeout_s, endpoint)
-        leftover = self._of(endpoint)
-        for stream in leftover:
-            stream.give_up("the worker is shutting down")
-        if leftover:
-            await asyncio.wait([stream.task for stream in leftover])
+        await self._cut(self._of(endpoint))
 
     async def close(self) -> None:
         if not self.listener.stop():
             return
-        streams = list(self._streams)
-        for stream in streams:
-            stream.give_up("the worker is shutting down")
-        if streams:
-            await asyncio.wait([stream.task for stream in streams])
+        await self._cut(list(self._streams))
         for link in self.links:
             link.out.flush()
         await self.listener.close()
@@ -122,6 +118,19 @@ class TcpRequestServer(RequestServer):
 
     def _of(self, endpoint: str) -> list[ServedStream]:
         return [stream for stream, name in self._streams.items() if endpoint in ("", name)]
+
+    async def _cut(self, streams: list[ServedStream]) -> None:
+        """End them; a handler that goes on although it was cancelled is waited for once, no longer than CUT_S."""
+        if not streams:
+            return
+        for stream in streams:
+            stream.give_up("the worker is shutting down")
+        _, left = await asyncio.wait([stream.task for stream in streams], timeout=CUT_S)
+        for stream in streams:
+            if stream.task in left:
+                self.finished(stream)
+        if left:
+            _log.warning("%d requests go on %g s after they were to end", len(left), CUT_S)
 
     async def wait_idle(self, timeout_s: float, endpoint: str = "") -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s

@@ -201,3 +201,23 @@ async def test_nothing_but_keys_is_left_behind(discovery: FileDiscovery, tmp_pat
     assert os.listdir(folder) == ["key"]
     await discovery.close()
     assert os.listdir(folder) == []
+
+
+async def test_a_key_that_cannot_be_removed_is_kept_alive_no_more(
+    discovery: FileDiscovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(file_module, "_TOUCH_S", 0.2)
+    await discovery.put(KEY, b"")
+    await discovery.put("v1/a/other", b"")
+    key, other = (tmp_path / "store" / "v1" / "a" / name for name in ("key", "other"))
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", read_only)
+        await discovery.delete(KEY)
+    assert f"cannot remove {KEY}, it ends in 10 s: Read-only file system" in caplog.text
+    stood, touched = key.stat().st_mtime_ns, other.stat().st_mtime_ns
+    await until(lambda: other.stat().st_mtime_ns != touched)
+    assert key.stat().st_mtime_ns == stood

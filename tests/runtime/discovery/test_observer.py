@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -170,3 +173,58 @@ def test_a_store_that_vanishes_deletes_its_keys(scene: Scene, tmp_path: Path) ->
     scene.path.unlink()
     scene.path.parent.rmdir()
     assert scene.watch(1) == [DELETE]
+
+
+@contextmanager
+def no_files_left() -> Iterator[None]:
+    """This process can open no more files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def test_who_can_open_no_more_files_loses_no_key(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.put()
+    assert scene.watch(0.25) == [PUT]
+    with no_files_left():
+        assert scene.watch(30) == []
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "Too many open files" in caplog.text
+    assert scene.watch(5) == []
+    assert scene.watch(10) == [DELETE]
+
+
+def test_a_touched_key_that_cannot_be_read_stays_what_it_was(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(path: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    scene.put()
+    assert scene.watch(0.25) == [PUT]
+    with monkeypatch.context() as patched:
+        patched.setattr(scene.files, "read", broken)
+        for _ in range(10):
+            scene.touch()
+            assert scene.watch(2) == []
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    scene.put(value=b"other")
+    assert scene.watch(2) == [WatchEvent("put", KEY, b"other")]
+
+
+def test_what_came_and_went_while_nothing_could_be_read_is_seen_later(scene: Scene) -> None:
+    scene.put()
+    scene.watch(1)
+    with no_files_left():
+        scene.path.unlink()
+        assert scene.watch(5) == []
+    assert scene.watch(2) == [DELETE]

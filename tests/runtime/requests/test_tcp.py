@@ -15,14 +15,22 @@ from typing import Any
 
 import pytest
 
-from dynamo_cli.errors import CannotConnect, Disconnected, DynamoError, ResponseTimeout, StreamIncomplete, Unauthorized
+from dynamo_cli.errors import (
+    CannotConnect,
+    Disconnected,
+    DynamoError,
+    ResourceMissing,
+    ResponseTimeout,
+    StreamIncomplete,
+    Unauthorized,
+)
 from dynamo_cli.runtime.context import Context
 from dynamo_cli.runtime.links import client as links_client
 from dynamo_cli.runtime.links import server as links_server
 from dynamo_cli.runtime.links.auth import new_hello, prove
 from dynamo_cli.runtime.links.frames import Error, FrameReader, Hello, Welcome, encode_frame
 from dynamo_cli.runtime.links.link import host_and_port
-from dynamo_cli.runtime.requests import client_link, tcp_client, tcp_server
+from dynamo_cli.runtime.requests import client_link, serving, tcp_client, tcp_server
 from dynamo_cli.runtime.requests.frames import Ping, Request, decode_frame
 from dynamo_cli.runtime.requests.tcp import TcpRequestClient, TcpRequestServer
 from tests.runtime.requests.test_contract import NAME, TOKEN, Endless, Sink, count
@@ -224,6 +232,27 @@ async def test_a_server_that_never_answers_cannot_be_connected(
     assert isinstance(sink.error, CannotConnect) and "does not answer" in str(sink.error)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 80, "\udc80"])
+async def test_what_cannot_be_the_name_of_a_host_cannot_be_connected(client: TcpRequestClient, host: str) -> None:
+    assert isinstance((await ask(client, f"tcp://{host}:80")).error, CannotConnect)
+
+
+async def test_a_wildcard_stands_for_this_hosts_name_which_needs_an_address(
+    client: TcpRequestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(name: str) -> str:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: "127.0.0.1")
+    server = await TcpRequestServer.listen(TOKEN, "0.0.0.0")
+    server.add(NAME, count)
+    monkeypatch.setattr(socket, "gethostbyname", unknown)
+    assert (await ask(client, server.address)).ended
+    await server.close()
+    with pytest.raises(ResourceMissing, match=r"which has none \(Name or service not known\): set DYN_TCP_RPC_HOST"):
+        await TcpRequestServer.listen(TOKEN, "0.0.0.0")
+
+
 async def test_a_connection_is_made_once_and_again_after_a_loss(
     server: TcpRequestServer, client: TcpRequestClient
 ) -> None:
@@ -369,3 +398,27 @@ async def test_a_reader_that_does_not_read_holds_the_handlers(server: TcpRequest
         assert link.transport is not None
         assert link.transport.get_write_buffer_size() + link.out.size < 90 << 20
     await until(lambda: server.inflight() == 0)
+
+
+async def test_a_handler_that_never_ends_keeps_no_server_open(
+    client: TcpRequestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(asked: Any, context: Any) -> AsyncIterator[int]:
+        yield 0
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(tcp_server, "CUT_S", 0.1)
+    monkeypatch.setattr(serving, "_CANCEL_GRACE_S", 0.01)
+    server, sink = await TcpRequestServer.listen(TOKEN), Sink()
+    server.add(NAME, handler)
+    client.send(server.address, NAME, 1, sink, request_id="r1")
+    await until(lambda: sink.frames)
+    await asyncio.wait_for(server.drain(0.0), 5)
+    await until(lambda: sink.over)
+    assert isinstance(sink.error, StreamIncomplete)
+    assert server.inflight() == 0
+    await asyncio.wait_for(server.close(), 5)
+    assert "1 requests go on 0.1 s after they were to end" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,28 @@ async def test_with_a_model_it_takes_tokens_and_must_answer_in_them(tmp_path: Pa
         await collect(engine, EngineRequest("m", [1]))
 
 
+@pytest.mark.parametrize("item", [-1, 1 << 32, [5, -1], True, [1 << 70], {"token_ids": [-1]}, [1.0]])
+async def test_what_is_no_token_id_is_said_where_it_is_yielded(tmp_path: Path, item: Any) -> None:
+    async def generate(request: EngineRequest) -> AsyncIterator[Any]:
+        yield [7, (1 << 32) - 1]
+        yield item
+
+    engine = PlainEngine(None, generate, EngineLaunch(model_name="m", text_path=str(tmp_path)))
+    await engine.start()
+    with pytest.raises(EngineFailed, match="generate yielded "):
+        await collect(engine, EngineRequest("m", [1]))
+
+
 @pytest.mark.parametrize(
     ("prompt", "error", "line"),
     [
         ("raise", EngineFailed, f"{THEIRS}:{line_of('raise ValueError')}: ValueError: no such word"),
         ("refuse", InvalidRequest, "not this"),
+        (
+            "forsake",
+            EngineFailed,
+            f"{THEIRS}:{line_of('await forsaken')}: CancelledError: what generate waited for was cancelled",
+        ),
         ("tokens", EngineFailed, "generate yielded token ids [1, 2], but this engine takes text: yield text"),
         ("nonsense", EngineFailed, "generate yielded 1.5; yield a token id, a list of them, text or a Delta"),
         (

@@ -81,6 +81,10 @@ class Broken:
                 yield 1.5
             case "field":
                 yield {"tokens": [1]}
+            case "forsake":
+                forsaken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                forsaken.cancel()
+                await forsaken
             case "finish":
                 yield {"text": "x", "finish_reason": "length"}
         yield "and on"
@@ -112,6 +116,21 @@ class Liar:
 
     async def generate(self, request: EngineRequest) -> AsyncIterator[str]:
         yield ""
+
+
+class Clumsy(Backwards):
+    """Ends badly."""
+
+    async def drain(self) -> None:
+        raise ValueError("cannot drain")
+
+    async def stop(self) -> None:
+        raise ValueError("cannot stop")
+
+
+class Undrained(Backwards):
+    async def drain(self) -> None:
+        await asyncio.Event().wait()
 
 
 class Fails:

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 
 from dynamo_cli.errors import EngineFailed
-from dynamo_cli.protocol.engine import Delta
+from dynamo_cli.protocol.engine import Delta, TokenId
 from dynamo_cli.protocol.instance import InputKind
 
 
 def as_delta(item: Any, takes: InputKind) -> Delta:
     """A token id, several, a text, a Delta, or a dict with a Delta's fields; raises EngineFailed for anything else."""
-    if type(item) is int:
+    if type(item) is int and 0 <= item < _PAST_TOKENS:
         delta = Delta([item])
     elif isinstance(item, str):
         delta = Delta(text=item)
@@ -36,12 +36,14 @@ def _converted(item: Any) -> Delta:
             if unknown is not None:
                 raise EngineFailed(f"generate yielded a dict with {unknown!r}; it may have {', '.join(known)}")
             return msgspec.convert([item.get(name, default) for name, default in _DEFAULTS.items()], Delta)
-        return Delta(msgspec.convert(item, list[int], from_attributes=False))
+        return Delta(msgspec.convert(item, list[TokenId], from_attributes=False))
     except msgspec.ValidationError as error:
         what = f"a dict that is no delta: {error}" if isinstance(item, dict) else repr(item)[:40]
         raise EngineFailed(f"generate yielded {what}; yield a token id, a list of them, text or a Delta") from None
 
 
+_PAST_TOKENS = 1 << 32
+"""See TokenId."""
 _NOT_THEIRS = ("handover", "vector", "cached_tokens")
 """What only engines answer that prefill for others, or embed, or what is in the usage. The last fields of a Delta."""
 _DEFAULTS: dict[str, Any] = {

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from dynamo_cli.errors import EngineFailed
 from dynamo_cli.workers.engines.custom.place import described
 
 _log = logging.getLogger("dynamo.custom")
@@ -71,8 +72,10 @@ class Pump:
                 if len(self._items) >= AHEAD:
                     self._room = asyncio.get_running_loop().create_future()
                     await self._room
-        except asyncio.CancelledError:
-            pass
+        except asyncio.CancelledError as cancelled:
+            if not self._ended:  # nobody has ended it here: something it waited for was cancelled
+                error = EngineFailed(f"{described(cancelled)}: what generate waited for was cancelled")
+                _log.error("%s", error)
         except Exception as failure:
             error = failure
         self._finish(error)
