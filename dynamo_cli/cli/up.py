@@ -43,7 +43,11 @@ def register(app: typer.Typer) -> None:
         if detach:
             _take_over_instead(topology, timeout, as_json)
         held = _claimed(topology, share_gpus, detach)
-        outcome = _run_detached(held, timeout) if detach else _run(held, as_json, no_tui)
+        try:
+            outcome = _run_detached(held, timeout) if detach else _run(held, as_json, no_tui)
+        except KeyboardInterrupt:
+            held.withdraw()
+            raise
         if outcome.complaint:
             _tell(outcome.complaint)
         if outcome.farewell:
