@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
+from dynamo_cli.doctor.deployments import unreadable_records
 from dynamo_cli.errors import NotReady
 from dynamo_cli.runtime.control import DeploymentState
 from dynamo_cli.runtime.paths import DeploymentPaths
-from dynamo_cli.supervisor.deployments import Deployment, open_deployment, status_of
+from dynamo_cli.supervisor.deployments import Deployment, known, open_deployment, status_of
 from dynamo_cli.supervisor.listing import listed
 from dynamo_cli.supervisor.processes import identify
 from dynamo_cli.supervisor.record import Record, write
@@ -47,3 +49,11 @@ def test_it_has_ended_since_it_was_looked_up(monkeypatch: pytest.MonkeyPatch) ->
     assert [(row.deployment, row.state) for row in listed(with_stopped=True)] == [("mine", "STOPPED")]
     monkeypatch.setattr("dynamo_cli.supervisor.watching.open_deployment", lambda _: found)
     assert list(statuses(found, 0.01)) == []
+
+
+def test_a_copy_under_another_name_is_no_deployment() -> None:
+    mine = recorded("STOPPED")
+    for name in ("mine.old", "Mine", "mine copy", "mine-old"):
+        shutil.copytree(mine.paths.root, mine.paths.root.with_name(name))
+    assert [deployment.name for deployment in known()] == ["mine"]
+    assert unreadable_records(mine.paths.root.parent) == []
