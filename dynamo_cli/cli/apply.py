@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from dynamo_cli.cli.common import NoWait, OfDeployment, Surge, Timeout
+from dynamo_cli.cli.common import NoWait, OfDeployment, Surge, Timeout, chosen_deployment
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,8 @@ def register(app: typer.Typer) -> None:
         from dynamo_cli.supervisor.prepare import read_topology
 
         topology = read_topology(file, sets, [], True, fetch_with_progress)
-        asked = apply_order.apply(topology, deployment, surge=surge, share_gpus=share_gpus, dry_run=dry_run)
+        running = apply_order.running(topology, deployment, chosen_deployment)
+        asked = apply_order.apply(topology, running, surge=surge, share_gpus=share_gpus, dry_run=dry_run)
         print("\n".join(asked.lines), flush=True)
         if not (dry_run or no_wait):
             for line in asked.wait(timeout):

@@ -11,7 +11,7 @@ def register(app: typer.Typer) -> None:
     def down(
         name: str = typer.Argument(None, metavar="[NAME]", help="The deployment; default: the only running one."),
         all_: bool = typer.Option(False, "--all", help="Every running deployment."),
-        timeout: float = typer.Option(None, "--timeout", metavar="S", help="Then without patience."),
+        timeout: float = typer.Option(None, "--timeout", metavar="S", min=0.0, help="Then without patience."),
     ) -> None:
         from dynamo_cli.supervisor import deployments, leftovers
 

@@ -16,6 +16,9 @@ def register(app: typer.Typer) -> None:
 
         import msgspec
 
+        from dynamo_cli.cli import streams
+
+        streams.end_with_the_reader()
         for event in chosen_deployment(name).client.events():
             if json:
                 print(msgspec.json.encode(event).decode(), flush=True)

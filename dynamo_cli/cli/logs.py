@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
         import functools
         from datetime import datetime
 
+        from dynamo_cli.cli import streams
         from dynamo_cli.logs.query import make_query, writer
         from dynamo_cli.supervisor import reader
 
@@ -31,5 +32,7 @@ def register(app: typer.Typer) -> None:
         now = datetime.now().astimezone()
         query = make_query(since=since, until=until, grep=grep, level=level, tail=tail, now=now)
         write = functools.partial(writer, json, timestamps)
+        if follow:
+            streams.end_with_the_reader()
         for line in reader.read_logs(deployment, services or [], query, follow, write):
             print(line, flush=follow)

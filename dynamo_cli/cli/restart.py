@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import typer
 
-from dynamo_cli.cli.common import NoWait, OfDeployment, Surge, Timeout
+from dynamo_cli.cli.common import NoWait, OfDeployment, Surge, Timeout, chosen_deployment
 
 
 def register(app: typer.Typer) -> None:
@@ -20,9 +20,9 @@ def register(app: typer.Typer) -> None:
         Beside each process of ours the next one starts; when it is ready the one before finishes what it has begun and
         ends. Where there is no room for both, and for services, the one stops before the other starts.
         """
-        from dynamo_cli.supervisor import deployments, orders
+        from dynamo_cli.supervisor import orders
 
-        chosen, wait_s = deployments.select(deployment), None if no_wait else timeout
+        chosen, wait_s = chosen_deployment(deployment), None if no_wait else timeout
         if now:
             lines = orders.act(chosen, "restart", services, wait_s)
         else:

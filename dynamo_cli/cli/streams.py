@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import select
+import signal
 import sys
+import threading
 
 
 def make_usable() -> None:
@@ -27,3 +30,15 @@ def drop_output() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
+
+
+def end_with_the_reader() -> None:
+    """From now on this process ends when nobody can read its stdout any more, also while it has nothing to write."""
+    threading.Thread(target=_end_with_the_reader, daemon=True).start()
+
+
+def _end_with_the_reader() -> None:
+    watched = select.poll()
+    watched.register(sys.stdout.fileno(), 0)
+    if any(event & (select.POLLERR | select.POLLHUP) for _, event in watched.poll()):
+        os._exit(128 + signal.SIGPIPE)

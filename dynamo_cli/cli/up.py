@@ -27,7 +27,11 @@ def register(app: typer.Typer) -> None:
         no_deps: bool = typer.Option(False, "--no-deps", help="With PART: not what these depend on."),
         share_gpus: bool = typer.Option(False, "--share-gpus", help="Take GPUs that another deployment has, too."),
         timeout: float = typer.Option(
-            None, "--timeout", metavar="S", help="With -d: how long it may take; 120, or what its engines need."
+            None,
+            "--timeout",
+            metavar="S",
+            min=0.0,
+            help="With -d: how long it may take; 120, or what its engines need.",
         ),
         as_json: bool = typer.Option(False, "--json", help="Only JSON on stdout; logs go to stderr."),
         no_tui: NoTui = False,
@@ -43,7 +47,11 @@ def register(app: typer.Typer) -> None:
         if detach:
             _take_over_instead(topology, timeout, as_json)
         held = _claimed(topology, share_gpus, detach)
-        outcome = _run_detached(held, timeout) if detach else _run(held, as_json, no_tui)
+        try:
+            outcome = _run_detached(held, timeout) if detach else _run(held, as_json, no_tui)
+        except KeyboardInterrupt:
+            held.withdraw()
+            raise
         if outcome.complaint:
             _tell(outcome.complaint)
         if outcome.farewell:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dynamo_cli.doctor.check import GIB, Check, Question, counted, error, ok, size, warn
 from dynamo_cli.doctor.machine import Machine
 from dynamo_cli.errors import NotReady
-from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home, socket_base
+from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home, is_deployment_name, socket_base
 from dynamo_cli.supervisor.deployments import Deployment, known, status_of
 from dynamo_cli.supervisor.processes import environment, table
 from dynamo_cli.supervisor.record import read_record
@@ -112,7 +112,8 @@ def read_life(deployment: Deployment) -> Life:
 
 
 def unreadable_records(home: Path) -> list[Path]:
-    return sorted(s for s in home.glob("*/state.json") if read_record(DeploymentPaths(s.parent.name, home)) is None)
+    records = (file for file in home.glob("*/state.json") if is_deployment_name(file.parent.name))
+    return sorted(file for file in records if read_record(DeploymentPaths(file.parent.name, home)) is None)
 
 
 def read_orphans(deployments: Collection[Deployment], home: Path) -> dict[str, list[int]]:

@@ -28,9 +28,13 @@ def dynamo_home() -> Path:
     return Path(state).expanduser().absolute() / "dynamo"
 
 
+def is_deployment_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
 def check_deployment_name(name: str) -> str:
     """The name itself; UsageError when it cannot be a deployment's."""
-    if _NAME.fullmatch(name):
+    if is_deployment_name(name):
         return name
     raise UsageError(
         f"deployment name {name!r} is not valid: use at most 40 lower-case letters, digits, - and _, "

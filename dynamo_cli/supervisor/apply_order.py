@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from dynamo_cli.errors import NotReady, UsageError
-from dynamo_cli.supervisor.deployments import Deployment, select
+from dynamo_cli.supervisor.deployments import Deployment
 from dynamo_cli.supervisor.orders import told_of, wait_for_change
 from dynamo_cli.supervisor.prepare import plan_here
 from dynamo_cli.supervisor.record import plan_digest, read_plan
@@ -37,33 +37,36 @@ class Application:
                 yield told_of(service)
 
 
-def apply(topology: Topology, name: str | None, *, surge: int, share_gpus: bool, dry_run: bool) -> Application:
-    """Plan anew, keeping what stays as it is, and let the supervisor change over; without that in a `dry_run`.
+def running(topology: Topology, name: str | None, choose: Callable[[str], Deployment]) -> Deployment:
+    """The deployment that the topology is of, as `choose` finds it.
 
-    NotReady when it does not run, UsageError for what cannot change while it does; else as planning raises.
+    UsageError when `name` is another one, NotReady when it does not run or nobody supervises it.
     """
     if name and name != topology.name:
         raise UsageError(
             f"{topology.source} is called {topology.name}, not {name}, and a name cannot change while it runs"
         )
-    deployment = _running(topology)
-    with reservation():
-        running = read_plan(deployment.paths)
-        if running is None:
-            raise NotReady(f"the plan of {deployment.name} cannot be read")
-        wanted = plan_here(topology, share_gpus=share_gpus, running=running)
-        lines = [*(f"warning: {line}" for line in wanted.warnings), *told(difference(running, wanted), running)]
-        if dry_run:
-            return Application(deployment, lines)
-        change = deployment.client.apply(msgspec.json.encode(wanted), plan_digest(running), surge)
-    return Application(deployment, lines, change)
-
-
-def _running(topology: Topology) -> Deployment:
     try:
-        deployment = select(topology.name)
+        deployment = choose(topology.name)
     except NotReady as error:
         raise NotReady(f"{error}; `dynamo up {topology.source}` starts it") from None
     if not deployment.record.supervised:
         raise NotReady(f"the supervisor of {deployment.name} is gone; `dynamo up {topology.source}` starts it again")
     return deployment
+
+
+def apply(topology: Topology, deployment: Deployment, *, surge: int, share_gpus: bool, dry_run: bool) -> Application:
+    """Plan anew, keeping what stays as it is, and let the supervisor change over; without that in a `dry_run`.
+
+    NotReady when it does not run, UsageError for what cannot change while it does; else as planning raises.
+    """
+    with reservation():
+        planned = read_plan(deployment.paths)
+        if planned is None:
+            raise NotReady(f"the plan of {deployment.name} cannot be read")
+        wanted = plan_here(topology, share_gpus=share_gpus, running=planned)
+        lines = [*(f"warning: {line}" for line in wanted.warnings), *told(difference(planned, wanted), planned)]
+        if dry_run:
+            return Application(deployment, lines)
+        change = deployment.client.apply(msgspec.json.encode(wanted), plan_digest(planned), surge)
+    return Application(deployment, lines, change)

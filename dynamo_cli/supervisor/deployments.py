@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dynamo_cli.errors import DynamoError, NotReady, UsageError
 from dynamo_cli.runtime.control import ControlClient, DeploymentState, DeploymentStatus, ServiceStatus
-from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home
+from dynamo_cli.runtime.paths import DeploymentPaths, dynamo_home, is_deployment_name
 from dynamo_cli.supervisor.adoption import obstacle
 from dynamo_cli.supervisor.health import pending
 from dynamo_cli.supervisor.processes import Entry, alive, find
@@ -43,12 +43,13 @@ class Deployment(NamedTuple):
 
 
 def known(home: Path | None = None) -> list[Deployment]:
-    """Every deployment that was ever started, the latest first."""
+    """Every deployment that was ever started, the latest first. What somebody copied to another name is none."""
     home = home or dynamo_home()
     found = []
     for state in home.glob("*/state.json"):
-        deployment = open_deployment(state.parent.name, home)
-        if deployment:
+        name = state.parent.name
+        deployment = open_deployment(name, home) if is_deployment_name(name) else None
+        if deployment and deployment.name == name:
             found.append(deployment)
     return sorted(found, key=lambda d: -d.record.started)
 

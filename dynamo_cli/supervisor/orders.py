@@ -9,7 +9,7 @@ from dynamo_cli.runtime.control import Change, DeploymentStatus, ServiceAction, 
 from dynamo_cli.supervisor.deployments import Deployment
 from dynamo_cli.supervisor.health import OVER
 from dynamo_cli.supervisor.names import resolve
-from dynamo_cli.supervisor.watching import wait_until
+from dynamo_cli.supervisor.watching import HasEnded, wait_until
 
 
 def act(deployment: Deployment, action: ServiceAction, names: Sequence[str], timeout_s: float | None) -> list[str]:
@@ -67,6 +67,8 @@ def wait_for_change(deployment: Deployment, change: int, timeout_s: float) -> tu
 
     try:
         status = wait_until(deployment, lambda status: found(status).done, timeout_s)
+    except HasEnded:
+        raise
     except NotReady as error:
         raise NotReady(f"{error}; it goes on, `dynamo events` tells how") from None
     done = found(status)

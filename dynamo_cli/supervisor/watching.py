@@ -13,6 +13,10 @@ LOOK_S = 0.1
 WANTED = ("ready", "degraded", "failed", "stopped")
 
 
+class HasEnded(NotReady):
+    """The deployment is gone, and with it what was waited for."""
+
+
 def statuses(deployment: Deployment, every_s: float) -> Iterator[DeploymentStatus]:
     """The status again and again, until its supervisor has ended."""
     while True:
@@ -60,11 +64,11 @@ def _look(name: str | None, words: str) -> tuple[DeploymentStatus | None, str]:
 
 
 def wait_until(deployment: Deployment, done: Callable[[DeploymentStatus], bool], timeout_s: float) -> DeploymentStatus:
-    """The first status that `done` accepts. NotReady with the reason when time is over, or the deployment is."""
+    """The first status that `done` accepts. NotReady with the reason when time is over, HasEnded when all of it is."""
     deadline = time.monotonic() + timeout_s
     for status in statuses(deployment, LOOK_S):
         if done(status):
             return status
         if time.monotonic() >= deadline:
             raise NotReady(f"not done within {timeout_s:g} s: {status.reason or status.state}")
-    raise NotReady(f"{deployment.name} has ended")
+    raise HasEnded(f"{deployment.name} has ended")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from dynamo_cli.errors import TopologyError
 from dynamo_cli.topology.words import nearest
 
+MOST_BYTES = 4 << 20
+"""A file of more is something else, such as a model, and may be more than the memory holds."""
+
 
 def read_text(path: Path) -> str:
     """The file's text with newlines as they are; raises TopologyError."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise TopologyError([f"{path}: no such file{_suggested(path)}"]) from None
     except IsADirectoryError:
@@ -21,6 +26,8 @@ def read_text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise TopologyError([f"{path}: cannot be read: {reason}"]) from None
+    if len(data) > MOST_BYTES:
+        raise TopologyError([f"{path}: is more than {MOST_BYTES >> 20} MiB, no topology file{_for_model(path)}"])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -39,6 +46,10 @@ def _suggested(path: Path) -> str:
         if near:
             return f"; did you mean {there[near]}"
     return ""
+
+
+def _for_model(path: Path) -> str:
+    return f"; `dynamo init {shlex.quote(str(path))}` writes one for this model" if path.suffix == ".gguf" else ""
 
 
 def _listed(folder: Path) -> str:

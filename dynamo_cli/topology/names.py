@@ -48,8 +48,12 @@ def variable_problem(name: str) -> str | None:
     return None
 
 
+OWN_NAMES = ("control", "frontend", "supervisor")
+"""Of the control socket, of the pool of frontends, and of the supervisor's log."""
+
+
 def service_problem(name: str) -> str | None:
-    if name in ("frontend", "supervisor"):
+    if name in OWN_NAMES:
         return f"the name {name} is taken by our own; choose another service name"
     return name_problem(name)
 

@@ -98,6 +98,23 @@ def test_no_request_fails_while_the_supervisor_dies_and_another_takes_over(dynam
     assert dynamo.run("down").code == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "after"),
+    [
+        (("restart", "decode"), "decode-0.b"),
+        (("apply", ECHO, *PORT_0, "--set", "workers.decode.replicas=2"), "decode-1"),
+    ],
+)
+def test_a_change_is_made_by_the_supervisor_that_takes_over(
+    dynamo: Dynamo, change: tuple[str, ...], after: str
+) -> None:
+    assert dynamo.run("up", "-d", ECHO, *PORT_0).code == 0
+    kill_supervisor("echo")
+    result = dynamo.run(*change)
+    assert result.code == 0 and "another one has taken over" in result.err, result
+    assert after in {service["name"] for service in dynamo.status()["services"]}
+
+
 def test_the_port_is_bound_again_when_no_frontend_lives(dynamo: Dynamo) -> None:
     assert dynamo.run("up", "-d", ECHO, *PORT_0).code == 0
     before = dynamo.status()

@@ -230,6 +230,16 @@ def test_logs_are_filtered(two: Dynamo) -> None:
     fails(two.run("logs", "--level", "loud"), 2, two.run("logs", "--level", "loud").err[len("dynamo: ") : -1])
 
 
+@pytest.mark.parametrize("command", [("logs", "-f", "supervisor"), ("events",)])
+def test_who_follows_ends_with_the_reader_though_nothing_more_comes(two: Dynamo, command: tuple[str, ...]) -> None:
+    with subprocess.Popen([EXECUTABLE, *command], stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout
+        if "logs" in command:
+            following.stdout.readline()
+        following.stdout.close()
+        assert following.wait(10) == 141
+
+
 def test_logs_are_followed_to_the_end(two: Dynamo) -> None:
     with subprocess.Popen([EXECUTABLE, "logs", "-f", "supervisor"], stdout=subprocess.PIPE, text=True) as following:
         assert following.stdout

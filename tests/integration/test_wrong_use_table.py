@@ -37,6 +37,8 @@ MISTYPED = [
     Wrong("chat hi --top-p 2", 2, "dynamo: --top-p 2.0: expected a number above 0, at most 1"),
     Wrong("bench -c 0", 2, "dynamo: invalid value for '--concurrency' / '-c'…"),
     Wrong("up echo.toml --timeout x", 2, "dynamo: invalid value for '--timeout'…"),
+    Wrong("up echo.toml -d --timeout -1", 2, "dynamo: invalid value for '--timeout'…"),
+    Wrong("down --timeout -1", 2, "dynamo: invalid value for '--timeout'…"),
     Wrong("frontend --http-port x", 2, "dynamo: --http-port: invalid int value: 'x'; try dynamo frontend --help"),
     Wrong("frontend --http-port 99999", 2, "dynamo: --http-port 99999: ports are 0 to 65535"),
     Wrong("frontend --router-mode fast", 2, "dynamo: unknown router mode 'fast'; use one of round-robin, random…"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli.errors import TopologyError
-from dynamo_cli.topology.files import read_text
+from dynamo_cli.topology.files import MOST_BYTES, read_text
 
 
 def problem(path: Path) -> str:
@@ -38,6 +38,14 @@ def test_not_utf8(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     file.write_bytes(b"# one\n# two \xe9\n")
     assert problem(file) == f"{file}:2: not UTF-8 text: byte 0xe9"
+
+
+def test_a_model_is_not_read_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "a model.gguf"
+    with file.open("wb") as sparse:
+        sparse.truncate(MOST_BYTES + 1)
+    too_much = f"{file}: is more than {MOST_BYTES >> 20} MiB, no topology file"
+    assert problem(file) == f"{too_much}; `dynamo init '{file}'` writes one for this model"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \r\n", b"\xef\xbb\xbf"])

@@ -397,7 +397,8 @@ TABLE = {
     "services": (
         GOOD + '[services.decode]\ncommand = []\n[services.decode-1]\ncommand = "a \'"\n[services.web]\n'
         'command = "serve {port:http} {port:htp}"\nports = ["http", "X"]\n[services.empty]\n'
-        '[services.frontend]\ncommand = "x"\n[services.cwd]\ncommand = "x"\ncwd = "/not/there"',
+        '[services.frontend]\ncommand = "x"\n[services.cwd]\ncommand = "x"\ncwd = "/not/there"\n'
+        '[services.control]\ncommand = "x"',
         [
             "F:4: services.decode: a pool of workers has this name too; choose another one",
             "F:5: services.decode.command: must not be empty",
@@ -408,6 +409,7 @@ TABLE = {
             "F:11: services.empty.command: is missing; a service is a command",
             "F:12: services.frontend: the name frontend is taken by our own; choose another service name",
             "F:16: services.cwd.cwd: there is no directory /not/there",
+            "F:17: services.control: the name control is taken by our own; choose another service name",
         ],
     ),
     "service ports": (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
 import time
 from typing import NamedTuple
 
-from dynamo_cli.errors import PortBusy, UsageError
+from dynamo_cli.errors import PortBusy, ResourceMissing, UsageError
 from dynamo_cli.logs.files import set_aside
 from dynamo_cli.logs.keeping import rotation
 from dynamo_cli.runtime.http import listener
@@ -18,7 +19,7 @@ from dynamo_cli.supervisor.assignment import Assignment
 from dynamo_cli.supervisor.deployments import Deployment, open_deployment, running
 from dynamo_cli.supervisor.leftovers import end_leftovers
 from dynamo_cli.supervisor.processes import ProcessId, identify
-from dynamo_cli.supervisor.record import Record, remove_drafts, take_lock, write
+from dynamo_cli.supervisor.record import Record, read_record, remove_drafts, take_lock, write
 from dynamo_cli.topology.process import Plan
 
 LOCK_PATIENCE_S = 0.2
@@ -36,6 +37,15 @@ class Claim(NamedTuple):
         os.close(self.lock)
         if self.assignment.listener:
             self.assignment.listener.close()
+
+    def withdraw(self) -> None:
+        """It was interrupted before anything of it was started, a supervisor that would write its end down, too."""
+        paths, record = self.assignment.paths, read_record(self.assignment.paths)
+        if record and record == self.assignment.record and not record.processes:
+            paths.tidy(all_ended=True)
+            record.state = "STOPPED"
+            with contextlib.suppress(ResourceMissing):
+                write(paths.state, record)
 
 
 def claim(plan: Plan, detached: bool) -> Claim:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dynamo_cli.errors import NotReady
 from dynamo_cli.runtime.control import ControlClient, DeploymentStatus
 from dynamo_cli.runtime.paths import DeploymentPaths
-from dynamo_cli.supervisor.exits import INTERRUPTED, exit_class
+from dynamo_cli.supervisor.exits import exit_class
 from dynamo_cli.supervisor.launch import daemon as daemons
 from dynamo_cli.supervisor.launch.claim import Claim
 from dynamo_cli.supervisor.launch.complaint import complaint
+from dynamo_cli.supervisor.launch.interrupts import Interrupted, Interrupts
 from dynamo_cli.supervisor.launch.outcome import Outcome
 from dynamo_cli.supervisor.patience import patience_of
 from dynamo_cli.supervisor.waiting import Waiting
@@ -29,18 +30,28 @@ def run_detached(held: Claim, timeout_s: float | None, tell: Callable[[str], obj
     """
     paths = held.assignment.paths
     patience_s = patience_of(held.assignment.plan.processes) if timeout_s is None else timeout_s
-    try:
-        daemon = daemons.start(held)
-    finally:
-        held.release()
-    try:
-        outcome = _await_ready(daemon, paths, patience_s, tell)
-    except KeyboardInterrupt:
-        daemons.abandon(daemon, paths)
-        return Outcome(INTERRUPTED)
+    with Interrupts() as interrupts:
+        try:
+            daemon = daemons.start(held)
+        finally:
+            held.release()
+        try:
+            interrupts.let_in()
+            outcome = _await_ready(daemon, paths, patience_s, tell)
+        except Interrupted as asked:
+            _abandon(daemon, paths)
+            return Outcome(asked.exit_code)
     if outcome.exit_code:
         daemons.abandon(daemon, paths)
     return outcome
+
+
+def _abandon(daemon: subprocess.Popen[bytes], paths: DeploymentPaths) -> None:
+    """The next interrupt does not wait: the supervisor, asked again, loses its patience and ends by itself."""
+    try:
+        daemons.abandon(daemon, paths)
+    except Interrupted:
+        daemon.terminate()
 
 
 def _await_ready(

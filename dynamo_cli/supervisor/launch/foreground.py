@@ -16,27 +16,32 @@ from dynamo_cli.supervisor.assignment import Assignment
 from dynamo_cli.supervisor.exits import INTERRUPTED
 from dynamo_cli.supervisor.launch.claim import Claim
 from dynamo_cli.supervisor.launch.complaint import complaint
+from dynamo_cli.supervisor.launch.interrupts import Interrupts
 from dynamo_cli.supervisor.launch.outcome import Outcome
 from dynamo_cli.supervisor.supervisor import Supervisor
 
 
 def run_foreground(held: Claim, as_json: bool = False) -> Outcome:
     """Run the deployment until Ctrl-C, SIGTERM, `down`, or until nothing of it can serve any more."""
-    try:
-        return asyncio.run(_foreground(held.assignment, as_json))
-    finally:
-        held.release()
+    with Interrupts() as interrupts:
+        try:
+            return asyncio.run(_foreground(held.assignment, as_json, interrupts))
+        finally:
+            held.release()
 
 
-async def _foreground(assignment: Assignment, as_json: bool) -> Outcome:
+async def _foreground(assignment: Assignment, as_json: bool, interrupts: Interrupts) -> Outcome:
     names = [spec.name for spec in assignment.plan.processes]
     follower = LogFollower([(name, log_file(assignment.paths, name)) for name in [*names, OWN_LOG]])
     _log_to(assignment.paths)
     supervisor = Supervisor(assignment)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: supervisor.stop(exit_code=INTERRUPTED))
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(signum, supervisor.stop)
+    loop.add_signal_handler(signal.SIGTERM, supervisor.stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wants it
+        loop.add_signal_handler(signal.SIGHUP, supervisor.stop)
+    if interrupts.noted is not None:
+        supervisor.stop(exit_code=INTERRUPTED if interrupts.noted == signal.SIGINT else 0)
     shown = view.open_view(names, as_json)
     showing = asyncio.ensure_future(
         view.show(shown, follower, assignment.paths, supervisor.bus, lambda: supervisor.status)
