@@ -96,7 +96,7 @@ class KeyFiles:
         ]
 
     def read(self, path: str | Path) -> Envelope | None:
-        """None when it is gone, somebody else's or no envelope. Raises OSError when it cannot be read, though it may be there."""
+        """None when it is gone, somebody else's or no envelope. Raises OSError when it may be there all the same."""
         try:
             with open(path, "rb") as file:
                 return _decode(file.read(_LARGEST_FILE))
