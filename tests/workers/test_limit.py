@@ -121,6 +121,27 @@ async def test_the_load_is_kept_up_to_date_while_requests_run() -> None:
         await until(lambda: load().running == 0)
 
 
+async def test_what_the_engine_holds_after_its_last_request_is_looked_at_until_it_is_gone() -> None:
+    engine = Slow()
+    report = LoadReport(engine, lambda: 0)
+    asked, tell = 0, engine.load
+
+    def counted() -> WorkerLoad | None:
+        nonlocal asked
+        asked += 1
+        return tell()
+
+    engine.load = counted  # type: ignore[method-assign]
+    engine.running = 1
+    report.begin()
+    await until(lambda: asked == 3)
+    engine.running = 0
+    await until(lambda: report.read() == msgspec.msgpack.encode(WorkerLoad()))
+    seen = asked
+    report.begin()
+    await until(lambda: asked == seen + 1)
+
+
 async def test_an_engine_that_fails_to_tell_once_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
     engine = Slow()
     report = LoadReport(engine, lambda: 1)
