@@ -105,7 +105,7 @@ class Engine(ABC):
     async def control(self, name: Control, arguments: dict[str, Any]) -> dict[str, Any]:
         """Do one of `EngineInfo.controls`; the answer is JSON. Raises InvalidRequest for arguments it cannot take.
 
-        A cleared KV cache is also told to `on_kv_events`.
+        A cleared KV cache is also told to `on_kv_events`. Of wake_up it has `awake` False while a part still sleeps.
         """
         raise NotImplementedError(name)
 

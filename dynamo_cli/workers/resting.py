@@ -37,7 +37,7 @@ class Resting:
             else:
                 answer = await self._rest(name, arguments)
             for rest, end in RESTS.items():
-                if name == end:
+                if name == end and answer.get("awake", True):
                     await self._registration.come_back(rest)
         _log.info("engine control %s is done", name)
         return answer

@@ -100,7 +100,7 @@ class ObedientEngine(Engine):
         if self.state == "broken":
             raise EngineFailed(f"cannot {name}")
         self.controls.append((name, arguments))
-        return {"level": arguments.get("level", 1)}
+        return {"level": 1, **arguments}
 
     async def add_adapter(self, adapter: Adapter) -> None:
         self.adapters[adapter.name] = adapter

@@ -51,6 +51,17 @@ async def test_sleep_waits_for_what_runs_and_wakes_into_rotation() -> None:
     assert world.served.registered
 
 
+async def test_an_engine_that_wakes_in_parts_takes_requests_after_the_last_one() -> None:
+    world, engine = World(), ObedientEngine()
+    await world.registration.begin(CARD)
+    resting = Resting(engine, world.registration, world.served, 1.0)  # type: ignore[arg-type]
+    await resting.control("sleep", {})
+    assert (await resting.control("wake_up", {"awake": False}))["awake"] is False
+    assert world.registration.why_out == "the engine sleeps"
+    await resting.control("wake_up", {"awake": True})
+    assert world.served.registered
+
+
 async def test_who_cannot_tell_that_it_is_awake_may_try_again() -> None:
     world, engine = World(), ObedientEngine()
     await world.registration.begin(CARD)

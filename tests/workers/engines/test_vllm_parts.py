@@ -418,6 +418,22 @@ async def test_clearing_computes_again_what_runs_and_is_told() -> None:
     assert (calls, told) == ([False, True], ["cleared"])
 
 
+async def test_an_engine_woken_in_part_says_that_it_still_sleeps() -> None:
+    class Engine:
+        asleep = {"weights", "kv_cache"}
+
+        async def wake_up(self, tags: list[str] | None) -> None:
+            self.asleep = self.asleep - set(tags or self.asleep)
+
+        async def is_sleeping(self) -> bool:
+            return bool(self.asleep)
+
+    controls = Controls(Engine(), config(model_config=SimpleNamespace(enable_sleep_mode=True)), lambda: None)
+    for tags in (["weight"], ["weights"]):
+        assert await controls.run("wake_up", {"tags": tags}) == {"status": "ok", "awake": False}
+    assert await controls.run("wake_up", {"tags": ["kv_cache"]}) == {"status": "ok"}
+
+
 def test_a_model_of_another_name_is_no_adapter() -> None:
     assert Adapters("base", 0).request_of("anything") is None
     adapters = Adapters("base", 2)

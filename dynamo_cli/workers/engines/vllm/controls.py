@@ -79,8 +79,10 @@ class Controls:
         if given.level:
             self._cleared()
 
-    async def _wake_up(self, given: _WakeUp) -> None:
+    async def _wake_up(self, given: _WakeUp) -> dict[str, Any] | None:
+        """By tags it wakes in parts, and computes nothing before the last one; of a tag it does not know it only logs."""
         await self._engine.wake_up(given.tags)
+        return {"status": "ok", "awake": False} if await self._engine.is_sleeping() else None
 
     async def _pause(self, given: _Pause) -> None:
         await self._engine.pause_generation(mode=given.mode, clear_cache=given.clear_cache)
