@@ -80,7 +80,7 @@ class Controls:
             self._cleared()
 
     async def _wake_up(self, given: _WakeUp) -> dict[str, Any] | None:
-        """By tags it wakes in parts, and computes nothing before the last one; of a tag it does not know it only logs."""
+        """By tags it wakes in parts, and computes nothing before the last; of one it does not know it only logs."""
         await self._engine.wake_up(given.tags)
         return {"status": "ok", "awake": False} if await self._engine.is_sleeping() else None
 
