@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from dynamo_cli.errors import UsageError
+from dynamo_cli.supervisor.room import SYSTEM_PORT, system_port
 from dynamo_cli.topology.process import Plan, ProcessSpec
 from dynamo_cli.topology.twins import place_of
 
@@ -26,8 +27,8 @@ def scaled(
 
     The highest replicas go first.
 
-    Raises UsageError for a pool that is not there, a number that cannot be, and for more replicas of a pool that
-    holds GPUs: which GPUs they get is decided when the topology is planned.
+    Raises UsageError for a pool that is not there, a number that cannot be, several replicas that would listen on one
+    port, and for more of a pool that holds GPUs: which GPUs they get is decided when the topology is planned.
     """
     for pool, count in replicas.items():
         plan = _with_pool(plan, pool, count, models.get(pool), ports, taken)
@@ -46,6 +47,8 @@ def _with_pool(
     present = sorted((p for p in plan.processes if p.pool == pool), key=lambda p: p.replica)
     if count > len(present) and model.gpus:
         raise UsageError(f"{pool} holds GPUs: write replicas = {count} in the topology and `dynamo apply` it")
+    if count > max(len(present), 1) and (port := system_port(model)):
+        raise UsageError(f"{pool}={count}: they cannot all listen on port {port} ({SYSTEM_PORT}); 0 takes any free one")
     used = {place_of(p.name) for p in present[:count]} | {place_of(name) for name in taken}
     free = (i for i in itertools.count() if f"{pool}-{i}" not in used)
     members = [*present[:count], *(copied(model, next(free), ports) for _ in range(count - len(present)))]

@@ -25,23 +25,26 @@ def no_role(spec: EngineSpec) -> str:
     return f"engine {quoted(spec.name)} cannot hand over the KV it has computed; leave role out"
 
 
-def check(topology: Topology, specs: Specs, report: Report) -> None:
-    """Add every problem that is left once each value is right by itself."""
+def check(topology: Topology, specs: Specs, report: Report, environ: Mapping[str, str]) -> None:
+    """Add every problem that is left once each value is right by itself. `environ`: what processes will inherit."""
     empty = not topology.workers and not topology.services
     if empty and not report.touches(("workers",)) and not report.touches(("services",)):
         report.add(("workers",), "no pool of workers; add a table such as [workers.decode]")
     for pool in topology.workers.values():
-        _PoolCheck(pool, topology, specs, report).run()
+        _PoolCheck(pool, topology, specs, report, environ).run()
     check_processes(topology, report)
     check_frontend(topology.frontend, report)
     check_router(topology, report)
 
 
 class _PoolCheck:
-    def __init__(self, pool: Pool, topology: Topology, specs: Specs, report: Report) -> None:
+    def __init__(
+        self, pool: Pool, topology: Topology, specs: Specs, report: Report, environ: Mapping[str, str]
+    ) -> None:
         self.pool, self.topology, self.specs = pool, topology, specs
         self.path: KeyPath = ("workers", pool.name)
         self.report = report
+        self.environ = environ
 
     def add(self, key: str, what: str) -> None:
         self.report.add((*self.path, key), what)
@@ -93,10 +96,16 @@ class _PoolCheck:
             self.add("model", 'no model; write model = "ORG/NAME" at the top of the file or in this pool')
 
     def check_system_port(self) -> None:
-        port = self.pool.env.get(SYSTEM_PORT, "")
-        if port.isdecimal() and int(port) and self.pool.replicas > 1:
-            what = f"the {self.pool.replicas} replicas cannot all listen on port {port}; write 0 for any free one"
-            self.report.add((*self.path, "env", SYSTEM_PORT), what)
+        own = self.pool.env.get(SYSTEM_PORT)
+        port = (self.environ.get(SYSTEM_PORT, "") if own is None else own).strip()
+        if not port.isdecimal() or not int(port) or self.pool.replicas < 2:
+            return
+        what = f"the {self.pool.replicas} replicas cannot all listen on port {port}"
+        if own is None:
+            zero = f'write env = {{ {SYSTEM_PORT} = "0" }}'
+            self.add("replicas", f"{what}, the {SYSTEM_PORT} of the environment; {zero} for any free one")
+        else:
+            self.report.add((*self.path, "env", SYSTEM_PORT), f"{what}; write 0 for any free one")
 
     def check_role(self) -> None:
         """The engine must be able to be that half, and who prefills needs the other one."""

@@ -54,7 +54,7 @@ def load_topology(
     document, report = read_document(path, sets, environ)
     topology: Topology = TOPOLOGY.read(document, (), report)
     topology = _completed(topology, path, report.places, environ)
-    check(topology, specs, report)
+    check(topology, specs, report, environ)
     report.raise_problems()
     return topology
 

@@ -179,4 +179,8 @@ def test_room() -> None:
         no_room(custom("true", env={"DYN_SYSTEM_PORT": "9090"}), 0, GIB)
         == "both would need port 9090 (DYN_SYSTEM_PORT)"
     )
+    inherited = {"DYN_SYSTEM_PORT": "9091"}
+    assert no_room(worker(0), 0, GIB, inherited) == "both would need port 9091 (DYN_SYSTEM_PORT)"
+    assert no_room(worker(0, env={"DYN_SYSTEM_PORT": "0"}), 0, GIB, inherited) == ""
+    assert no_room(frontend(), 0, GIB, inherited) == ""
     assert no_room(custom("true"), 2 * GIB, 2 * GIB).startswith("it holds 2.0 GiB of memory and there are 2.0 GiB")

@@ -58,6 +58,15 @@ def test_gpus_only_fewer() -> None:
         scaled(held, {"decode": 3}, models, count(9000))
 
 
+def test_one_port_is_for_one_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = plan(frontend(), worker(0))
+    monkeypatch.setenv("DYN_SYSTEM_PORT", "9090")
+    assert names(scale({"frontend": 2}, alone)) == ["frontend-0", "frontend-1", "decode-0"]
+    assert names(scale({"decode": 1}, scale({"decode": 0}, alone))) == ["frontend-0", "decode-0"]
+    with pytest.raises(UsageError, match=r"decode=2: they cannot all listen on port 9090 \(DYN_SYSTEM_PORT\)"):
+        scale({"decode": 2}, alone)
+
+
 @given(st.lists(st.integers(0, 9), max_size=6))
 def test_any_way_leads_to_the_same_number_of_distinct_replicas(steps: list[int]) -> None:
     current = PLAN

@@ -463,6 +463,19 @@ def test_each_problem_is_one_exact_line(tmp_path: Path, text: str, expected: lis
     assert problems(tmp_path, text) == expected
 
 
+def test_a_system_port_of_the_environment_is_inherited_by_all_replicas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DYN_SYSTEM_PORT", "8081")
+    assert problems(tmp_path, GOOD + "replicas = 2") == [
+        "F:4: workers.decode.replicas: the 2 replicas cannot all listen on port 8081, the DYN_SYSTEM_PORT of the "
+        'environment; write env = { DYN_SYSTEM_PORT = "0" } for any free one'
+    ]
+    for good in (GOOD, GOOD + 'replicas = 2\nenv = { DYN_SYSTEM_PORT = "0" }'):
+        (tmp_path / "good.toml").write_text(good)
+        load_topology(tmp_path / "good.toml")
+
+
 def test_all_problems_at_once_in_order_of_lines(tmp_path: Path) -> None:
     text = 'name = ""\n[router]\nmode = "kw"\n[workers.a]\nreplicas = -1\n[frontend]\nport = "x"\n'
     found = problems(tmp_path, text, "frontend.host=5", "nmae=x")
