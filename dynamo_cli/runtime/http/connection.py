@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, cast
 
+from dynamo_cli.errors import Draining
 from dynamo_cli.runtime.http.exchange import CONTINUE, Exchange
 from dynamo_cli.runtime.http.peer import Progress, gone, peer_uid, reset
 from dynamo_cli.runtime.http.reader import RequestReader
@@ -146,6 +147,16 @@ class HttpConnection(asyncio.Protocol):
         self._reader.complete.clear()
         if self._transport is not None:
             self._transport.close()
+
+    def give_up(self) -> None:
+        """Close at once. Who still waits for an answer is told so; one that has begun breaks off."""
+        exchange = self._exchange
+        if exchange is None or exchange.started:
+            self.abort()
+            return
+        self._reader.complete.clear()
+        exchange.request.keep_alive = False
+        exchange.give_up(Draining("the server stops, and the answer was not ready in time"))
 
     def abort(self) -> None:
         if self._transport is not None:

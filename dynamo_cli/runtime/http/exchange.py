@@ -186,6 +186,13 @@ class Exchange:
             on_disconnect()
             self._ended(connection)
 
+    def give_up(self, error: DynamoError) -> None:
+        """Answer with this, before anything was sent, and let whoever was to answer go."""
+        on_disconnect = self.on_disconnect
+        self._forget()
+        on_disconnect()
+        self.send_error(error)
+
     def _frame(self, payload: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(payload), payload) if self._chunked and payload else payload
 

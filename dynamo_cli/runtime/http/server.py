@@ -135,7 +135,7 @@ class HttpServer:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         for connection in list(self.connections):
-            connection.abort() if connection.busy else connection.close()
+            connection.give_up() if connection.busy else connection.close()
         await self._until(lambda: not self.connections, 1.0)
 
     async def _until(self, reached: Callable[[], bool], timeout_s: float | None) -> None:

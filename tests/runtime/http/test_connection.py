@@ -135,6 +135,31 @@ async def test_retiring_answers_who_asks_again_and_waits_for_what_runs() -> None
         writer.close()
 
 
+async def test_who_still_waits_when_the_server_closes_is_told_so() -> None:
+    held: list[Exchange] = []
+    left: list[str] = []
+    listener = bind("127.0.0.1", 0)
+    server = HttpServer(lambda exchange: held.append(exchange), LIMITS)
+    server.listen(listener)
+    talks = [await asyncio.open_connection(*listener.getsockname()) for _ in range(2)]
+    for count, (_, writer) in enumerate(talks, 1):
+        writer.write(post("/x", b""))
+        await until(lambda count=count: len(held) == count)  # type: ignore[misc]
+    waiting, begun = held
+    begun.start(b"data: 1\n\n")
+    waiting.on_disconnect = lambda: left.append("waiting")
+    begun.on_disconnect = lambda: left.append("begun")
+    await server.close()
+    received = await talks[0][0].read(-1)
+    assert received.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1\r\n" in received
+    assert b"connection: close\r\n" in received and b"the server stops" in received
+    broken_off = await talks[1][0].read(-1)
+    assert b"data: 1" in broken_off and not broken_off.endswith(b"0\r\n\r\n")
+    assert sorted(left) == ["begun", "waiting"] and not waiting.open
+    for _, writer in talks:
+        writer.close()
+
+
 async def test_who_connected_before_draining_and_asks_then_is_answered_and_closed() -> None:
     held: list[Exchange] = []
     listener = bind("127.0.0.1", 0)
