@@ -25,7 +25,7 @@ from dynamo_cli.workers.admission import admit
 from dynamo_cli.workers.arguments import WorkerArguments
 from dynamo_cli.workers.canary import Canary, canary_request
 from dynamo_cli.workers.counts import RequestCounts
-from dynamo_cli.workers.embedding import answering
+from dynamo_cli.workers.embedding import Answering, answering
 from dynamo_cli.workers.engine import Engine
 from dynamo_cli.workers.handling import handled
 from dynamo_cli.workers.kv_events import BLOCKS_PATH, KvEventTeller
@@ -166,7 +166,7 @@ class Serving:
     def _handler(self, load: LoadReport) -> Handler:
         loaded, spans, limit = self._loaded, self._spans, self._limit
         info, watched = loaded.info, self._arguments.canary.enabled
-        generate = answering(loaded.engine, info)
+        generate = self._at_its_turn(answering(loaded.engine, info))
         with_media = fetching(generate, self._arguments.media)
 
         def handle(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
@@ -187,10 +187,22 @@ class Serving:
 
         return handle
 
+    def _at_its_turn(self, generate: Answering) -> Answering:
+        """A request may have waited, for others or its media: by now its adapter may be gone."""
+
+        def begin(request: EngineRequest, context: Context) -> AsyncIterator[Delta]:
+            self._check_adapter(request.model)
+            return generate(request, context)
+
+        return begin
+
     def _check_place(self, model: str) -> None:
         """Raises Draining, after which another worker is tried, for what has come too late for this one."""
         if self._registration.resting:
             raise Draining(f"the worker rests: {self._registration.why_out}")
+        self._check_adapter(model)
+
+    def _check_adapter(self, model: str) -> None:
         if self._loaded.info.max_adapters and model != self._card.name and model not in self._adapters:
             raise Draining(f"this worker does not serve {model!r} now; it serves {self._served_names()}")
 

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dynamo_cli.errors import UsageError
+from dynamo_cli.errors import Draining, UsageError
+from dynamo_cli.protocol.engine import EngineRequest, StopConditions
 from dynamo_cli.runtime.paths import DeploymentPaths
 from dynamo_cli.workers.system.options import SystemOptions, system_options
 from tests.workers.processes import Worker, peer, worker
@@ -138,3 +139,24 @@ async def test_a_worker_that_cannot_load_its_adapter_says_so(clean_environment: 
     with worker(clean_environment, *MOCK, "--adapter", "a=/no/such/place") as process:
         assert await ends(process, 10) == 2
         assert process.log.splitlines()[-1] == "dynamo: engine mock serves no adapters here"
+
+
+async def test_a_request_that_waited_while_its_adapter_was_unloaded_goes_elsewhere(clean_environment: Path) -> None:
+    (clean_environment / "one").mkdir()
+    given = ("--max-loras", "1", "--adapter", f"first={clean_environment}/one", "--engine-request-limit", "1")
+
+    def asked(model: str) -> EngineRequest:
+        return EngineRequest(model, [1, 2, 3], stop=StopConditions(max_tokens=5000))
+
+    with worker(clean_environment, *MOCK[:-1], "1", *given) as process:
+        async with admin(process) as own, peer() as (_, client):
+            await client.wait_for_instances(1, timeout_s=10)
+            running, waiting = client.random(asked("mine")), client.random(asked("first"))
+            await anext(running)
+            first = asyncio.ensure_future(anext(waiting))
+            while "dynamo_request_queue 1" not in (await own.get("/metrics")).text:
+                await asyncio.sleep(0.01)
+            assert (await own.delete("/v1/loras/first")).status_code == 200
+            await running.aclose()  # type: ignore[attr-defined]
+            with pytest.raises(Draining, match="does not serve 'first' now"):
+                await first
