@@ -47,6 +47,16 @@ def test_a_gguf_file(tmp_path: Path) -> None:
         assert (found.name, found.path, found.kind) == (name, path, "gguf")
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("~nobody-of-that-name/m.gguf", "home directory it begins with is not known"), ("/" + "a" * 300, "too long")],
+    ids=["no such home", "too long"],
+)
+def test_a_path_that_cannot_be(name: str, says: str) -> None:
+    with pytest.raises(ModelMissing, match=f"model {name}: .*{says}"):
+        resolve_model(name)
+
+
 def test_a_gguf_blob_without_a_suffix(tmp_path: Path) -> None:
     assert resolve_model(str(write_gguf(tmp_path / "blob", {}))).kind == "gguf"
 
