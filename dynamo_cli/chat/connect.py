@@ -29,7 +29,8 @@ def connect(
     """
     key = api_key or (os.environ.get(KEY_VARIABLE) if url else None)
     if key is not None and not (key.isascii() and key.isprintable()):
-        raise UsageError(f"the API key of {parse_url(url).url if url else 'the deployment'} holds letters that no key has")
+        whose = parse_url(url).url if url else "the deployment"
+        raise UsageError(f"the API key of {whose} holds letters that no key has")
     if url is None:
         await_deployment(model, preferred, timeout_s, api_key)
     address = parse_url(url or default_url())
