@@ -77,6 +77,14 @@ def test_a_split_gguf_is_one_model(tmp_path: Path) -> None:
     assert resolve_model(str(folder)).path.name == "m-00001-of-00002.gguf"
 
 
+@pytest.mark.parametrize("index", ["{", "[]", '{"weight_map": {"a": 3}}', '{"weight_map": []}'])
+def test_an_index_that_is_none(tmp_path: Path, index: str) -> None:
+    folder = huggingface_model(tmp_path / "m", "config.json", "model-1.safetensors")
+    (folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ModelMissing, match="cannot be read as an index of weights"):
+        resolve_model(str(folder))
+
+
 def test_shards_must_all_be_there(tmp_path: Path) -> None:
     folder = huggingface_model(tmp_path / "m", "config.json", "model-1.safetensors")
     shards = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
