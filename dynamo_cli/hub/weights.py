@@ -23,7 +23,7 @@ def find_weights(directory: Path) -> Path:
     """
     if (directory / "config.json").is_file() and _has_tensors(directory):
         return directory
-    parts = [file for file in sorted(directory.glob("*.gguf")) if not file.name.startswith("mmproj")]
+    parts = [file for file in _files(directory, "*.gguf") if not file.name.startswith("mmproj")]
     heads = [file for file in parts if not _LATER_PART.search(file.name)]
     if len(heads) == 1:
         return heads[0]
@@ -44,4 +44,9 @@ def _has_tensors(directory: Path) -> bool:
             more = f" and {len(missing) - 1} more files are" if len(missing) > 1 else " is"
             raise ModelMissing(f"{directory}: incomplete: {missing[0]}{more} missing")
         return True
-    return any(directory.glob("*.safetensors"))
+    return bool(_files(directory, "*.safetensors"))
+
+
+def _files(directory: Path, pattern: str) -> list[Path]:
+    """Without links to what is gone, as in a cache that somebody has cleared by hand."""
+    return [file for file in sorted(directory.glob(pattern)) if file.is_file()]

@@ -77,6 +77,15 @@ def test_a_split_gguf_is_one_model(tmp_path: Path) -> None:
     assert resolve_model(str(folder)).path.name == "m-00001-of-00002.gguf"
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "m.gguf"])
+def test_a_link_to_what_is_gone_is_no_model(tmp_path: Path, name: str) -> None:
+    """Else `dynamo pull` would say that it is here already."""
+    snapshot = cached(tmp_path, "org/m", "config.json")
+    (snapshot / name).symlink_to("../../blobs/gone")
+    with pytest.raises(ModelMissing, match="run `dynamo pull org/m`"):
+        resolve_model("org/m")
+
+
 @pytest.mark.parametrize("index", ["{", "[]", '{"weight_map": {"a": 3}}', '{"weight_map": []}'])
 def test_an_index_that_is_none(tmp_path: Path, index: str) -> None:
     folder = huggingface_model(tmp_path / "m", "config.json", "model-1.safetensors")
