@@ -49,6 +49,7 @@ def parse_url(url: str) -> Address:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
+        (parts.hostname or "").encode("idna")  # as every connection does, which would fail less clearly
     except ValueError as error:
         raise UsageError(f"--url {url}: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:

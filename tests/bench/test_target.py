@@ -18,3 +18,9 @@ def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, p
             pytest.skip("httpx can use it here")
     with pytest.raises(UsageError, match="the proxy that ALL_PROXY, HTTP_PROXY or HTTPS_PROXY names: "):
         served_models(parse_url("http://192.0.2.1:8000"))
+
+
+def test_a_name_that_no_host_can_have_is_an_error_of_the_url() -> None:
+    with pytest.raises(UsageError, match=r"--url http://a\.\.b: "):
+        parse_url("http://a..b")
+    assert parse_url("http://[::1]:8").host == "::1"
