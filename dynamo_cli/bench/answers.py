@@ -8,13 +8,20 @@ import msgspec
 
 
 class Message(msgspec.Struct):
+    """Servers call what a model thinks before it answers `reasoning_content` or `reasoning`."""
+
     content: str | None = None
     reasoning_content: str | None = None
+    reasoning: str | None = None
     tool_calls: list[Any] | None = None
 
     @property
+    def thought(self) -> str:
+        return self.reasoning_content or self.reasoning or ""
+
+    @property
     def text(self) -> str:
-        return (self.reasoning_content or "") + (self.content or "")
+        return self.thought + (self.content or "")
 
 
 class Choice(msgspec.Struct):
@@ -26,7 +33,7 @@ class Choice(msgspec.Struct):
     @property
     def has_content(self) -> bool:
         part = self.delta or self.message
-        return bool(self.text or (part and (part.content or part.reasoning_content or part.tool_calls)))
+        return bool(self.text or (part and (part.content or part.thought or part.tool_calls)))
 
     @property
     def answer(self) -> str:

@@ -49,6 +49,7 @@ def parse_url(url: str) -> Address:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
+        (parts.hostname or "").encode("idna")  # as every connection does, which would fail less clearly
     except ValueError as error:
         raise UsageError(f"--url {url}: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -70,16 +71,23 @@ def default_url() -> str:
 
 
 def http_client(address: Address, timeout_s: float = 30.0, headers: Headers | None = None) -> httpx.Client:
-    """A client that uses the environment's proxies only for hosts other than this one."""
+    """A client that uses the environment's proxies only for hosts other than this one.
+
+    Raises UsageError for a proxy that cannot be used.
+    """
     import httpx
 
-    return httpx.Client(
-        base_url=address.url,
-        timeout=httpx.Timeout(timeout_s, connect=5.0),
-        headers=headers,
-        trust_env=address.host not in LOOPBACK,
-        verify=tls_context() if address.tls else False,  # reading the certificates takes longer than an answer
-    )
+    verify = tls_context() if address.tls else False  # reading the certificates takes longer than an answer
+    try:
+        return httpx.Client(
+            base_url=address.url,
+            timeout=httpx.Timeout(timeout_s, connect=5.0),
+            headers=headers,
+            trust_env=address.host not in LOOPBACK,
+            verify=verify,
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise UsageError(f"the proxy that ALL_PROXY, HTTP_PROXY or HTTPS_PROXY names: {error}") from error
 
 
 def tls_context() -> ssl.SSLContext:

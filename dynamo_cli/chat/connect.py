@@ -27,12 +27,13 @@ def connect(
 
     The key of the environment goes only to a server named by `url`. Raises NotReady, ModelMissing, UsageError.
     """
+    key = api_key or (os.environ.get(KEY_VARIABLE) if url else None)
+    if key is not None and not (key.isascii() and key.isprintable()):
+        whose = parse_url(url).url if url else "the deployment"
+        raise UsageError(f"the API key of {whose} holds letters that no key has")
     if url is None:
         await_deployment(model, preferred, timeout_s, api_key)
     address = parse_url(url or default_url())
-    key = api_key or (os.environ.get(KEY_VARIABLE) if url else None)
-    if key is not None and not (key.isascii() and key.isprintable()):
-        raise UsageError(f"the API key of {address.url} holds letters that no key has")
     server = Server(address, key)
     if model is None and preferred is not None and preferred in server.models():
         model = preferred

@@ -62,6 +62,7 @@ class Conversation:
     def replace(self, messages: list[Message]) -> None:
         """Be these messages: a system message or none, then questions and answers in turn."""
         self.reset()
-        self.system = messages[0].content if messages and messages[0].role == "system" else ""
-        turns = messages[1:] if self.system else messages
+        begins = bool(messages) and messages[0].role == "system"
+        self.system = messages[0].content if begins else ""
+        turns = messages[begins:]
         self._turns = [(question.content, answer) for question, answer in zip(turns[::2], turns[1::2], strict=True)]

@@ -29,19 +29,18 @@ class Repl:
         self._remember = remember
 
     def run(self) -> None:
-        """Until /quit, the end of input, or Ctrl-C twice in a row."""
+        """Until /quit, the end of input, or Ctrl-C twice in a row. Once, it gives up what is typed or under way."""
         interrupts = 0
         with suppress(EOFError):
             while interrupts < 2:
                 try:
                     message = read_message(self._read)
-                except KeyboardInterrupt:
+                    interrupts = 0
+                    if message:
+                        self._take(message)
+                except KeyboardInterrupt:  # noqa: PERF203
                     interrupts += 1
                     self._session.say("" if interrupts > 1 else "  (Ctrl-C again, or Ctrl-D, leaves)")
-                    continue
-                interrupts = 0
-                if message:
-                    self._take(message)
 
     def _take(self, message: str) -> None:
         self._remember(message)

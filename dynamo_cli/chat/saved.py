@@ -28,8 +28,8 @@ def save(path: Path, model: str, messages: list[Message]) -> None:
 
     Raises UsageError rather than overwrite what is no saved chat, ResourceMissing when the disk refuses.
     """
-    path = path.expanduser()
-    if path.exists() and not _is_saved_chat(path):
+    path = _at_home(path)
+    if os.path.exists(path) and not _is_saved_chat(path):
         raise UsageError(f"{path} is there already and is no saved chat; choose another name")
     path = path.resolve()
     text = msgspec.json.format(msgspec.json.encode(SavedChat(object=MARK, model=model, messages=messages)), indent=2)
@@ -46,7 +46,7 @@ def save(path: Path, model: str, messages: list[Message]) -> None:
 
 def load(path: Path) -> SavedChat:
     """Raises UsageError that says what is wrong with the file."""
-    path = path.expanduser()
+    path = _at_home(path)
     try:
         if not path.is_file():
             raise UsageError(f"{path}: is not a file" if path.exists() else f"{path}: no such file")
@@ -61,6 +61,13 @@ def load(path: Path) -> SavedChat:
         raise UsageError(f'{path}: is no saved chat: object is "{saved.object}", expected "{MARK}"')
     _check_order(path, saved.messages)
     return saved
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise UsageError(f"{path}: the home directory it begins with is not known") from None
 
 
 def _check_order(path: Path, messages: list[Message]) -> None:

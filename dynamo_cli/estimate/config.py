@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dynamo_cli.estimate.shape import Attention, ModelShape, ShapeUnknown, Weights, gathered
+from dynamo_cli.estimate.shape import Attention, ModelShape, ShapeUnknown, Weights, believable, gathered
 from dynamo_cli.estimate.weights import divided
 from dynamo_cli.hub.tensors import Tensor
 
@@ -29,7 +29,13 @@ STRETCHED = ("linear", "dynamic")
 
 def shape_of_config(config: Config, weights: Weights | Sequence[Tensor]) -> ModelShape:
     """`weights`: the tensors, or what is known of them. Raises ShapeUnknown."""
-    config = {**config, **config.get("text_config", {})}
+    try:
+        return _shape({**config, **(config.get("text_config") or {})}, weights)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:  # whatever others have written into it
+        raise ShapeUnknown(f"its config.json is not understood: {error}") from error
+
+
+def _shape(config: Config, weights: Weights | Sequence[Tensor]) -> ModelShape:
     kind = str(config.get("model_type", ""))
     if kind.startswith(STATE_SPACE):
         raise ShapeUnknown(f"{kind} has layers that keep a state, which is not estimated")
@@ -38,7 +44,7 @@ def shape_of_config(config: Config, weights: Weights | Sequence[Tensor]) -> Mode
         kind="hf",
         architecture=kind,
         context=_context(config),
-        layers=_number(config, "num_hidden_layers"),
+        layers=_layers(config),
         width=width,
         heads=heads,
         head=_head(config, heads, width),
@@ -53,7 +59,7 @@ def _attention(config: Config, heads: int, width: int) -> list[Attention]:
     """Each layer that keeps its own KV."""
     if config.get("kv_lora_rank"):
         values = _number(config, "kv_lora_rank") + _number(config, "qk_rope_head_dim")
-        return [Attention(layers=_number(config, "num_hidden_layers"), heads=1, values=values, latent=True)]
+        return [Attention(layers=_layers(config), heads=1, values=values, latent=True)]
     head, kv_heads = _head(config, heads, width), _kv_heads(config, heads)
     wide = _number(config, "global_head_dim", head), _number(config, "num_global_key_value_heads", kv_heads)
     layers = []
@@ -65,7 +71,7 @@ def _attention(config: Config, heads: int, width: int) -> list[Attention]:
 
 def _windows(config: Config) -> list[int]:
     """Of each layer that keeps KV: the tokens it looks back, 0 for all."""
-    layers, window = _number(config, "num_hidden_layers"), _window(config)
+    layers, window = _layers(config), _window(config)
     types = config.get("layer_types")
     if isinstance(types, list) and len(types) == layers:
         found = [window if "sliding" in kind or "chunked" in kind else 0 for kind in types if "linear" not in kind]
@@ -86,6 +92,8 @@ def _sees_all(layer: int, config: Config) -> bool:
     if config.get("use_sliding_window"):
         return layer < _number(config, "max_window_layers", 0)
     pattern = config.get("sliding_window_pattern") or PATTERNS.get(str(config.get("model_type")), 0)
+    if isinstance(pattern, str):  # EXAONE 4 writes LLLG: local, local, local, global
+        return pattern[layer % len(pattern)] == "G"
     return bool(pattern) and (layer + 1) % pattern == 0
 
 
@@ -112,10 +120,14 @@ def _context(config: Config) -> int:
     """As engines derive it: a rotary embedding may be stretched beyond what the model was trained for."""
     trained = _number(config, "max_position_embeddings", 0)
     rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    kind, factor = rope.get("rope_type") or rope.get("type"), rope.get("factor") or 1
+    kind, factor = rope.get("rope_type") or rope.get("type"), float(rope.get("factor") or 1)
     if kind == "yarn":
-        return int(rope.get("original_max_position_embeddings", trained) * factor)
+        return int((rope.get("original_max_position_embeddings") or trained) * factor)
     return int(trained * factor) if kind in STRETCHED else trained
+
+
+def _layers(config: Config) -> int:
+    return believable(_number(config, "num_hidden_layers"))
 
 
 def _number(config: Config, name: str, default: int | None = None) -> int:

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from dynamo_cli.estimate.shape import Attention, ModelShape, ShapeUnknown, gathered
+from dynamo_cli.estimate.shape import Attention, ModelShape, ShapeUnknown, believable, gathered
 from dynamo_cli.estimate.weights import in_numbers
 from dynamo_cli.hub.gguf import Metadata
 from dynamo_cli.hub.tensors import Tensor
@@ -23,7 +23,7 @@ def shape_of_gguf(metadata: Metadata, tensors: Sequence[Tensor]) -> ModelShape:
         kind="gguf",
         architecture=told.architecture,
         context=told.number("context_length", 0),
-        layers=told.number("block_count"),
+        layers=told.layers,
         width=told.width,
         heads=told.heads,
         head=told.head,
@@ -41,6 +41,10 @@ class _Told:
         for key in STATE_SPACE:
             if self._value(key):
                 raise ShapeUnknown(f"{self.architecture} has layers that keep a state, which is not estimated")
+
+    @property
+    def layers(self) -> int:
+        return believable(self.number("block_count"))
 
     @property
     def width(self) -> int:
@@ -67,7 +71,7 @@ class _Told:
 
     def attention(self) -> list[Attention]:
         """Each layer."""
-        layers = self.number("block_count")
+        layers = self.layers
         if self._value("attention.kv_lora_rank"):
             values = self.number("attention.kv_lora_rank") + self.number("rope.dimension_count")
             return [Attention(layers=layers, heads=1, values=values, latent=True)]
@@ -87,16 +91,23 @@ class _Told:
         window = self.number("attention.sliding_window", 0)
         pattern = self._value("attention.sliding_window_pattern")
         if isinstance(pattern, array):
-            return [window if flag else 0 for flag in pattern[:layers]]
+            flags = self._each("attention.sliding_window_pattern", pattern)
+            return [window if flag else 0 for flag in flags]
         every = pattern if isinstance(pattern, int) else PATTERNS.get(self.architecture, 0)
         return [window if every and at % every < every - 1 else 0 for at in range(layers)]
 
     def _of_layers(self, key: str, default: int | None = None) -> list[int]:
         """Of each layer, where they may differ."""
-        value, layers = self._value(key), self.number("block_count")
+        value = self._value(key)
         if isinstance(value, array):
-            return [int(number) for number in value[:layers]]
-        return [self.number(key, default)] * layers
+            return [int(number) for number in self._each(key, value)]
+        return [self.number(key, default)] * self.layers
+
+    def _each(self, key: str, values: array[int] | array[float]) -> array[int] | array[float]:
+        """One of each layer; some files have more, of layers that predict several tokens ahead."""
+        if len(values) < self.layers:
+            raise ShapeUnknown(f"its {self.architecture}.{key} has {len(values)} values for {self.layers} layers")
+        return values[: self.layers]
 
     def number(self, key: str, default: int | None = None) -> int:
         value = self._value(key)

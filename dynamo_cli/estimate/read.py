@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from dynamo_cli.errors import ModelMissing
 from dynamo_cli.estimate.config import shape_of_config
@@ -43,8 +42,11 @@ def remembered_shape(model: str) -> ModelShape | None:
 
 def _config(file: Path) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        found = json.loads(file.read_bytes())  # msgspec refuses Infinity, which Python writes into such files
     except OSError as error:
         raise ModelMissing(f"{file}: cannot be read: {error.strerror or error}") from error
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise ModelMissing(f"{file}: is no JSON object: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelMissing(f"{file}: is no JSON object")
+    return found

@@ -6,6 +6,9 @@ from typing import Literal
 
 import msgspec
 
+MOST_LAYERS = 10_000
+"""More than any model has; they are gone through one by one."""
+
 
 class ShapeUnknown(Exception):
     """Why the memory of this model cannot be estimated, in a few words."""
@@ -96,6 +99,13 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True):
     def kv_numbers(self, ranks: int = 1) -> int:
         """Numbers that a token keeps in all layers, on each of `ranks` GPUs, while it is in every window."""
         return sum(each.layers * each.of_rank(ranks) for each in self.attention)
+
+
+def believable(layers: int) -> int:
+    """The same. Raises ShapeUnknown for a number that only a damaged file claims."""
+    if layers > MOST_LAYERS:
+        raise ShapeUnknown(f"it claims {layers} layers")
+    return layers
 
 
 def gathered(layers: list[Attention]) -> tuple[Attention, ...]:

@@ -27,12 +27,13 @@ _STRUCTS = {kind: struct.Struct("<" + code) for kind, code in _SCALARS.items()}
 # Of ggml's types, by number: name, how many weights are stored together, and the bytes those take.
 _TYPES = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
+    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
     12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
     16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
     20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136),
     24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
     29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
+    40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
 }  # fmt: skip
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 
@@ -68,12 +69,18 @@ def _read(path: Path, what: Callable[[_Reader], T]) -> T:
             return what(_Reader(data))
     except OSError as error:
         raise ModelMissing(f"{path}: cannot be read: {error.strerror or error}") from error
+    except _Newer as error:
+        raise ModelMissing(f"{path}: {error}") from error
     except (_Malformed, ValueError) as error:  # mmap answers an empty file with ValueError
         raise ModelMissing(f"{path}: not a usable GGUF file: {error}; fetch the model again") from error
 
 
 class _Malformed(Exception):
     pass
+
+
+class _Newer(Exception):
+    """What the file holds may be sound, but is not known here."""
 
 
 class _Reader:
@@ -106,10 +113,11 @@ class _Reader:
     def _tensor(self) -> Tensor:
         name, sides = self._string(), self._u32()
         shape = tuple(self._u64() for _ in range(self._count(sides, 8)))
-        kind, together, size = _TYPES.get(self._u32(), ("", 0, 0))
+        stored = self._u32()
         self._u64()  # where it begins
-        if not kind:
-            raise _Malformed(f"tensor {name!r} has an unknown type")
+        if stored not in _TYPES:
+            raise _Newer(f"tensor {name!r} is of type {stored}, whose size is not known in this release")
+        kind, together, size = _TYPES[stored]
         return Tensor(name, kind, shape[::-1], prod(shape) // together * size)
 
     def _value(self, kind: int, key: str) -> Scalar | list[str] | array[int] | array[float]:

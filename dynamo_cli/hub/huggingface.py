@@ -36,7 +36,7 @@ def fetch_file(source: HubFile, size: int, folder: Path, progress: Progress) -> 
                         raise ModelMissing(f"Hugging Face sent more than {size} bytes of {source.path}")
                     file.write(chunk)
                     progress(target.name, done, size)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:  # the latter of a proxy
         raise ModelMissing(f"Hugging Face cannot be reached: {error or type(error).__name__}") from error
     return target
 

@@ -69,16 +69,18 @@ def looks_like_repository(name: str) -> bool:
 
 
 def _local(name: str) -> ModelFiles:
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return _files(name, find_weights(path.resolve()))
-    if not path.is_file():
-        raise ModelMissing(f"model {name}: no such file or directory")
     try:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            return _files(name, find_weights(path.resolve()))
+        if not path.is_file():
+            raise ModelMissing(f"model {name}: no such file or directory")
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
         raise ModelMissing(f"model {name}: cannot be read: {error.strerror}") from error
+    except RuntimeError as error:  # of expanduser
+        raise ModelMissing(f"model {name}: the home directory it begins with is not known") from error
     if magic != b"GGUF":
         raise ModelMissing(f"model {name}: not a GGUF file (it does not begin with GGUF)")
     return ModelFiles(name, path.absolute(), "gguf")

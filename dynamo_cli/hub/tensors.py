@@ -42,7 +42,7 @@ def _tensors(file: Path) -> Iterator[Tensor]:
         for name, entry in _header(file).items():
             if name != "__metadata__":
                 begin, end = entry["data_offsets"]
-                yield Tensor(name, str(entry["dtype"]), tuple(entry["shape"]), end - begin)
+                yield Tensor(name, str(entry["dtype"]), tuple(map(int, entry["shape"])), end - begin)
     except OSError as error:
         raise ModelMissing(f"{file}: cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError, struct.error) as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dynamo_cli.errors import ModelMissing
 from dynamo_cli.hub.paths import cache_dir, disk_errors
 from dynamo_cli.hub.resolve import ModelFiles
 from dynamo_cli.text.facts import FACTS, TEMPLATE, TOKENIZER
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 def prepare_bundle(files: ModelFiles, template: str | None = None) -> Path | None:
     """Write the bundle of a model into the cache, unless it is there; None when only the engine can tokenize.
 
-    `template` is used in place of the model's own. Raises ModelMissing for unusable files, ResourceMissing when the
-    cache cannot be written.
+    `template` is used in place of the model's own. Raises ModelMissing for unusable files, an invalid template
+    among them, ResourceMissing when the cache cannot be written.
     """
     shelf = cache_dir() / "text"
     if files.kind != "gguf" or template is not None:
@@ -46,10 +47,13 @@ def _make(files: ModelFiles, shelf: Path, template: str | None) -> Path | None:
     source = read_source(files)
     if source is None:
         return None
-    contents = _contents(source if template is None else dataclasses.replace(source, template=template))
+    source = source if template is None else dataclasses.replace(source, template=template)
+    contents = _contents(source)
     target = shelf / _digest(contents)
     if target.is_dir():
         return target
+    if source.template is not None:
+        _check_template(files, source.template)
     with disk_errors(shelf):
         shelf.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=shelf))
@@ -60,6 +64,17 @@ def _make(files: ModelFiles, shelf: Path, template: str | None) -> Path | None:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return target
+
+
+def _check_template(files: ModelFiles, template: str) -> None:
+    """Else every frontend would refuse the model, while its workers look as if all were well."""
+    from dynamo_cli.text.template import ChatTemplate
+
+    try:
+        ChatTemplate(template)
+    except ModelMissing as error:
+        reason = str(error).rstrip(".")
+        raise ModelMissing(f"{files.path}: {reason}; --custom-jinja-template FILE takes the place of it") from error
 
 
 def _contents(source: TextSource) -> dict[str, bytes]:

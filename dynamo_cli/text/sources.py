@@ -92,7 +92,8 @@ def _text_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def _added_ids(tokenizer: dict[str, Any]) -> dict[str, int]:
     added = tokenizer.get("added_tokens") or []
-    return {token["content"]: token["id"] for token in added if isinstance(token, dict)}
+    whole = (token for token in added if isinstance(token, dict) and {"content", "id"} <= token.keys())
+    return {token["content"]: token["id"] for token in whole}
 
 
 def _text(token: Any) -> str:

@@ -28,6 +28,7 @@ class ServicesPane(Vertical):
         self._head = Static(id="services-head")
         self._list = OptionList(id="services-list")
         self._names: list[str] = []
+        self._heirs: dict[str, str] = {}
         self._rows: list[Content] = []
         self._drawn: list[Content] = []
 
@@ -45,18 +46,27 @@ class ServicesPane(Vertical):
         drawn = table(status, width)
         self._head.update(drawn.head)
         names = [service.name for service in status.services]
+        self._heirs.update((service.replaces, service.name) for service in status.services if service.replaces)
         if names != self._names:
             self._renew(names)
         self._rows = drawn.rows
         self._draw()
 
     def _renew(self, names: list[str]) -> None:
-        selected = self.selected
+        selected = self._still_there(names)
         self._names, self._drawn = names, [Content("")] * len(names)
         self._list.clear_options()
         self._list.add_options(Option("") for _ in names)
         if names:
-            self._list.highlighted = names.index(selected) if selected in names else 0
+            self._list.highlighted = selected
+
+    def _still_there(self, names: list[str]) -> int:
+        """Where the selected service is now: else what took over from it, else what moved to its place. Another one
+        must not get the order that was meant for it."""
+        name, at = self.selected, self._list.highlighted or 0
+        while name and name not in names:
+            name = self._heirs.pop(name, "")
+        return names.index(name) if name else max(0, min(at, len(names) - 1))
 
     def _draw(self) -> None:
         """The rows that have changed; the selected one is marked, for eyes and screens that see no colour."""

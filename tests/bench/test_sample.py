@@ -45,6 +45,13 @@ def test_times_of_a_stream() -> None:
     assert sample.tpot_s == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_what_is_thought_counts_as_tokens(name: str) -> None:
+    thought = json.dumps({"choices": [{"delta": {name: "hm"}}]})
+    sample = collect((0.1, sse(thought)), (0.2, sse(chunk("a"))), (0.3, sse(FINISH, usage(2), DONE)))
+    assert (sample.ttft_s, sample.inter_token_s()) == (pytest.approx(0.1), pytest.approx([0.1]))
+
+
 def test_several_tokens_in_an_event_share_its_gap() -> None:
     sample = collect((0.1, sse(chunk("ab"))), (0.3, sse(chunk("cd"))), (0.3, sse(FINISH, usage(4), DONE)))
     assert sample.inter_token_s() == pytest.approx([0.0, 0.1, 0.1])

@@ -119,6 +119,7 @@ def test_prompts_share_what_their_blocks_share(tmp_path: Path) -> None:
         (end(0) + '{"schema": "other.v2"}\n', ":2: schema 'other.v2' is not dynamo.request.trace.v1"),
         (end(0, 64, hashes=[1, 2]), ":1: 2 hash_ids of 64 tokens are more than input_length 64"),
         (end(0, output=-1), ":1: output_length -1 is negative"),
+        (end(0).replace('"trace_block_size": 64', '"trace_block_size": 0'), ":1: a block size of 0 tokens is not at"),
     ],
 )
 def test_a_broken_record_is_named(tmp_path: Path, lines: str, fault: str) -> None:
@@ -127,6 +128,12 @@ def test_a_broken_record_is_named(tmp_path: Path, lines: str, fault: str) -> Non
     with pytest.raises(UsageError) as caught:
         read(file)
     assert str(caught.value).startswith(f"{file}{fault}")
+
+
+def test_hashes_told_with_a_sign_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text(end(0, 128, hashes=[-1, 2]) + end(1, 128, hashes=[2**64 - 1, 3]))
+    (first, second), _ = read(tmp_path / "t.jsonl")
+    assert list(first.blocks) == [2**64 - 1, 2] and first.blocks[0] == second.blocks[0]
 
 
 def test_a_directory_must_hold_a_request_trace(tmp_path: Path) -> None:

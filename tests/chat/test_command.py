@@ -121,6 +121,7 @@ def test_a_failed_answer_is_one_line(model: str, code: int, out: str, line: str)
         (["hi", "--top-p", "0"], 2, "--top-p 0.0: expected a number above 0, at most 1"),
         (["hi", "--seed", str(2**63)], 2, f"--seed {2**63}: expected a whole number of at most 64 bits"),
         (["hi", "--url", "http://127.0.0.1:1", "--api-key", "a\nb"], 2, "the API key of http://127.0.0.1:1 holds"),
+        (["hi", "--api-key", "a\nb"], 2, "the API key of the deployment holds letters that no key has"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_asked(

@@ -244,6 +244,22 @@ def test_save_and_load(chatty: Chatty, talk: Talk, tmp_path: Path) -> None:
     assert f"[{notes}: is not valid JSON" in told and "[/load wants a FILE]" in told and "no such file]" in told
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/chat", "/" + "a" * 300], ids=["no such home", "too long"])
+def test_a_file_that_cannot_be_is_a_line_and_the_chat_goes_on(talk: Talk, name: str) -> None:
+    told = talk.type("one", f"/save {name}", f"/load {name}", "/save")
+    assert told.count("home directory it begins with is not known]") + told.count("File name too long]") == 2
+    assert "[/save wants a FILE]" in told and talk.session.conversation.messages
+
+
+def test_ctrl_c_gives_up_a_command_and_not_the_chat(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(talk.server, "models", interrupted)
+    told = talk.type("one", "/model", "/stats")
+    assert "(Ctrl-C again, or Ctrl-D, leaves)" in told and "answers        1" in told
+
+
 def test_markdown_and_stats(talk: Talk) -> None:
     told = talk.type("/stats", "/markdown maybe", "/markdown on", "one", "/stats")
     assert "no answers yet" in told and "[/markdown wants on or off]" in told and "[markdown is on]" in told

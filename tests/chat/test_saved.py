@@ -35,6 +35,12 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["chat.json"]
 
 
+def test_an_empty_system_message_is_none() -> None:
+    conversation = Conversation()
+    conversation.replace([Message("system", ""), *MESSAGES[1:]])
+    assert conversation.messages == MESSAGES[1:]
+
+
 @pytest.mark.parametrize("content", ["notes", "{}", '{"model": "x", "messages": []}'])
 def test_other_files_are_not_overwritten(tmp_path: Path, content: str) -> None:
     file = tmp_path / "notes.txt"

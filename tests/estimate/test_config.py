@@ -60,6 +60,18 @@ def test_layers_that_look_back_over_a_window(config: dict[str, Any], layers: dic
     assert {each.window: each.layers for each in shape(config).attention} == layers
 
 
+def test_a_pattern_of_letters_says_which_layers_see_all() -> None:
+    config = configs.MISTRAL_7B | {"sliding_window_pattern": "LLLG"}
+    assert {each.window: each.layers for each in shape(config).attention} == {4096: 24, 0: 8}
+
+
+def test_null_is_as_good_as_nothing() -> None:
+    config = configs.DEEPSEEK_V3 | {"text_config": None}
+    assert shape(config) == shape(configs.DEEPSEEK_V3)
+    rope = {"type": "yarn", "factor": "4.0", "original_max_position_embeddings": None}
+    assert shape(configs.QWEN_2_5_7B | {"rope_scaling": rope}).context == 4 * 32768
+
+
 def test_layers_that_share_their_kv_keep_none() -> None:
     config = configs.GPT_OSS_20B | {"num_kv_shared_layers": 4}
     assert {each.window: each.layers for each in shape(config).attention} == {128: 10, 0: 10}
@@ -103,6 +115,10 @@ def test_ranks_that_divide_the_heads() -> None:
         ({"hidden_size": -1}, "hidden_size of its config.json is -1"),
         ({"num_key_value_heads": [8, 4]}, r"num_key_value_heads of its config.json is \[8, 4\]"),
         ({"model_type": "mamba2"}, "mamba2 has layers that keep a state"),
+        ({"text_config": [1]}, "its config.json is not understood"),
+        ({"rope_scaling": "linear"}, "its config.json is not understood"),
+        ({"layer_types": [None] * 32}, "its config.json is not understood"),
+        ({"num_hidden_layers": 10**12}, "it claims 1000000000000 layers"),
     ],
 )
 def test_what_cannot_be_estimated_says_why(change: dict[str, Any], says: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,31 @@ def test_a_file_that_cannot_be_estimated_says_why(tmp_path: Path) -> None:
         read_shape(resolve_model(str(write_gguf(tmp_path / "m.gguf", metadata))))
     with pytest.raises(ShapeUnknown, match=r"its llama\.embedding_length is missing"):
         shape_of_gguf({"general.architecture": "llama", "llama.attention.head_count": 4, "llama.block_count": 2}, [])
+
+
+@pytest.mark.parametrize("key", ["head_count", "head_count_kv", "sliding_window_pattern"])
+def test_a_file_that_tells_too_little_of_its_layers_says_so(tmp_path: Path, key: str) -> None:
+    metadata = {
+        "general.architecture": "llama",
+        "llama.block_count": 2,
+        "llama.embedding_length": 64,
+        "llama.attention.head_count": 4,
+        "llama.attention.sliding_window": 128,
+        f"llama.attention.{key}": [1],
+    }
+    with pytest.raises(ShapeUnknown, match=rf"its llama\.attention\.{key} has 1 values for 2 layers"):
+        read_shape(resolve_model(str(write_gguf(tmp_path / "m.gguf", metadata))))
+
+
+def test_a_file_that_claims_too_many_layers() -> None:
+    with pytest.raises(ShapeUnknown, match="it claims 4000000000 layers"):
+        shape_of_gguf({"general.architecture": "llama", "llama.block_count": 4_000_000_000}, [])
+
+
+def test_infinity_in_a_config_is_what_python_writes(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "falcon_h1", "time_step_limit": [0.0, Infinity]}')
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    assert "falcon_h1 has layers that keep a state" in str(shape_or_reason(resolve_model(str(tmp_path))))
 
 
 def test_a_directory_whose_files_are_broken(tmp_path: Path) -> None:

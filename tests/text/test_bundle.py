@@ -149,6 +149,26 @@ def test_a_huggingface_directory(tmp_path: Path, template: object) -> None:
     assert bundle.template.render([{"role": "user", "content": "x"}]) == "<s>x"
 
 
+def test_a_template_that_is_none_is_refused_before_a_frontend_meets_it(tmp_path: Path, cache: Path) -> None:
+    broken = huggingface(tmp_path / "m", tokenizer_config={"chat_template": "{{ x"})
+    for files in (broken, gguf(tmp_path, chat_template="{{ x")):
+        with pytest.raises(ModelMissing, match=r"the model's chat template is not valid: .*[^.]; --custom") as refused:
+            prepare_bundle(files)
+        assert str(refused.value).startswith(f"{files.path}: ")
+        assert not cache.exists()
+        assert prepare_bundle(files, "{{ messages }}") is not None
+        shutil.rmtree(cache)
+
+
+def test_an_added_token_without_a_text_names_nothing(tmp_path: Path) -> None:
+    files = huggingface(tmp_path / "m", tokenizer_config={"eos_token": "</s>"})
+    tokenizer = json.loads((files.path / "tokenizer.json").read_bytes())
+    tokenizer["added_tokens"] = [{"id": 1}, {"content": "</s>", "id": 2}]
+    (files.path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    source = read_source(files)
+    assert source is not None and source.facts.eos_token_ids == [2]
+
+
 def test_a_template_file_comes_first(tmp_path: Path) -> None:
     files = huggingface(tmp_path / "m", tokenizer_config={"chat_template": "old"}, config={"text_config": {
         "max_position_embeddings": 77}})  # fmt: skip

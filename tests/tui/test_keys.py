@@ -7,6 +7,7 @@ from textual.command import CommandPalette
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from dynamo_cli.runtime.control import ServiceStatus
 from dynamo_cli.tui.keys import KEYS, MOVING
 from tests.tui.scenes import all_failed, starting, under_load
 from tests.tui.screen import Shown, showing_scene
@@ -237,6 +238,27 @@ async def test_keys_give_orders_and_those_that_hurt_ask_first() -> None:
             await shown.until(lambda: not isinstance(shown.app.screen, ModalScreen), "the answer")
             await shown.app.workers.wait_for_complete()
             assert client.orders == wanted, keys
+
+
+async def test_the_selection_goes_on_with_what_took_over_or_to_what_moved_up() -> None:
+    """Never to another service at the other end of the table, which the next key would stop."""
+    async with showing_scene(under_load()) as (shown, client):
+
+        async def become(*services: ServiceStatus) -> None:
+            client.told = replace(client.told, services=list(services))
+            client.happens()
+            names = [service.name for service in services]
+            await shown.until(lambda: shown.app._services._names == names, "the new table")
+
+        await shown.select("decode-2")
+        *others, one, two, three = client.told.services
+        heir = replace(two, name="decode-2.b", replaces="decode-2")
+        await become(*others, one, two, three, heir)
+        assert shown.app._services.selected == "decode-2"
+        await become(*others, one, three, replace(heir, replaces=""))
+        assert shown.app._services.selected == "decode-2.b"
+        await become(*others, one)
+        assert shown.app._services.selected == "decode-1"
 
 
 async def test_an_order_that_is_refused_is_told() -> None:

@@ -86,8 +86,13 @@ def _request(known: _Request, agent: _Agent | None) -> TracedRequest:
         known.request_received_ms / 1e3,
         replay.input_length if replay is not None else known.input_tokens or 0,
         known.output_tokens or 0,
-        array("Q", replay.input_sequence_hashes) if replay is not None else (),
+        array("Q", map(_unsigned, replay.input_sequence_hashes)) if replay is not None else (),
         replay.trace_block_size if replay is not None else 1,
         known.model or "",
         session=agent.session_id if agent is not None else "",
     )
+
+
+def _unsigned(value: int) -> int:
+    """Some writers tell 64 bits with a sign."""
+    return value & 0xFFFF_FFFF_FFFF_FFFF

@@ -29,6 +29,8 @@ def fault(request: TracedRequest) -> str:
         return f"input_length {request.input_length} is not at least 1"
     if request.output_length < 0:
         return f"output_length {request.output_length} is negative"
+    if request.block_size < 1:
+        return f"a block size of {request.block_size} tokens is not at least 1"
     if (len(request.blocks) - 1) * request.block_size >= request.input_length:
         ids = f"{len(request.blocks)} hash_ids of {request.block_size} tokens"
         return f"{ids} are more than input_length {request.input_length}"

@@ -18,7 +18,13 @@ WIDTH = 116
 
 def draft_text(draft: Draft, facts: Facts, file: str, command: str) -> str:
     """`file`: its name, for the commands it tells of. `command` that made it."""
-    return "\n".join([*_head(draft, facts, file, command), *_serving(draft), *_pools(draft)]) + "\n"
+    head = map(_comment, _head(draft, facts, file, command))
+    return "\n".join([*head, *_serving(draft), *_pools(draft)]) + "\n"
+
+
+def _comment(line: str) -> str:
+    """Names of files may hold anything, a TOML comment may not."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _head(draft: Draft, facts: Facts, file: str, command: str) -> Iterator[str]:
@@ -62,7 +68,7 @@ def _of(draft: Draft, facts: Facts) -> str:
 
 
 def _serving(draft: Draft) -> Iterator[str]:
-    yield from aligned([("name", draft.name, ""), ("model", draft.model, "")])
+    yield from aligned([("name", draft.name, ""), ("model", draft.model.replace("${", "$${"), "")])
     yield ""
     yield "[frontend]"
     yield "port = 8000"

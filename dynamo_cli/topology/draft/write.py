@@ -8,10 +8,15 @@ from dynamo_cli.errors import UsageError
 
 
 def write_draft(file: Path, text: str, *, force: bool) -> None:
-    """Raises UsageError for a file that is there already, unless `force`, and for a place that cannot be."""
+    """Raises UsageError for a file that is there already, unless `force`, for a place that cannot be, and for names
+    that TOML cannot say."""
     try:
-        with file.open("w" if force else "x", encoding="utf-8") as stream:
-            stream.write(text)
+        content = text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the path of the model is not UTF-8, which a topology has to be; rename or link it") from None
+    try:
+        with file.open("wb" if force else "xb") as stream:
+            stream.write(content)
     except FileExistsError:
         raise UsageError(f"{file} is there already; --force overwrites it, -o FILE writes another one") from None
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:

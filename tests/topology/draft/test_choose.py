@@ -22,6 +22,7 @@ from dynamo_cli.topology.draft.choose import choose
 from dynamo_cli.topology.draft.draft import Draft, Wishes, draft_name
 from dynamo_cli.topology.draft.facts import Facts
 from dynamo_cli.topology.draft.text import draft_text
+from dynamo_cli.topology.draft.write import write_draft
 from dynamo_cli.topology.load import load_topology
 from dynamo_cli.topology.plan import Inventory, make_plan
 from dynamo_cli.topology.process import Plan
@@ -243,6 +244,22 @@ def test_each_value_says_why(tmp_path: Path) -> None:
     ):
         assert words in text, words
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("model", ["/m/a\nb.gguf", "/m/a\x01.gguf", '/m/"a" #${X}.gguf', "/m/a\x7f.gguf"])
+def test_any_path_is_written_so_that_it_can_be_read(tmp_path: Path, model: str) -> None:
+    known = facts(model=model)
+    file = tmp_path / "draft.toml"
+    file.write_text(draft_text(choose(known, Wishes()), known, "a\nb.toml", f"dynamo init {model}"))
+    assert load_topology(file).model == model
+
+
+def test_a_name_that_toml_cannot_say_costs_no_file(tmp_path: Path) -> None:
+    file = tmp_path / "draft.toml"
+    file.write_text("mine")
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        write_draft(file, 'model = "latin\udce9"', force=True)
+    assert file.read_text() == "mine"
 
 
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:

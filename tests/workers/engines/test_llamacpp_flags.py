@@ -43,6 +43,9 @@ def test_flags_become_fields() -> None:
         (["-c", "many"], "needs a number"),
         (["--kv-unified", "yes"], "takes no value"),
         (["-fa", "maybe"], "use on, off, auto"),
+        (["-np", "0"], "-np needs a number of at least 1, not 0"),
+        (["-c", "-1"], "-c needs a number of at least 0, not -1"),
+        (["--max-model-len=-5"], "--max-model-len needs a number of at least 0, not -5"),
         (["stray"], "unexpected engine argument 'stray'"),
     ],
 )

@@ -27,6 +27,8 @@ _INTEGERS = {
     "--threads-http": "n_threads_http",
     "-lv --verbosity --log-verbosity": "verbosity",
 }
+_LEAST = {"max_model_len": 0, "n_ctx": 0, "n_parallel": 1, "n_batch": 1, "n_ubatch": 1}
+"""llama.cpp would take what is less as a huge number, or divide by it."""
 _FLOATS = {
     "--rope-freq-base": "rope_freq_base",
     "--rope-freq-scale": "rope_freq_scale",
@@ -78,7 +80,9 @@ def parse_flags(args: Sequence[str]) -> Settings:
     settings: Settings = {}
     for flag, value in split_flags(args):
         field, kind = _lookup(flag)
-        settings[field] = _value(flag, value, kind)
+        settings[field] = found = _value(flag, value, kind)
+        if field in _LEAST and found < _LEAST[field]:
+            raise UsageError(f"engine llamacpp: {flag} needs a number of at least {_LEAST[field]}, not {value}")
     return settings
 
 

@@ -75,16 +75,23 @@ def _count(flag: str, text: str) -> int:
         return 0
     unit = UNITS.get(text[-1:], 0)
     try:
-        return int(float(text[:-1]) * unit) if unit else int(text)
-    except ValueError:
+        number = int(float(text[:-1]) * unit) if unit else int(text)
+    except (ValueError, OverflowError):
         raise UsageError(f"engine vllm: {flag} needs a number, not {text!r}") from None
+    least = 1 if COUNTS[flag] == "ranks" else 0
+    if number < least:
+        raise UsageError(f"engine vllm: {flag} needs a number of at least {least}, not {text}")
+    return number
 
 
 def _share(flag: str, text: str) -> float:
     try:
-        return float(text)
+        share = float(text)
     except ValueError:
-        raise UsageError(f"engine vllm: {flag} needs a number, not {text!r}") from None
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"engine vllm: {flag} needs a number above 0, at most 1, not {text!r}")
+    return share
 
 
 def _kv_bytes(text: str) -> float:
