@@ -19,7 +19,7 @@ port = 0
 [workers.decode]
 engine = "mock"
 [workers.decode.options]
-startup_time = 3.0
+startup_time = 8.0
 """
 TWO = """
 name = "two"

@@ -157,6 +157,7 @@ def test_decode_workers_compute_nothing_of_any_prompt(four: Halves) -> None:
     four.until_free()
 
 
+@pytest.mark.alone
 def test_workers_that_meet_are_both_asked_at_once(met: Halves, texts: list[str]) -> None:
     computed, transfers = "mock_prompt_tokens_computed_total", met.told("kv_transfer_total")
     before = sum(met.of(worker, computed) for worker in met.decode)
