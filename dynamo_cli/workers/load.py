@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from dynamo_cli.protocol.load import WorkerLoad
 from dynamo_cli.workers.engine import Engine
 
 REFRESH_S = 0.05
@@ -40,17 +41,22 @@ class LoadReport:
         if self._timer is None and self.encoded:
             self._timer = asyncio.get_running_loop().call_later(REFRESH_S, self._refresh)
 
-    def _refresh(self) -> None:
-        """A look that fails is said once; the next ones may do better."""
+    def now(self) -> WorkerLoad | None:
+        """None when the engine cannot tell. A look that fails is said once; the next ones may do better."""
         try:
-            self._look()
-            self._failing = False
+            return self._look()
         except Exception:
             if not self._failing:
                 _log.exception("the engine cannot tell its load")
             self._failing = True
+            return None
+
+    def _refresh(self) -> None:
+        self.now()
         self._timer = asyncio.get_running_loop().call_later(REFRESH_S, self._refresh) if self._inflight() else None
 
-    def _look(self) -> None:
+    def _look(self) -> WorkerLoad | None:
         load = self._engine.load()
         self.encoded = b"" if load is None else _encode(load)
+        self._failing = False
+        return load

@@ -64,7 +64,7 @@ def claim(plan: Plan, detached: bool) -> Claim:
             paths.ensure()
         remove_drafts(paths)
         bound = _bind(plan) if _needs_listener(plan) else None
-        set_aside(paths)
+        _begin_logs(paths)
         record = _new_record(plan, bound, detached)
         write(paths.plan, plan)
         write(paths.state, record)
@@ -89,6 +89,14 @@ def _bind(plan: Plan) -> socket.socket:
                     f"{ELSEWHERE}"
                 ) from None
         raise PortBusy(f"{error}; {ELSEWHERE}") from None
+
+
+def _begin_logs(paths: DeploymentPaths) -> None:
+    """ResourceMissing when the disk refuses, or something else is in the place of our files."""
+    try:
+        set_aside(paths)
+    except OSError as error:
+        raise ResourceMissing(f"cannot write {error.filename}: {error.strerror}") from None
 
 
 def _new_record(plan: Plan, bound: socket.socket | None, detached: bool) -> Record:
