@@ -65,13 +65,18 @@ def claim(plan: Plan, detached: bool) -> Claim:
         remove_drafts(paths)
         bound = _bind(plan) if _needs_listener(plan) else None
         _begin_logs(paths)
-        record = _new_record(plan, bound, detached)
-        write(paths.plan, plan)
-        write(paths.state, record)
+        held = Claim(Assignment(plan, paths, _new_record(plan, bound, detached), bound), lock)
     except BaseException:
         os.close(lock)
         raise
-    return Claim(Assignment(plan, paths, record, bound), lock)
+    try:
+        write(paths.plan, plan)
+        write(paths.state, held.assignment.record)
+    except BaseException:
+        held.withdraw()
+        held.release()
+        raise
+    return held
 
 
 def _needs_listener(plan: Plan) -> bool:
