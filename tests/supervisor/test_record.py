@@ -38,3 +38,4 @@ def test_what_is_in_the_place_of_our_files_is_one_line(clean_environment: Path) 
     with pytest.raises(ResourceMissing, match=r"^cannot write .*/logs/previous: File exists$"):
         claim(plan(worker()), True)
     assert not is_locked(paths)
+    assert not paths.runtime_dir.exists() and not (paths.root / "run").is_symlink()

@@ -67,6 +67,7 @@ def claim(plan: Plan, detached: bool) -> Claim:
         _begin_logs(paths)
         held = Claim(Assignment(plan, paths, _new_record(plan, bound, detached), bound), lock)
     except BaseException:
+        paths.tidy()
         os.close(lock)
         raise
     try:
@@ -74,6 +75,7 @@ def claim(plan: Plan, detached: bool) -> Claim:
         write(paths.state, held.assignment.record)
     except BaseException:
         held.withdraw()
+        paths.tidy()
         held.release()
         raise
     return held
