@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Mapping, Sequence
 
@@ -13,10 +15,17 @@ _TOKENS = re.compile(
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _IN_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+@")
-_ASSIGNED = re.compile(
-    rf"(?i)(--?[a-z0-9-]*{_NAMED}|\b[a-z0-9_]*{_NAMED})(['\"]?\s*[=:]\s*['\"]?)(?!\d{{1,7}}\b)([^\s'\",;&}}]+)"
+_REFUSED = "|".join(
+    re.escape(os.strerror(code))
+    for code in (
+        *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
+    )
 )
-"""A short number behind the name is a count or an id: `BOS token = 1`."""
+_ASSIGNED = re.compile(
+    rf"(?i)(--?[a-z0-9-]*{_NAMED}|\b[a-z0-9_]*{_NAMED})(['\"]?\s*[=:]\s*['\"]?)(?!\d{{1,7}}\b|{_REFUSED})([^\s'\",;&}}]+)"
+)
+"""A short number behind the name is a count or an id: `BOS token = 1`; behind a file's, why it cannot be had."""
 _FLAG = rf"--[a-z0-9-]*{_NAMED}"
 _ARGUMENT = re.compile(rf"(?i)({_FLAG}\s+)(?!-)(\S+)")
 _HINTS = (

@@ -21,7 +21,7 @@ def load_token(path: Path, environ: Mapping[str, str] = os.environ) -> bytes:
     try:
         _create(path)
     except OSError as error:
-        raise ResourceMissing(f"cannot write the token file ({error.strerror}): {path}") from None
+        raise ResourceMissing(f"cannot write the token file {path}: {error.strerror}") from None
     return _read(path)
 
 
@@ -31,7 +31,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise Unauthorized(f"cannot read the token file ({error.strerror}): {path}") from None
+        raise Unauthorized(f"cannot read the token file {path}: {error.strerror}") from None
     with os.fdopen(descriptor, "rb") as file:
         facts = os.fstat(file.fileno())
         if facts.st_uid != os.getuid():

@@ -38,6 +38,8 @@ def test_no_secret_is_left(template: str, secret: str) -> None:
     "text",
     [
         "max_tokens=16",
+        "cannot read /home/me/agg/token: No space left on device",
+        "--api-keys-file /etc/dynamo/api_keys: Permission denied",
         "prompt_tokens: 300",
         "tokens: 12.",
         "a token was made",

@@ -72,4 +72,4 @@ def test_why_it_cannot_be_read_is_not_taken_for_a_secret(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(Unauthorized) as raised:
         load_token(tmp_path / "file" / "token", {})
-    assert redact(str(raised.value)) == f"cannot read the token file (Not a directory): {tmp_path}/file/token"
+    assert redact(str(raised.value)) == f"cannot read the token file {tmp_path}/file/token: Not a directory"
