@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pwd
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dynamo_cli import __version__
 from dynamo_cli.cli.main import COMMANDS, COMPONENTS, run
+from dynamo_cli.runtime.paths import dynamo_home
 from tests.integration.dynamo import cpu_s_of
 
 REPOSITORY = Path(__file__).parents[1]
@@ -100,3 +103,12 @@ def test_a_full_disk_for_the_output_is_one_line(arguments: str) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
     assert (done.returncode, done.stderr) == (4, "dynamo: cannot write: No space left on device\n")
+
+
+def test_an_empty_home_is_none_and_not_the_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("DYNAMO_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: SimpleNamespace(pw_dir=str(tmp_path)))
+    assert run(["ps"]) == 0
+    assert dynamo_home() == tmp_path / ".local" / "state" / "dynamo"

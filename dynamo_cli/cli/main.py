@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Collection
@@ -38,6 +39,8 @@ COMMANDS = (
 def run(argv: list[str]) -> int:
     """Run one command line; returns the exit code. Every DynamoError becomes its one line on stderr."""
     streams.make_usable()
+    if os.environ.get("HOME") == "":
+        del os.environ["HOME"]  # or ~ is taken for /
     try:
         code = _dispatch(argv)
         sys.stdout.flush()

@@ -10,6 +10,8 @@ import typer
 from dynamo_cli.cli.common import NoTui
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dynamo_cli.supervisor.launch.claim import Claim
     from dynamo_cli.supervisor.launch.outcome import Outcome
     from dynamo_cli.topology.parts import Topology
@@ -41,24 +43,43 @@ def register(app: typer.Typer) -> None:
         With names of pools and services only these are started, with what they depend on; frontends always are.
         """
         from dynamo_cli.cli.pull import fetch_with_progress
+        from dynamo_cli.supervisor.launch.interrupts import Interrupts
         from dynamo_cli.supervisor.prepare import read_topology
 
         topology = read_topology(file, sets, names or [], not no_deps, fetch_with_progress)
         if detach:
             _take_over_instead(topology, timeout, as_json)
-        held = _claimed(topology, share_gpus, detach)
-        try:
-            outcome = _run_detached(held, timeout) if detach else _run(held, as_json, no_tui)
-        except KeyboardInterrupt:
-            held.withdraw()
-            raise
-        if outcome.complaint:
-            _tell(outcome.complaint)
-        if outcome.farewell:
-            print(outcome.farewell)
-        if detach and outcome.status and (as_json or not outcome.exit_code):
-            _print(outcome, as_json)
+        with Interrupts() as interrupts:
+            interrupts.let_in()
+            run = functools.partial(_run_detached, timeout=timeout)
+            if not detach:
+                run = functools.partial(_run, as_json=as_json, no_tui=no_tui)
+            outcome = _outcome(topology, share_gpus, detach, run)
+            interrupts.keep_out()
+            if outcome.complaint:
+                _tell(outcome.complaint)
+            if outcome.farewell:
+                print(outcome.farewell)
+            if detach and outcome.status and (as_json or not outcome.exit_code):
+                _print(outcome, as_json)
         raise typer.Exit(outcome.exit_code)
+
+
+def _outcome(topology: Topology, share_gpus: bool, detach: bool, run: Callable[[Claim], Outcome]) -> Outcome:
+    """Claim what it takes and run it. What is interrupted before anything of it was started never was."""
+    from dynamo_cli.supervisor.launch.interrupts import Interrupted
+    from dynamo_cli.supervisor.launch.outcome import Outcome
+
+    held = None
+    try:
+        held = _claimed(topology, share_gpus, detach)
+        for warning in held.assignment.plan.warnings:
+            _tell(f"dynamo: warning: {warning}")
+        return run(held)
+    except Interrupted as asked:
+        if held is not None:
+            held.withdraw()
+        return Outcome(asked.exit_code)
 
 
 def _take_over_instead(topology: Topology, timeout: float | None, as_json: bool) -> None:
@@ -86,11 +107,7 @@ def _claimed(topology: Topology, share_gpus: bool, detach: bool) -> Claim:
     from dynamo_cli.supervisor.reservation import reservation
 
     with reservation():
-        plan = plan_here(topology, share_gpus=share_gpus)
-        held = claim(plan, detach)
-    for warning in plan.warnings:
-        _tell(f"dynamo: warning: {warning}")
-    return held
+        return claim(plan_here(topology, share_gpus=share_gpus), detach)
 
 
 def _run_detached(held: Claim, timeout: float | None) -> Outcome:

@@ -135,7 +135,8 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     Text-input workers fill `text` and leave `token_ids` empty. End-of-sequence tokens are not included. When asked for,
     there is one of `logprobs` for each of `token_ids`. The one delta of a `prefill_only` request has a `handover`.
     `vector`: what a request with `embedding` asked for, in its only delta, as little-endian floats of 32 bits.
-    `cached_tokens` comes with the first token, too: a stop string may cut the answer off before there is a usage.
+    `cached_tokens` and `fetched` come with the first token, too: a stop string may cut the answer off before there is a
+    usage. `fetched`: what of the prompt's KV a prefill worker had, in tokens, bytes and seconds.
     """
 
     token_ids: list[TokenId] = []
@@ -146,3 +147,4 @@ class Delta(msgspec.Struct, array_like=True, omit_defaults=True):
     handover: Handover | None = None
     vector: bytes = b""
     cached_tokens: int = 0
+    fetched: tuple[int, int, float] | None = None

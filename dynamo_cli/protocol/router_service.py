@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from dynamo_cli.protocol.kv import KvEvent
+from dynamo_cli.protocol.openai import MOST_CREDIT
 from dynamo_cli.protocol.sequences import SequenceEvent
 
 ROUTER = "router"
@@ -25,6 +26,7 @@ DUMP_EVENTS = "dump_events"
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Weight = Annotated[float, msgspec.Meta(ge=0)]
+Credit = Annotated[float, msgspec.Meta(ge=0, le=MOST_CREDIT)]
 
 
 class RoutingQuestion(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=True):
@@ -47,7 +49,7 @@ class RoutingQuestion(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=T
     candidates: list[int] = []
     session: str = ""
     expected_output: Count = 0
-    overlap_credit: Weight | None = None
+    overlap_credit: Credit | None = None
     temperature: Weight | None = None
     router: str = ""
     request_id: str = ""

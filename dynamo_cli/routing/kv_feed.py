@@ -10,7 +10,7 @@ from typing import Protocol
 from dynamo_cli.protocol.held_blocks import HeldBlocks
 from dynamo_cli.protocol.instance import EndpointId
 from dynamo_cli.protocol.kv import KV_TOPIC, Cleared, KvEvent
-from dynamo_cli.runtime.events.base import EventPlane, EventSink, Subscription
+from dynamo_cli.runtime.events.base import EventPlane, EventSink, Standing, Subscription
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +81,7 @@ class ComponentFeed(EventSink):
         return worker in self._missed
 
     def has_all(self, worker: int) -> bool:
-        subscribing = self._subscription
-        if not subscribing.done() or subscribing.cancelled() or subscribing.exception() is not None:
-            return False
-        standing = subscribing.result().publishers().get(worker)
+        standing = (self._standing() or {}).get(worker)
         return standing is not None and standing.whole
 
     def follow(self, worker: int, listener: Listener) -> None:
@@ -95,7 +92,10 @@ class ComponentFeed(EventSink):
                 listener.hear(worker, events)
 
     def leave(self, worker: int) -> None:
-        if self._listeners.pop(worker, None) is not None:
+        if self._listeners.pop(worker, None) is None:
+            return
+        standing = self._standing()
+        if standing is None or worker in standing:
             self._missed.add(worker)
 
     def take_over(self, other: ComponentFeed) -> None:
@@ -109,6 +109,13 @@ class ComponentFeed(EventSink):
         await asyncio.wait([self._subscription])
         if not self._subscription.cancelled() and self._subscription.exception() is None:
             await self._subscription.result().close()
+
+    def _standing(self) -> dict[int, Standing] | None:
+        """Of all that tell something; None while that is not known. Who comes later is heard from its beginning."""
+        subscribing = self._subscription
+        if not subscribing.done() or subscribing.cancelled() or subscribing.exception() is not None:
+            return None
+        return subscribing.result().publishers()
 
     # EventSink
 

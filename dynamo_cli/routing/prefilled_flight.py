@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -43,6 +43,7 @@ class PrefilledFlight(Flight):
         "_remote",
         "_reusable",
         "_transfers_failed",
+        "_uncounted",
         "prefilled",
     )
 
@@ -69,6 +70,7 @@ class PrefilledFlight(Flight):
         self._before = 0
         self._avoid: set[int] = set()
         self._transfers_failed = 0
+        self._uncounted = False
 
     def launch(self, request: EngineRequest) -> None:
         candidates = self._candidates()
@@ -81,6 +83,7 @@ class PrefilledFlight(Flight):
 
     def start(self, request: EngineRequest, advised: int | None = None) -> None:
         handover = self._handover = request.handover
+        self._uncounted = handover is not None
         self._before, hit_rate = self._progress.count, self.kv_hit_rate
         super().start(request, advised)
         if handover is not None:
@@ -93,6 +96,12 @@ class PrefilledFlight(Flight):
             self._over = True
         else:
             super().cancel()
+
+    def on_frame(self, deltas: list[Any]) -> None:
+        """What was fetched counts at once: whoever reads may have had enough before there is a usage."""
+        if self._uncounted and not self._over and (fetched := deltas[0].fetched) is not None:
+            self._count(*fetched)
+        super().on_frame(deltas)
 
     def on_error(self, error: DynamoError) -> None:
         fetched = self._handover is None or self._has_begun or self._over
@@ -123,10 +132,14 @@ class PrefilledFlight(Flight):
 
     def _note_usage(self, usage: EngineUsage) -> None:
         """What the prefill worker had in its cache nobody had to compute, either."""
-        if self._handover is not None:
-            self._remote.counts_of(self._progress.request).transferred(usage)
-            if self.prefilled is not None:
-                usage.cached_tokens = max(usage.cached_tokens, self.prefilled.cached_tokens)
+        if self._uncounted:
+            self._count(usage.transferred_tokens, usage.transferred_bytes, usage.transfer_s)
+        if self._handover is not None and self.prefilled is not None:
+            usage.cached_tokens = max(usage.cached_tokens, self.prefilled.cached_tokens)
+
+    def _count(self, tokens: int, size: int, seconds: float) -> None:
+        self._uncounted = False
+        self._remote.counts_of(self._progress.request).transferred(tokens, size, seconds)
 
     @property
     def _has_begun(self) -> bool:

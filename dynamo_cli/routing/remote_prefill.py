@@ -17,7 +17,7 @@ from dynamo_cli.disagg.conditional import ConditionalDisagg, Outlook, stays_loca
 from dynamo_cli.disagg.options import DisaggOptions
 from dynamo_cli.disagg.prefilling import bootstrap_handover, letting_go, prefill_request
 from dynamo_cli.errors import DynamoError, EngineFailed, NotReady, TransferFailed
-from dynamo_cli.protocol.engine import Delta, EngineRequest, EngineUsage
+from dynamo_cli.protocol.engine import Delta, EngineRequest
 from dynamo_cli.protocol.handover import Handover
 from dynamo_cli.routing.hints import RoutingHints
 from dynamo_cli.routing.kv_placing import KvPlacer
@@ -64,11 +64,11 @@ class RemoteCounts:
         told = ("prefills", "kept_local", "answered", "transfers", "tokens", "bytes", "seconds")
         return {name: getattr(self, name) for name in told} | {"fallbacks": self.fallbacks.total()}
 
-    def transferred(self, usage: EngineUsage) -> None:
+    def transferred(self, tokens: int, size: int, seconds: float) -> None:
         self.transfers += 1
-        self.tokens += usage.transferred_tokens
-        self.bytes += usage.transferred_bytes
-        self.seconds += usage.transfer_s
+        self.tokens += tokens
+        self.bytes += size
+        self.seconds += seconds
 
 
 class RemotePrefill:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass, field
 
 from dynamo_cli.logs.files import log_file
 from dynamo_cli.logs.tail import Tail, last_lines
 from dynamo_cli.runtime.paths import DeploymentPaths
+
+LEAST_ROOM = 4096
+"""Bytes: a block, without which a file cannot grow."""
 
 
 @dataclass
@@ -47,6 +51,14 @@ class Output:
 
     def last_lines(self, service: str, count: int) -> list[str]:
         return last_lines(log_file(self.paths, service), count, self._starts.get(service, 0))
+
+    def lost(self) -> list[str]:
+        """In place of the lines of one that failed and has none: why, if nothing can be written."""
+        try:
+            full = shutil.disk_usage(self.paths.logs).free < LEAST_ROOM
+        except OSError:
+            return []
+        return [f"what it wrote is lost: no space is left on the disk of {self.paths.logs}"] if full else []
 
     def wrote(self, service: str, pattern: str) -> bool:
         """Whether a line matched the regular expression; what was read once is not read again."""

@@ -119,8 +119,14 @@ def plan_digest(plan: Plan) -> str:
 
 
 def take_lock(paths: DeploymentPaths, patience_s: float = 0.0) -> int | None:
-    """A descriptor that holds the deployment's name until all its copies are closed; None when another one has it."""
-    handle = os.open(paths.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """A descriptor that holds the deployment's name until all its copies are closed; None when another one has it.
+
+    ResourceMissing when the disk refuses.
+    """
+    try:
+        handle = os.open(paths.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ResourceMissing(f"cannot write {error.filename}: {error.strerror}") from None
     deadline = time.monotonic() + patience_s
     while True:
         try:
@@ -137,7 +143,7 @@ def is_locked(paths: DeploymentPaths) -> bool:
     """Whether somebody starts, takes over or supervises it."""
     try:
         handle = take_lock(paths)
-    except OSError:
+    except ResourceMissing:
         return False
     if handle is not None:
         os.close(handle)

@@ -18,6 +18,7 @@ from dynamo_cli.supervisor.service import Service
 from dynamo_cli.topology.process import ProcessSpec
 from dynamo_cli.topology.twins import twin_of
 
+SERVING = ("READY", "DEGRADED")
 Step = tuple[Service, ProcessSpec]
 """A service and what is to run in its place."""
 
@@ -87,7 +88,7 @@ class Rolling:
     async def replace(self, change: Change, old: Service, spec: ProcessSpec) -> None:
         """One replica. DynamoError when its next process gets not ready; the one before then goes on, if it can."""
         name = old.spec.name
-        if spec.kind == "service" or old.status.state not in ("READY", "DEGRADED"):
+        if spec.kind == "service" or old.status.state not in SERVING:
             await self._in_place(old, spec)
         elif why := self._no_room(old, spec):
             self._changes.note(change, f"{name} stops before the next one starts: {why}")
@@ -109,7 +110,8 @@ class Rolling:
         if not new.status.ready:
             why = new.status.last_exit or new.status.reason
             await self._team.remove(name)
-            raise DynamoError(f"{name} did not get ready: {why}; {before} stays")
+            stays = "stays" if old.status.state in SERVING else f"is {old.status.state}"
+            raise DynamoError(f"{name} did not get ready: {why}; {before} {stays}")
         new.took_over()
         change.replaced[before] = name
         await self._team.remove(before)

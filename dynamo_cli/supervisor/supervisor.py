@@ -307,7 +307,7 @@ class Supervisor:
         await self._launcher.logs.synced()
         oom = oom_words(self._oom_kills.get(spec.name, OomKills()), oom_kills()) if code == -signal.SIGKILL else ""
         oom = "" if verdict else oom
-        lines = self._output.last_lines(spec.name, LAST_LINES)
+        lines = self._output.last_lines(spec.name, LAST_LINES) or (self._output.lost() if code else [])
         failed = Failed(family(spec.engine, spec.argv), spec.argv, lines)
         advice = hint_of(failed, code, oom=bool(oom), condemned=bool(verdict)) if code else None
         clear = not spec.foreign and code in CLEAR

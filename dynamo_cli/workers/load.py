@@ -42,19 +42,24 @@ class LoadReport:
         if self._timer is None and self.encoded:
             self._timer = asyncio.get_running_loop().call_later(REFRESH_S, self._refresh)
 
-    def _refresh(self) -> None:
-        """A look that fails is said once; the next ones may do better."""
+    def now(self) -> WorkerLoad | None:
+        """None when the engine cannot tell. A look that fails is said once; the next ones may do better."""
         try:
-            self._look()
-            self._failing = False
+            return self._look()
         except Exception:
             if not self._failing:
                 _log.exception("the engine cannot tell its load")
             self._failing = True
+            return None
+
+    def _refresh(self) -> None:
+        self.now()
         again = self._loaded or self._inflight()
         self._timer = asyncio.get_running_loop().call_later(REFRESH_S, self._refresh) if again else None
 
-    def _look(self) -> None:
+    def _look(self) -> WorkerLoad | None:
         load = self._engine.load()
         self._loaded = load is not None and load != WorkerLoad(total_blocks=load.total_blocks)
         self.encoded = b"" if load is None else _encode(load)
+        self._failing = False
+        return load

@@ -101,7 +101,7 @@ class Serving:
 
     async def _serve_endpoint(self) -> ServedEndpoint:
         endpoint = self._runtime.endpoint(self._arguments.endpoint_name)
-        load = LoadReport(self._loaded.engine, lambda: served.inflight)
+        self._report = load = LoadReport(self._loaded.engine, lambda: served.inflight)
         served = await endpoint.serve(self._handler(load), request_type=EngineRequest, register=False)
         served.report(load.read)
         return served
@@ -160,7 +160,7 @@ class Serving:
     def _load(self) -> WorkerLoad:
         """Of an engine that cannot tell, all that it was given runs. Those that wait for it wait, too."""
         before_it = self._limit.gate.waiting if self._limit is not None else 0
-        load = self._loaded.engine.load() or WorkerLoad(running=self._served.inflight - before_it)
+        load = self._report.now() or WorkerLoad(running=self._served.inflight - before_it)
         return replace(load, waiting=load.waiting + before_it)
 
     def _handler(self, load: LoadReport) -> Handler:

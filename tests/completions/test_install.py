@@ -85,7 +85,8 @@ def test_a_place_that_cannot_be_written_is_a_line(home: Path) -> None:
 
 
 def test_no_home_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("HOME", "")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # for a uid that nobody knows
     assert run(["completions", "install", "fish"]) == 2
     assert capsys.readouterr().err == (
         "dynamo: there is no home directory; set HOME or XDG_CONFIG_HOME, or give --path\n"

@@ -120,6 +120,17 @@ async def test_a_body_is_json_or_says_nothing(deployment: Deployment, kind: str 
         assert answer.json()["error"]["message"].endswith("is not JSON; send application/json")
 
 
+async def test_a_web_page_cannot_leave_out_what_it_sends(deployment: Deployment) -> None:
+    """What it may send without asking first has no content type at all when it is a Blob without one."""
+    async with httpx.AsyncClient(base_url=deployment.url, trust_env=False) as http:
+        for path in (CHAT, "/busy_threshold", "/tokenize"):
+            answer = await http.post(path, content=b"{}", headers={"origin": PAGE})
+            assert answer.status_code == 415
+            assert answer.json()["error"]["message"].startswith("a web page must say what it sends")
+        asked = await http.post(CHAT, json=chat(), headers={"origin": deployment.url})
+        assert asked.status_code == 200
+
+
 async def test_pages_of_named_origins_may_ask(bare: Deployment) -> None:
     async with await client(bare, Gate(load_keys("key", None), Cors([PAGE, "http://localhost:3000/"]))) as http:
         preflight = await http.options(

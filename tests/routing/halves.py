@@ -26,7 +26,12 @@ PREFILL, DECODE = (1, 2), (11, 12)
 
 
 class Leg(Stream):
-    """What one worker was asked. Token n of an answer depends on nothing but its position."""
+    """What one worker was asked. Token n of an answer depends on nothing but its position.
+
+    `tells_early`: what it has fetched it tells with the first token, not with the usage alone.
+    """
+
+    tells_early = True
 
     def __init__(self, worker: int, request: EngineRequest, sink: StreamSink) -> None:
         self.worker, self.request, self.sink = worker, request, sink
@@ -65,7 +70,8 @@ class Leg(Stream):
         self.said += count
         finish = "length" if self.said == most else None
         usage = EngineUsage(64, self.said, 0, 64, 640, 0.5) if finish else None
-        delta = Delta(list(range(done, done + count)), finish, usage=usage)
+        fetched = (64, 640, 0.5) if done == 0 and self.request.handover is not None and self.tells_early else None
+        delta = Delta(list(range(done, done + count)), finish, usage=usage, fetched=fetched)
         if finish:
             self._end_with(delta)
         else:

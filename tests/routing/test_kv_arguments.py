@@ -86,6 +86,12 @@ def test_what_is_wrong_is_one_line(words: list[str], variables: dict[str, str], 
     assert str(caught.value).startswith(says) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("weight", ["kv-overlap-score-credit", "host-cache-hit-weight", "prefill-load-scale"])
+def test_weights_that_would_make_costs_that_are_no_numbers_are_refused(weight: str) -> None:
+    with pytest.raises(UsageError, match=rf"^--router-{weight} '1e308': want a number, from 0 to 1000$"):
+        options(f"--router-{weight}=1e308")
+
+
 def test_weights_of_the_references_cost_are_said_to_be_unused_in_another_one(caplog: pytest.LogCaptureFixture) -> None:
     words = ["--router-prefill-load-scale=2", "--router-approximate-cache-policy=lru"]
     found = options(*words, "--router-kv-policy=reference")

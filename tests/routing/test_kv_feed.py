@@ -120,6 +120,22 @@ async def test_the_blocks_of_a_worker_that_has_gone_are_gone(world: World) -> No
     assert (world.known.blocks(1), world.known.blocks(2)) == ([], [2])
 
 
+async def test_nothing_is_kept_of_a_worker_that_was_gone_before_it_was_left(world: World) -> None:
+    first = await world.teller(1)
+    world.follow(1)
+    await passes()
+    await first.plane.close()
+    await passes()
+    world.feed.leave(1, ENDPOINT)
+    (component,) = world.feed._components.values()
+    assert not component.has_missed(1)
+    again = await world.teller(1)
+    again.tell(Stored([1]))
+    world.follow(1)
+    await passes()
+    assert world.known.blocks(1) == [1]
+
+
 async def test_one_that_was_left_and_is_followed_again_is_known_in_full(world: World) -> None:
     first, second = await world.teller(1), await world.teller(2)
     world.follow(1)

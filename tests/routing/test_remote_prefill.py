@@ -57,6 +57,25 @@ def test_a_prompt_goes_to_a_prefill_worker_and_its_answer_comes_from_a_decode_wo
     assert world.is_free()
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_a_transfer_counts_once_and_also_when_the_answer_is_cut_off(
+    early: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Leg, "tells_early", early)
+    world = World()
+    counts = world.remote.counts
+    flight = world.send()
+    world.last.hand_over()
+    world.last.say(1)
+    flight.cancel()
+    assert (counts.transfers, counts.tokens, counts.bytes) == ((1, 64, 640) if early else (0, 0, 0))
+    world.send()
+    world.last.hand_over()
+    world.last.say(1)
+    world.last.say(ANSWER)
+    assert counts.transfers == (2 if early else 1)
+
+
 def test_the_prompt_counts_where_it_is_computed_and_nowhere_else() -> None:
     for mode in ("round-robin", "kv"):
         world = World(mode)

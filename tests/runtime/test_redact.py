@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,13 @@ SECRET = st.text(ALPHABET, min_size=12, max_size=30)
         "password: {}",
         "https://h/v1?api_key={}&x=1",
         "AWS_SECRET={}",
+        '{{"password": "a b {} c"}}',
+        '{{"message": "{{\\"password\\": \\"{}\\"}}"}}',
+        "Command '['vllm', '--api-key', '{}']' died",
+        '["vllm", "--hf-token", "{}"]',
+        "passphrase: {}",
+        "glpat-{}",
+        "xoxb-{}",
     ],
 )
 @given(secret=SECRET)
@@ -38,6 +47,8 @@ def test_no_secret_is_left(template: str, secret: str) -> None:
     "text",
     [
         "max_tokens=16",
+        "cannot read /home/me/agg/token: No space left on device",
+        "--api-keys-file /etc/dynamo/api_keys: Permission denied",
         "prompt_tokens: 300",
         "tokens: 12.",
         "a token was made",
@@ -54,11 +65,23 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 def test_environments_by_name() -> None:
     covered = redact_environment(
-        {"HF_TOKEN": "x", "OPENAI_API_KEY": "y", "PATH": "/bin", "URL": "http://u:p@h", "DB_PASSWORD": ""}
+        {
+            "HF_TOKEN": "x",
+            "OPENAI_API_KEY": "y",
+            "MYSQL_PWD": "z",
+            "OTEL_EXPORTER_OTLP_HEADERS": "x-team=z",
+            "PWD": "/",
+            "PATH": "/bin",
+            "URL": "http://u:p@h",
+            "DB_PASSWORD": "",
+        }
     )
     assert covered == {
         "HF_TOKEN": COVER,
         "OPENAI_API_KEY": COVER,
+        "MYSQL_PWD": COVER,
+        "OTEL_EXPORTER_OTLP_HEADERS": COVER,
+        "PWD": "/",
         "PATH": "/bin",
         "URL": f"http://u:{COVER}@h",
         "DB_PASSWORD": "",
@@ -81,3 +104,11 @@ def test_commands() -> None:
     shown = redact_command(argv)
     assert shown[3:] == ("--api-key", COVER, "--hf-token", "--port", "1", f"--password={COVER}", COVER)
     assert shown[2].startswith("it's --api-key ***")
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("unit", ["-", "a-", "a_", "--token ", "token: '", '"', "://", "a"])
+def test_a_long_line_takes_no_longer_than_its_length(unit: str) -> None:
+    began = time.process_time()
+    redact("token " + unit * (64_000 // len(unit)))
+    assert time.process_time() - began < 2

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_cli.errors import ResourceMissing, Unauthorized
+from dynamo_cli.runtime.redact import redact
 from dynamo_cli.runtime.token import load_token
 
 
@@ -65,3 +66,10 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises((ResourceMissing, Unauthorized), match="the token file"):
         load_token(tmp_path / "file" / "token")
+
+
+def test_why_it_cannot_be_read_is_not_taken_for_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unauthorized) as raised:
+        load_token(tmp_path / "file" / "token", {})
+    assert redact(str(raised.value)) == f"cannot read the token file {tmp_path}/file/token: Not a directory"

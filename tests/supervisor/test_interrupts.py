@@ -6,18 +6,22 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from dynamo_cli.cli import main, up
+from dynamo_cli.runtime.control import DeploymentStatus
 from dynamo_cli.runtime.paths import DeploymentPaths
+from dynamo_cli.supervisor.launch import claim as claims
 from dynamo_cli.supervisor.launch import daemon, foreground
 from dynamo_cli.supervisor.launch.claim import Claim, claim
 from dynamo_cli.supervisor.launch.detached import run_detached
 from dynamo_cli.supervisor.launch.foreground import run_foreground
 from dynamo_cli.supervisor.launch.interrupts import Interrupted, Interrupts
+from dynamo_cli.supervisor.launch.outcome import Outcome
 from dynamo_cli.supervisor.processes import identify
-from dynamo_cli.supervisor.record import read_record, write
+from dynamo_cli.supervisor.record import is_locked, read_record, write
 from tests.supervisor import harness
 from tests.supervisor.plans import frontend, plan, worker
 
@@ -81,21 +85,57 @@ def test_an_interrupt_before_the_supervisor_hears_any_stops_in_order(
     assert state("test") == "STOPPED" and not harness.marked(clean_environment)
 
 
-def test_an_interrupt_before_anything_runs_leaves_no_deployment_without_supervisor(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def echo(tmp_path: Path) -> str:
     file = tmp_path / "echo.toml"
     file.write_text('name = "echo"\nmodel = "echo"\n[frontend]\nport = 0\n[workers.decode]\nengine = "echo"\n')
+    return str(file)
 
-    def interrupted(held: Claim, *_: object) -> None:
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_before_anything_runs_leaves_no_deployment_without_supervisor(
+    signum: int, code: int, monkeypatch: pytest.MonkeyPatch, echo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(held: Claim, **_: object) -> None:
         held.release()
-        raise KeyboardInterrupt
+        interrupt(signum)
 
     monkeypatch.setattr(up, "_run", interrupted)
-    assert main.run(["up", str(file)]) == 130
+    assert main.run(["up", echo]) == code
     assert state("echo") == "STOPPED"
     assert main.run(["status", "echo"]) == 3
     assert capsys.readouterr().err == "dynamo: deployment echo is not running\n"
+
+
+def test_an_interrupt_while_the_name_is_taken_gives_it_back(echo: str) -> None:
+    def interrupted(file: Path, value: object) -> None:
+        write(file, value)
+        if file.name == "state.json":
+            monkeypatch.undo()
+            interrupt(signal.SIGTERM)
+
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(claims, "write", interrupted)
+    assert main.run(["up", echo]) == 143
+    assert state("echo") == "STOPPED"
+    assert not is_locked(DeploymentPaths("echo"))
+
+
+def test_an_interrupt_once_it_is_ready_comes_too_late(
+    monkeypatch: pytest.MonkeyPatch, echo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ready(held: Claim, **_: object) -> Outcome:
+        held.release()
+        return Outcome(0, cast(DeploymentStatus, "ready"))
+
+    def interrupted(outcome: Outcome, as_json: bool) -> None:
+        interrupt()
+        print(outcome.status)
+
+    monkeypatch.setattr(up, "_run_detached", ready)
+    monkeypatch.setattr(up, "_print", interrupted)
+    assert main.run(["up", "-d", echo]) == 0
+    assert capsys.readouterr().out == "ready\n"
 
 
 def test_what_runs_is_not_written_off() -> None:

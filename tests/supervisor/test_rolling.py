@@ -121,6 +121,18 @@ def test_a_next_one_that_does_not_get_ready_leaves_the_one_before(tmp_path: Path
         running.until("READY")
 
 
+def test_who_is_stopped_in_the_middle_is_not_said_to_stay(tmp_path: Path) -> None:
+    slow = ("sh", "-c", f"mkdir {tmp_path}/once || sleep 60; exec {' '.join(FAKE)}")
+    with foreground(plan(frontend(), worker(0, argv=slow))) as running:
+        running.until("READY")
+        change = running.client.act("restart", ["decode"], rolling=True)
+        until(lambda: len(running.status().services) == 3)
+        running.client.act("stop", ["decode"])
+        done = ended(running, change)
+        assert done.failed.startswith("decode-0.b did not get ready: ")
+        assert done.failed.partition("; ")[2] in ("decode-0 is STOPPED", "decode-0 is STOPPING", "decode-0 is DRAINING")
+
+
 def test_where_there_is_no_room_for_two_one_stops_first() -> None:
     gpu = (GpuAssignment(0, "GPU-a"),)
     with foreground(plan(frontend(), worker(0, gpus=gpu), worker(1))) as running:

@@ -161,6 +161,21 @@ async def test_an_engine_that_fails_to_tell_once_is_asked_again(caplog: pytest.L
     assert [record.message for record in caplog.records] == ["the engine cannot tell its load"]
 
 
+async def test_who_asks_for_the_load_now_hears_nothing_of_an_engine_that_fails_to_tell() -> None:
+    engine = Slow()
+    report = LoadReport(engine, lambda: 1)
+    engine.running = 3
+    told = report.now()
+    assert told is not None and told.running == 3
+
+    def wrong() -> WorkerLoad | None:
+        raise KeyError("running")
+
+    engine.load = wrong  # type: ignore[method-assign]
+    assert report.now() is None
+    assert msgspec.msgpack.decode(report.read(), type=WorkerLoad).running == 3
+
+
 async def test_an_engine_that_cannot_tell_is_not_asked_again() -> None:
     engine = Slow(tells=False)
     report = LoadReport(engine, lambda: 1)

@@ -89,9 +89,10 @@ def _base(variable: str, usual: str) -> Path:
     given = os.environ.get(variable, "")
     if os.path.isabs(given):
         return Path(given)
-    if os.environ.get("HOME") == "":
-        raise UsageError(f"there is no home directory; set HOME or {variable}, or give --path")
-    return Path.home() / usual
+    try:
+        return Path.home() / usual
+    except RuntimeError:
+        raise UsageError(f"there is no home directory; set HOME or {variable}, or give --path") from None
 
 
 def _on_fpath() -> Path | None:

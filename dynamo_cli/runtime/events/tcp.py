@@ -29,7 +29,7 @@ class TcpEventPlane(EventPlane):
         self._server: TopicServer | None = None
         self._opening = asyncio.Lock()
         self._publishers: list[TcpPublisher] = []
-        self._subscriptions: list[TcpSubscription] = []
+        self._subscriptions: set[TcpSubscription] = set()
 
     async def publisher(
         self, namespace: str, component: str, topics: Mapping[str, Dump], *, remembered: int = MOST_BYTES
@@ -60,13 +60,14 @@ class TcpEventPlane(EventPlane):
         others_only: bool = False,
     ) -> Subscription:
         path, ignored = topic_path(namespace, component, topic), self._instance_id if others_only else None
-        subscription = TcpSubscription(self._token, path, sink, payload_type, ignored)
-        self._subscriptions.append(subscription)
+        forget = self._subscriptions.discard
+        subscription = TcpSubscription(self._token, path, sink, payload_type, ignored, forget)
+        self._subscriptions.add(subscription)
         await subscription.start(self._discovery)
         return subscription
 
     async def close(self) -> None:
-        for subscription in self._subscriptions:
+        for subscription in list(self._subscriptions):
             await subscription.close()
         for publisher in self._publishers:
             await publisher.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from typing import Any, ClassVar
 
@@ -215,10 +215,19 @@ class Followed:
 
 
 class TcpSubscription(Subscription):
-    """Follows the announcements of a topic, except those of the publisher `ignored`."""
+    """Follows the announcements of a topic, except those of the publisher `ignored`. `closed` hears of its end."""
 
-    def __init__(self, token: bytes, path: str, sink: EventSink, payload_type: Any, ignored: int | None = None) -> None:
+    def __init__(
+        self,
+        token: bytes,
+        path: str,
+        sink: EventSink,
+        payload_type: Any,
+        ignored: int | None,
+        closed: Callable[[TcpSubscription], object],
+    ) -> None:
         self._ignored = ignored
+        self._closed = closed
         self.token = token
         self.path = path
         self._sink = sink
@@ -239,6 +248,7 @@ class TcpSubscription(Subscription):
         }
 
     async def close(self) -> None:
+        self._closed(self)
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])

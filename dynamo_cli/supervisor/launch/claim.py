@@ -64,14 +64,21 @@ def claim(plan: Plan, detached: bool) -> Claim:
             paths.ensure()
         remove_drafts(paths)
         bound = _bind(plan) if _needs_listener(plan) else None
-        set_aside(paths)
-        record = _new_record(plan, bound, detached)
-        write(paths.plan, plan)
-        write(paths.state, record)
+        _begin_logs(paths)
+        held = Claim(Assignment(plan, paths, _new_record(plan, bound, detached), bound), lock)
     except BaseException:
+        paths.tidy()
         os.close(lock)
         raise
-    return Claim(Assignment(plan, paths, record, bound), lock)
+    try:
+        write(paths.plan, plan)
+        write(paths.state, held.assignment.record)
+    except BaseException:
+        held.withdraw()
+        paths.tidy()
+        held.release()
+        raise
+    return held
 
 
 def _needs_listener(plan: Plan) -> bool:
@@ -89,6 +96,14 @@ def _bind(plan: Plan) -> socket.socket:
                     f"{ELSEWHERE}"
                 ) from None
         raise PortBusy(f"{error}; {ELSEWHERE}") from None
+
+
+def _begin_logs(paths: DeploymentPaths) -> None:
+    """ResourceMissing when the disk refuses, or something else is in the place of our files."""
+    try:
+        set_aside(paths)
+    except OSError as error:
+        raise ResourceMissing(f"cannot write {error.filename}: {error.strerror}") from None
 
 
 def _new_record(plan: Plan, bound: socket.socket | None, detached: bool) -> Record:

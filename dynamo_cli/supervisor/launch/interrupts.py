@@ -43,6 +43,10 @@ class Interrupts:
         if self.noted is not None:
             raise Interrupted(self.noted)
 
+    def keep_out(self) -> None:
+        """From now on they come too late: they are noted and change nothing."""
+        self._let_in = False
+
     def _heard(self, signum: int, frame: FrameType | None) -> None:
         if self._let_in:
             raise Interrupted(signum)

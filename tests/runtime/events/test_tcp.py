@@ -302,6 +302,14 @@ async def test_a_withdrawn_publisher_counts_until_its_connection_ends(deployment
     assert subscription.publishers() == {}
 
 
+async def test_a_subscription_that_is_closed_is_kept_by_nobody(deployment: Deployment) -> None:
+    plane = deployment.join(9)
+    kept, closed = [await plane.subscribe(*PLACE, "kv", Copy(), KvEvent) for _ in range(2)]
+    await closed.close()
+    await closed.close()
+    assert plane._subscriptions == {kept}
+
+
 async def test_announcements_that_cannot_be_used(caplog: pytest.LogCaptureFixture) -> None:
     discovery = MemoryDiscovery(MemoryStore())
     plane = TcpEventPlane(TOKEN, discovery, 9)

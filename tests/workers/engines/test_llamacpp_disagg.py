@@ -120,6 +120,8 @@ async def test_the_text_is_that_of_one_worker(alone: LlamaCppEngine, pair: Pair,
     assert (usage.prompt_tokens, usage.completion_tokens, usage.transferred_tokens) == (length, 12, length)
     assert usage.cached_tokens >= length - 1  # llama.cpp evaluates the last position again
     assert usage.transferred_bytes > 20_000 * length and usage.transfer_s > 0
+    told = (usage.transferred_tokens, usage.transferred_bytes, usage.transfer_s)
+    assert [delta.fetched for delta in deltas if delta.fetched is not None] == [told] == [deltas[0].fetched]
     await nothing_is_held(*pair)
 
 

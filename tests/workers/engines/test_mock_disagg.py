@@ -86,6 +86,8 @@ async def test_the_decode_worker_computes_nothing_of_the_prompt_and_says_the_sam
         assert usage is not None
         assert usage.transferred_tokens == counter(decode, "mock_kv_tokens_received_total") == len(PROMPT)
         assert usage.transferred_bytes == len(PROMPT) * 131072
+        told = [(usage.transferred_tokens, usage.transferred_bytes, usage.transfer_s)]
+        assert [delta.fetched for delta in deltas if delta.fetched is not None] == told == [deltas[0].fetched]
         await until(lambda: active(prefill) == active(decode) == 0)
 
 

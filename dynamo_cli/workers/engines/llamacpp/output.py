@@ -106,11 +106,12 @@ class Output:
         if not (text if self._as_text else ids):
             return None
         self._ids += ids
-        cached = 0 if self._begun else self._cached
+        cached, fetched = (0, None) if self._begun else (self._cached, self.transferred)
         self._begun = True
         if self._as_text:
             return Delta(text=text, cached_tokens=cached)
-        return Delta(ids, logprobs=None if self._alternatives is None else logprobs, cached_tokens=cached)
+        told = None if self._alternatives is None else logprobs
+        return Delta(ids, logprobs=told, cached_tokens=cached, fetched=fetched)
 
     def _logprobs(self, ids: list[int], found: list[TokenProbability]) -> list[TokenLogprob]:
         """One for each id. llama.cpp tells only those of tokens it sends: not of the first parts of a character."""

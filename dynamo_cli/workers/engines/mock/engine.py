@@ -100,14 +100,14 @@ class MockEngine(Engine):
             while True:
                 await stream.more()
                 tokens, stream.tokens = stream.tokens, []
-                cached = 0 if stream.read else stream.sequence.cached_tokens
+                cached, fetched = (0, None) if stream.read else (stream.sequence.cached_tokens, handing.fetched(stream))
                 stream.read += len(tokens)
                 if wanted is not None:
                     logprobs, state = logprobs_of(state, tokens, self._words, wanted)
                 if stream.finish is not None:
                     break
                 if not request.prefill_only:
-                    yield Delta(tokens, logprobs=logprobs, cached_tokens=cached)
+                    yield Delta(tokens, logprobs=logprobs, cached_tokens=cached, fetched=fetched)
             if stream.finish == "error":
                 raise stream.error or EngineDied("the mock engine has stopped")
             usage = handing.usage(stream, len(request.token_ids))

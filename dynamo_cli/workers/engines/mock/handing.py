@@ -80,11 +80,16 @@ class Handing:
 
     def usage(self, stream: Stream, prompt_tokens: int) -> EngineUsage:
         usage = EngineUsage(prompt_tokens, stream.read, stream.sequence.cached_tokens)
-        if stream.transferred is not None:
-            tokens, seconds = stream.transferred
-            usage.transferred_tokens, usage.transferred_bytes = tokens, tokens * self._form.bytes_per_token
-            usage.transfer_s = seconds
+        if (fetched := self.fetched(stream)) is not None:
+            usage.transferred_tokens, usage.transferred_bytes, usage.transfer_s = fetched
         return usage
+
+    def fetched(self, stream: Stream) -> tuple[int, int, float] | None:
+        """As Delta.fetched."""
+        if stream.transferred is None:
+            return None
+        tokens, seconds = stream.transferred
+        return tokens, tokens * self._form.bytes_per_token, seconds
 
     def metrics(self) -> str:
         kept, expired = (len(self._keeper), self._keeper.expired) if self._keeper is not None else (0, 0)

@@ -65,14 +65,16 @@ class Output:
             self._prompt = len(found.prompt_token_ids)
         if self._prefills:
             return self._kept(found, reason)
+        fetched = None
         if self._fetches and ids:
             self._fetches, self._fetched = False, self._transferred.take()
+            fetched = self._fetched
         if reason is None:
             cached = 0 if self._generated else self._cached
             self._generated += len(ids)
             if self._alternatives is None:
-                return Delta(ids, cached_tokens=cached)
-            return Delta(ids, logprobs=self._logprobs(ids, made.logprobs), cached_tokens=cached)
+                return Delta(ids, cached_tokens=cached, fetched=fetched)
+            return Delta(ids, logprobs=self._logprobs(ids, made.logprobs), cached_tokens=cached, fetched=fetched)
         if reason == "stop" and ids:
             # Nothing else stops it: stop strings are not vLLM's business here.
             ids = ids[:-1]
