@@ -13,8 +13,8 @@ from dynamo_cli.protocol.engine import TokenId
 PositiveInt = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 NaturalInt = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 """Counts of tokens: engines keep them in 32 bits."""
-MOST_CREDIT = 1000
-"""Blocks saved for a block found: far more than all of a prompt's, and no sum of them is without end."""
+MOST_WEIGHT = 1000
+"""Of what a router weighs blocks and requests with: far more than is of use, and no sum of such is without end."""
 InstanceId = Annotated[int, Meta(ge=0)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Message = dict[str, Any]
@@ -34,8 +34,8 @@ class AgentHints(msgspec.Struct):
 class RouterOverride(msgspec.Struct):
     """For this request, in place of the router's own; weight is the older name of credit."""
 
-    overlap_score_credit: Annotated[float, Meta(ge=0, le=MOST_CREDIT)] | None = None
-    overlap_score_weight: Annotated[float, Meta(ge=0, le=MOST_CREDIT)] | None = None
+    overlap_score_credit: Annotated[float, Meta(ge=0, le=MOST_WEIGHT)] | None = None
+    overlap_score_weight: Annotated[float, Meta(ge=0, le=MOST_WEIGHT)] | None = None
     router_temperature: Annotated[float, Meta(ge=0)] | None = None
 
 

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import msgspec
 
+from dynamo_cli.protocol.instance import Count
 from dynamo_cli.protocol.kv import KvEvent
-from dynamo_cli.protocol.openai import MOST_CREDIT
+from dynamo_cli.protocol.openai import MOST_WEIGHT
 from dynamo_cli.protocol.sequences import SequenceEvent
 
 ROUTER = "router"
@@ -24,9 +25,8 @@ POTENTIAL_LOADS = "get_potential_loads"
 DUMP_EVENTS = "dump_events"
 """DumpQuestion -> any number of WorkerBlocks, then of Sequences."""
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
 Weight = Annotated[float, msgspec.Meta(ge=0)]
-Credit = Annotated[float, msgspec.Meta(ge=0, le=MOST_CREDIT)]
+Credit = Annotated[float, msgspec.Meta(ge=0, le=MOST_WEIGHT)]
 
 
 class RoutingQuestion(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dynamo_cli.errors import UsageError
+from dynamo_cli.protocol.openai import MOST_WEIGHT
 from dynamo_cli.routing.kv_options import DEFAULT_BLOCK_SIZE, OF_REFERENCE, KvRoutingOptions
 from dynamo_cli.routing.modes import CACHE_POLICIES, KV_POLICIES
 
@@ -38,29 +39,27 @@ class _Switch(NamedTuple):
 
 
 _YEAR_S = 31_536_000
-_MOST_WEIGHT = 1000.0
-"""As in a topology: with weights near the largest number costs were no numbers."""
 _NUMBERS = (
     _Number(
         "overlap_credit",
         ("--router-kv-overlap-score-credit", "--router-kv-overlap-score-weight", "--kv-overlap-score-weight"),
         ("DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT", "DYN_ROUTER_KV_OVERLAP_SCORE_WEIGHT", "DYN_KV_OVERLAP_SCORE_WEIGHT"),
         "blocks saved for each block found at a worker; 0 looks at load alone",
-        most=_MOST_WEIGHT,
+        most=MOST_WEIGHT,
     ),
     _Number(
         "host_credit",
         ("--router-host-cache-hit-weight",),
         ("DYN_ROUTER_HOST_CACHE_HIT_WEIGHT",),
         "the same for a block in host memory",
-        most=_MOST_WEIGHT,
+        most=MOST_WEIGHT,
     ),
     _Number(
         "disk_credit",
         ("--router-disk-cache-hit-weight",),
         ("DYN_ROUTER_DISK_CACHE_HIT_WEIGHT",),
         "the same for a block on disk",
-        most=_MOST_WEIGHT,
+        most=MOST_WEIGHT,
     ),
     _Number(
         "temperature",
@@ -73,21 +72,21 @@ _NUMBERS = (
         ("--router-kv-overlap-score-credit-decay",),
         ("DYN_ROUTER_KV_OVERLAP_SCORE_CREDIT_DECAY",),
         "cost reference: how fast a found block is worth less where more is queued than elsewhere",
-        most=_MOST_WEIGHT,
+        most=MOST_WEIGHT,
     ),
     _Number(
         "prefill_load_scale",
         ("--router-prefill-load-scale",),
         ("DYN_ROUTER_PREFILL_LOAD_SCALE",),
         "cost reference: what a block to be computed counts",
-        most=_MOST_WEIGHT,
+        most=MOST_WEIGHT,
     ),
     _Number(
         "decode_active_request_weight",
         ("--router-decode-active-request-weight",),
         ("DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT",),
         "cost reference: blocks that each request in flight counts",
-        most=_MOST_WEIGHT,
+        most=MOST_WEIGHT,
     ),
     _Number(
         "ttl_s",
