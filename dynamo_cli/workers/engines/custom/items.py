@@ -44,7 +44,7 @@ def _converted(item: Any) -> Delta:
 
 _PAST_TOKENS = 1 << 32
 """See TokenId."""
-_NOT_THEIRS = ("handover", "vector", "cached_tokens")
+_NOT_THEIRS = ("handover", "vector", "cached_tokens", "fetched")
 """What only engines answer that prefill for others, or embed, or what is in the usage. The last fields of a Delta."""
 _DEFAULTS: dict[str, Any] = {
     field: getattr(Delta(), field) for field in Delta.__struct_fields__ if field not in _NOT_THEIRS
