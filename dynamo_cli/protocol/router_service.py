@@ -10,7 +10,6 @@ from typing import Annotated
 
 import msgspec
 
-from dynamo_cli.protocol.instance import Count
 from dynamo_cli.protocol.kv import KvEvent
 from dynamo_cli.protocol.openai import MOST_WEIGHT
 from dynamo_cli.protocol.sequences import SequenceEvent
@@ -25,6 +24,7 @@ POTENTIAL_LOADS = "get_potential_loads"
 DUMP_EVENTS = "dump_events"
 """DumpQuestion -> any number of WorkerBlocks, then of Sequences."""
 
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 Weight = Annotated[float, msgspec.Meta(ge=0)]
 Credit = Annotated[float, msgspec.Meta(ge=0, le=MOST_WEIGHT)]
 
@@ -42,13 +42,13 @@ class RoutingQuestion(msgspec.Struct, omit_defaults=True, frozen=True, kw_only=T
     """
 
     model: str
-    token_ids: list[Count] | None = None
-    tokens: Count = 0
-    hashes: list[Count] = []
-    block_size: Count = 0
+    token_ids: list[Natural] | None = None
+    tokens: Natural = 0
+    hashes: list[Natural] = []
+    block_size: Natural = 0
     candidates: list[int] = []
     session: str = ""
-    expected_output: Count = 0
+    expected_output: Natural = 0
     overlap_credit: Credit | None = None
     temperature: Weight | None = None
     router: str = ""
