@@ -211,7 +211,7 @@ async def test_nothing_of_it_can_be_reached_from_elsewhere(engine: VllmEngine) -
     open_ = {link.laddr.ip for one in processes for link in one.net_connections("inet") if link.status == "LISTEN"}
     assert open_ <= {"127.0.0.1", "::1"}
     assert engine._process._directory is not None
-    assert os.stat(engine._process._directory).st_mode & 0o777 == 0o700
+    assert os.stat(engine._process._directory.path).st_mode & 0o777 == 0o700
     sockets = [link.laddr for one in processes for link in one.net_connections("unix") if str(link.laddr)]
     reachable = [path for path in sockets if str(path).startswith("/") and not _is_private(Path(str(path)))]
     assert reachable == []
