@@ -7,17 +7,15 @@ from collections.abc import Mapping
 
 from dynamo_cli.supervisor.words import gibibytes
 from dynamo_cli.topology.process import ProcessSpec
+from dynamo_cli.topology.system_port import SYSTEM_PORT, fixed_port
 
 SPARE = 1.1
 """A process that loads needs somewhat more than one that has loaded."""
-SYSTEM_PORT = "DYN_SYSTEM_PORT"
 
 
 def system_port(spec: ProcessSpec, environ: Mapping[str, str] = os.environ) -> int:
     """The port that every process of its pool would listen on, 0 for none. Workers inherit it from the supervisor."""
-    inherited = environ.get(SYSTEM_PORT, "") if spec.kind == "worker" else ""
-    text = spec.env.get(SYSTEM_PORT, inherited).strip()
-    return int(text) if text.isdecimal() else 0
+    return fixed_port(spec.env, environ if spec.kind == "worker" else {})
 
 
 def no_room(spec: ProcessSpec, held: int, available: int, environ: Mapping[str, str] = os.environ) -> str:

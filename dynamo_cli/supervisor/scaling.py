@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from dynamo_cli.errors import UsageError
-from dynamo_cli.supervisor.room import SYSTEM_PORT, system_port
+from dynamo_cli.supervisor.room import system_port
 from dynamo_cli.topology.process import Plan, ProcessSpec
+from dynamo_cli.topology.system_port import SYSTEM_PORT
 from dynamo_cli.topology.twins import place_of
 
 MOST_REPLICAS = 1000

@@ -11,13 +11,13 @@ from dynamo_cli.topology.parts import Pool, Topology
 from dynamo_cli.topology.positions import KeyPath
 from dynamo_cli.topology.public_port import check_frontend
 from dynamo_cli.topology.report import Report
+from dynamo_cli.topology.system_port import SYSTEM_PORT, fixed_port
 from dynamo_cli.topology.words import listed, nearest, quoted, suggestion
 from dynamo_cli.workers.engines.base import EngineSpec
 from dynamo_cli.workers.engines.registry import LATER
 
 AUTO = "auto"
 Specs = Mapping[str, EngineSpec]
-SYSTEM_PORT = "DYN_SYSTEM_PORT"
 
 
 def no_role(spec: EngineSpec) -> str:
@@ -96,12 +96,11 @@ class _PoolCheck:
             self.add("model", 'no model; write model = "ORG/NAME" at the top of the file or in this pool')
 
     def check_system_port(self) -> None:
-        own = self.pool.env.get(SYSTEM_PORT)
-        port = (self.environ.get(SYSTEM_PORT, "") if own is None else own).strip()
-        if not port.isdecimal() or not int(port) or self.pool.replicas < 2:
+        port = fixed_port(self.pool.env, self.environ)
+        if not port or self.pool.replicas < 2:
             return
         what = f"the {self.pool.replicas} replicas cannot all listen on port {port}"
-        if own is None:
+        if SYSTEM_PORT not in self.pool.env:
             zero = f'write env = {{ {SYSTEM_PORT} = "0" }}'
             self.add("replicas", f"{what}, the {SYSTEM_PORT} of the environment; {zero} for any free one")
         else:
